@@ -1,0 +1,161 @@
+"""The commands that run the loop: run, demo."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import click
+
+from auto_experiment.cli.common import existing_folder, project_option
+from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady
+
+_START_S = 20.0
+
+
+@click.command("run", epilog="Example: auto-experiment run --project ~/cifar --gpu 0 --max-cycles 20 --provider optuna")
+@project_option
+@click.option("--gpu", metavar="0,1", help="GPUs for the trainings (CUDA_VISIBLE_DEVICES).")
+@click.option("--max-cycles", type=int, metavar="N", help="Cycles of this call; an adopted, unfinished one counts.")
+@click.option("--directive", metavar="TEXT", help="Leave a directive first, as `direct` does.")
+@click.option("--provider", metavar="P", help="optuna (no model, no key).")
+@click.option("--config", "config_file", type=click.Path(), metavar="FILE", help="Another file than config.yaml.")
+@click.option("--detach", is_flag=True, help="Run on in the background, in a session of its own.")
+@click.option("--quiet", is_flag=True, hidden=True)
+def run_command(
+    project: str,
+    gpu: str | None,
+    max_cycles: int | None,
+    directive: str | None,
+    provider: str | None,
+    config_file: str | None,
+    detach: bool,
+    quiet: bool,
+) -> int:
+    """Run the loop: plan, dry run, train, reflect. Adopts a training that is still going.
+
+    Ends by itself when the target is reached, the search space, a budget or --max-cycles is used up, and writes the
+    report. Ctrl-C or `auto-experiment stop` end it within 2 seconds; a training goes on and is adopted by the next run.
+    """
+    from auto_experiment.wiring import Place
+
+    existing_folder(project)
+    if gpu is not None and not re.fullmatch(r"[\w-]+(,[\w-]+)*", gpu):
+        raise click.UsageError(f"--gpu {gpu!r}: give ids such as 0 or 0,1")
+    if max_cycles is not None and max_cycles < -1:
+        raise click.UsageError(f"--max-cycles {max_cycles}: give a number from 0 on, or -1 for no limit")
+    overrides: dict[str, object] = {}
+    if provider is not None:
+        overrides["agent.provider"] = provider
+    if max_cycles is not None:
+        overrides["agent.max_cycles"] = max_cycles
+    place = Place.of(project, config_file, overrides)
+    if directive is not None and not directive.strip():
+        raise click.UsageError("--directive is empty; say what the next experiment should do")
+    if detach:
+        return _detach(place.root, gpu, max_cycles, directive, provider, config_file)
+    return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet)
+
+
+def run_loop(
+    project: str,
+    gpu: str | None,
+    directive: str | None,
+    config_file: str | None,
+    overrides: dict[str, object],
+    *,
+    quiet: bool,
+) -> int:
+    """The loop in this process; returns the exit status."""
+    from auto_experiment.cycle.inputs import add_directive
+    from auto_experiment.wiring import Place, controller_of
+
+    place = Place.of(project, config_file, overrides)
+    say = _silent if quiet else _line
+    with controller_of(place, say, gpus=gpu) as controller:
+        paths = place.paths(place.config())
+        if directive:
+            add_directive(paths, directive)
+        ending = controller.run()
+    say(f"ended: {ending.reason}")
+    if not ending.interrupted and os.path.exists(paths.report):
+        say(f"report: {paths.report}")
+    return 130 if ending.interrupted else 0
+
+
+def _line(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError, OSError):  # a lost terminal does not end the loop
+        print(text, flush=True)
+
+
+def _silent(_text: str) -> None:
+    """What is said goes to controller.log alone."""
+
+
+def _detach(
+    root: str,
+    gpu: str | None,
+    max_cycles: int | None,
+    directive: str | None,
+    provider: str | None,
+    config_file: str | None,
+) -> int:
+    """Start the loop in its own session; returns once it holds the project, or says why it does not."""
+    from auto_experiment.ledger.lock import holder
+    from auto_experiment.wiring import Place, ready
+
+    place = Place.of(root, config_file, {"agent.provider": provider} if provider else {})
+    paths = ready(place)
+    words = [sys.executable, "-m", "auto_experiment", "run", "--project", root, "--quiet"]
+    for name, value in (("--gpu", gpu), ("--max-cycles", max_cycles), ("--directive", directive)):
+        words += [] if value is None else [name, str(value)]
+    for name, value in (("--provider", provider), ("--config", config_file and os.path.abspath(config_file))):
+        words += [name, value] if value else []
+    with open(paths.controller_log, "ab") as log:
+        start = log.tell()
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=root, start_new_session=True
+        )
+    deadline = time.monotonic() + _START_S
+    while holder(paths.lock) != child.pid:
+        if child.poll() is not None:
+            if child.returncode == 0:
+                break
+            with open(paths.controller_log, encoding="utf-8", errors="replace") as file:
+                file.seek(start)
+                said = [line.strip() for line in file.read().splitlines() if line.strip()]
+            print(said[-1] if said else f"auto-experiment: ended with status {child.returncode}", file=sys.stderr)
+            return child.returncode
+        if time.monotonic() > deadline:
+            raise AutoExperimentError(f"pid {child.pid} does not take the project; look at {paths.controller_log}")
+        time.sleep(0.05)
+    print(f"auto-experiment runs in the background, pid {child.pid}")
+    print(f"look:  auto-experiment status --project {root}   (or tail -f {paths.controller_log})")
+    print(f'steer: auto-experiment direct "..." --project {root}   end: auto-experiment stop --project {root}')
+    return 0
+
+
+@click.command("demo", epilog="Example: auto-experiment demo /tmp/demo")
+@click.argument("folder", metavar="[DIR]", required=False, default="auto-experiment-demo")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Another seed, another campaign.")
+def demo_command(folder: str, seed: int) -> int:
+    """Make a small real project (a NumPy network on handwritten digits) and run it to a report.
+
+    About two minutes on two cores: a baseline and a search of a dozen experiments, by Optuna. An unfinished demo in DIR
+    is carried on.
+    """
+    missing = [name for name in ("numpy", "sklearn") if find_spec(name) is None]
+    if missing:
+        raise EnvironmentNotReady(
+            f"the demo trains with numpy and scikit-learn, and {' and '.join(missing)} cannot be found here; "
+            "pip install 'auto-experiment[demo]'"
+        )
+    from auto_experiment.demo import make_demo
+
+    make_demo(folder, sys.executable, seed)
+    return run_loop(folder, None, None, None, {}, quiet=False)

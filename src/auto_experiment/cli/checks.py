@@ -1,0 +1,154 @@
+"""What ``check`` looks at: one function per thing, each answers with one line. Starts nothing, writes nothing but a
+probe that it removes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from auto_experiment import command
+from auto_experiment.brief import load_brief
+from auto_experiment.config import Config, require_provider
+from auto_experiment.cycle.inputs import Inputs, objective_of, require_program, search_path, training_command
+from auto_experiment.errors import AutoExperimentError, UsageError
+from auto_experiment.ledger.database import file_system, refuse_network_disk
+from auto_experiment.ledger.lock import holder
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.records.brief import Brief
+from auto_experiment.wiring import Place, gpu_samples
+
+_LOW_DISK = 1 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """``ok``: True, False (needed and missing), or None (worth knowing)."""
+
+    name: str
+    ok: bool | None
+    said: str
+    todo: str = ""
+
+    def document(self) -> dict[str, object]:
+        return {"name": self.name, "ok": self.ok, "said": self.said, "todo": self.todo}
+
+
+def run_checks(place: Place) -> list[Check]:
+    return list(_checks(place))
+
+
+def _checks(place: Place) -> Iterator[Check]:
+    try:
+        config = place.config()
+    except UsageError as error:
+        yield Check("config", False, str(error))
+        return
+    yield Check("config", True, "read" if os.path.exists(os.path.join(place.root, "config.yaml")) else "all defaults")
+    paths = place.paths(config)
+    try:
+        brief = load_brief(paths.brief)
+    except UsageError as error:
+        yield Check("brief", False, str(error))
+        return
+    yield Check("brief", True, f"{len(brief.text):,} characters")
+    cut = len(brief.text) - config.memory.brief_max_chars
+    if cut > 0:
+        yield Check("brief", None, f"the last {cut:,} characters do not reach a model", "memory.brief_max_chars")
+    yield from (Check("brief", None, notice) for notice in brief.notices)
+    yield _tried("objective", lambda: str(objective_of(config, brief)))
+    yield _tried("command", lambda: _command(config, brief, place))
+    yield _tried("provider", lambda: _provider(config, place))
+    yield _search_space(config, brief)
+    frozen = (*brief.frozen, *config.experiment.frozen)
+    if frozen:
+        yield Check("frozen", True, ", ".join(frozen))
+    yield Check("host", True, f"this machine ({os.uname().nodename})")
+    yield _gpu(place)
+    yield from _workspace(paths.workspace, paths.ledger)
+    yield _git(place)
+    if (pid := holder(paths.lock)) is not None:
+        yield Check("controller", None, f"pid {pid} holds this project", "look with `auto-experiment status`")
+
+
+def _tried(name: str, say: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, say())
+    except AutoExperimentError as error:
+        return Check(name, False, str(error))
+
+
+def _command(config: Config, brief: Brief, place: Place) -> str:
+    words, said = training_command(config, brief, place.root, place.env)
+    inputs = Inputs(config, brief, objective_of(config, brief), words, (), ())
+    program = require_program(words, inputs, place.root, place.env)
+    return "; ".join((f"{command.join(words)} ({program})", *said))
+
+
+def _provider(config: Config, place: Place) -> str:
+    require_provider(config, place.env)
+    return f"{config.agent.provider}: no model, no key"
+
+
+def _search_space(config: Config, brief: Brief) -> Check:
+    space = config.parameters or brief.search_space
+    if space:
+        return Check("space", True, "; ".join(str(p) for p in space))
+    needed = config.agent.provider == "optuna"
+    todo = "add `- --lr: 1e-4 .. 1e-1 log` under # Search Space in the brief"
+    return Check("space", False if needed else None, "no search space", todo)
+
+
+def _gpu(place: Place) -> Check:
+    samples = gpu_samples(place)
+    if not samples:
+        return Check("gpu", None, "none that nvidia-smi shows", "trainings run on the CPU")
+    return Check("gpu", True, "; ".join(f"{g.index} {g.name}" for g in samples))
+
+
+def _workspace(workspace: str, ledger: str) -> Iterator[Check]:
+    place = workspace
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    free = shutil.disk_usage(place).free
+    yield Check(
+        "disk", free > _LOW_DISK, f"{free / 1e9:.1f} GB free in {place}", "" if free > _LOW_DISK else "free some"
+    )
+    yield _tried("workspace", lambda: _probe(place))
+    yield _tried("ledger", lambda: _ledger(ledger))
+
+
+def _probe(folder: str) -> str:
+    """Can the file system hold what the shim needs: a FIFO, a hard link?"""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".auto-experiment-", dir=folder) as probe:
+            os.mkfifo(os.path.join(probe, "fifo"))
+            with open(os.path.join(probe, "file"), "w", encoding="ascii"):
+                pass
+            os.link(os.path.join(probe, "file"), os.path.join(probe, "link"))
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot be written, or cannot hold a FIFO and a hard link ({error.strerror}); "
+            "set project.workspace to a folder on a local disk"
+        ) from error
+    return f"{folder} ({file_system(os.path.join(folder, 'x')) or 'file system unknown'})"
+
+
+def _ledger(path: str) -> str:
+    refuse_network_disk(path)
+    if not os.path.exists(path):
+        return "none yet"
+    ledger = Reader.open(path)
+    try:
+        return f"{ledger.experiment_count()} experiments"
+    finally:
+        ledger.close()
+
+
+def _git(place: Place) -> Check:
+    if shutil.which("git", path=search_path(place.root, place.env)) is None:
+        return Check("git", None, "not installed", "not needed yet")
+    inside = os.path.exists(os.path.join(place.root, ".git"))
+    return Check("git", True, "a repository; the workspace ignores itself" if inside else "no repository, none needed")

@@ -1,0 +1,190 @@
+"""The commands that look: status, list, show, logs, report, metrics. None of them changes anything but REPORT.md."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+
+from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
+from auto_experiment.errors import UsageError
+from auto_experiment.ledger.lock import holder
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import experiment_name
+from auto_experiment.views import listing, status
+from auto_experiment.views.project import Project, standing
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
+    """The project and its ledger, None when nothing has run yet. Works for a project whose command is not set yet."""
+    from auto_experiment.wiring import Place, look_at, open_reader
+
+    project = look_at(Place.of(existing_folder(folder)))
+    ledger = open_reader(project.paths)
+    try:
+        yield project, ledger
+    finally:
+        if ledger:
+            ledger.close()
+
+
+@click.command("status", epilog="Example: auto-experiment status --project ~/cifar --json")
+@project_option
+@json_option
+def status_command(project: str, as_json: bool) -> None:
+    """Goal, best so far, what runs now with its progress, recent decisions, a pending directive."""
+    with _opened(project) as (found, ledger):
+        document = status.status(found, ledger)
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(status.as_text(document))
+
+
+@click.command("list", epilog="Example: auto-experiment list --json | jq '.[].value'")
+@project_option
+@json_option
+def list_command(project: str, as_json: bool) -> None:
+    """All experiments, a line each; with --json every attempt of each."""
+    with _opened(project) as (found, ledger):
+        now = standing(ledger, found.objective)
+        rows = listing.listing(found, ledger, now)
+    if as_json:
+        print_json(rows)
+    else:
+        click.echo(listing.as_text(rows, now.objective.metric if now else "value"))
+
+
+@click.command("show", epilog="Example: auto-experiment show exp003")
+@click.argument("exp")
+@project_option
+@json_option
+def show_command(exp: str, project: str, as_json: bool) -> None:
+    """One experiment in full: plan, runs, metrics, outcome, lesson."""
+    number = experiment_number(exp)
+    with _opened(project) as (found, ledger):
+        document = listing.one(found, ledger, number, standing(ledger, found.objective)) if ledger else None
+        count = ledger.experiment_count() if ledger else 0
+    if document is None:
+        raise _no_experiment(exp, count)
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(listing.one_as_text(document))
+
+
+def experiment_number(text: str) -> int:
+    match = re.fullmatch(r"(?:exp)?0*(\d+)", text.strip().lower())
+    if not match:
+        raise click.UsageError(
+            f"{text!r} is no experiment; give one such as exp003 (`auto-experiment list` shows them)"
+        )
+    return int(match[1])
+
+
+def _no_experiment(exp: str, count: int) -> UsageError:
+    known = f"the experiments are exp001 to {experiment_name(count)}" if count else "nothing has run yet"
+    return UsageError(f"there is no experiment {exp}: {known}")
+
+
+@click.command("logs", epilog="Example: auto-experiment logs exp003 -f")
+@click.argument("exp", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until the training ends or Ctrl-C.")
+@click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many lines.")
+@project_option
+def logs_command(exp: str | None, follow: bool, lines: int, project: str) -> None:
+    """The training log of an experiment (default: the newest one)."""
+    from auto_experiment.watch.log_tail import tail
+
+    with _opened(project) as (found, ledger):
+        path = _log_path(found, ledger, exp)
+        if not os.path.exists(path):
+            raise UsageError(f"{path}: has not been written yet")
+        size = os.path.getsize(path)
+        for line in tail(path, lines=lines, chars=2000):
+            click.echo(line)
+        if follow and ledger:
+            _follow(path, size, ledger)
+
+
+def _log_path(found: Project, ledger: Reader | None, exp: str | None) -> str:
+    count = ledger.experiment_count() if ledger else 0
+    if ledger is None or not count:
+        raise UsageError("nothing has run yet; `auto-experiment run` starts")
+    attempts = ledger.attempts(experiment_number(exp) if exp else count)
+    if not attempts:
+        raise _no_experiment(exp or "", count)
+    return found.paths.train_log(attempts[-1].name)
+
+
+def _follow(path: str, offset: int, ledger: Reader) -> None:
+    from auto_experiment.watch.log_tail import clean
+
+    name = path.rsplit(f"{os.sep}runs{os.sep}", maxsplit=1)[-1]
+    while True:
+        alive = any(name.startswith(a.name) for a in ledger.open_attempts())
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read(1 << 20)
+        if data:
+            offset += len(data)
+            text = data.decode("utf-8", "replace").replace("\r", "\n")
+            sys.stdout.write("\n".join(clean(line) for line in text.split("\n")))
+            sys.stdout.flush()
+        elif not alive:
+            return
+        else:
+            time.sleep(0.3)
+
+
+@click.command("report", epilog="Example: auto-experiment report && less workspace/REPORT.md")
+@click.option("--format", "formats", default="md", metavar="md", help="md (HTML comes later).")
+@project_option
+def report_command(formats: str, project: str) -> None:
+    """Write REPORT.md from the ledger, also while the loop runs."""
+    from auto_experiment.report.markdown import write_report
+
+    unknown = [f for f in formats.split(",") if f.strip() not in ("md", "html")]
+    if unknown:
+        raise click.UsageError(f"--format {unknown[0]}: there is md")
+    if "html" in formats.split(","):
+        raise UsageError("--format html: not built yet; use md")
+    with _opened(project) as (found, ledger):
+        if ledger is None:
+            raise UsageError("nothing has run yet, so there is nothing to report; `auto-experiment run` starts")
+        path = write_report(found, ledger)
+    click.echo(path)
+
+
+@click.command("metrics", epilog="Example: auto-experiment metrics train.log --objective 'val accuracy' --json")
+@click.argument("log", type=click.Path(exists=True, dir_okay=False))
+@click.option("--objective", metavar="NAME", help="The metric that the run is judged by, as you would call it.")
+@click.option("--direction", type=click.Choice(["max", "min"]), help="Whether more or less of it is better.")
+@json_option
+def metrics_command(log: str, objective: str | None, direction: str | None, as_json: bool) -> None:
+    """What the log reader sees in any training log: metrics, objective, progress, fault."""
+    from auto_experiment.watch.metrics.summary import summarise
+
+    document = summarise(log, objective, direction)
+    if as_json:
+        print_json(document)
+        return
+    for name, series in document["metrics"].items():
+        click.echo(f"{name:40} {series['final']!s:>14}  {series['count']} values")
+    for key in ("objective", "objective_note", "progress", "fault", "exception"):
+        if document.get(key) is not None:
+            click.echo(f"{key}: {_flat(document[key])}")
+
+
+def _flat(value: object) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def controller_pid(project: Project) -> int | None:
+    return holder(project.paths.lock)

@@ -1,0 +1,107 @@
+"""The command line's entry point: which command lives where, and how errors become one line and an exit status.
+
+Imports click and nothing heavier: ``--help`` is instant because the commands are loaded one by one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from auto_experiment import __version__
+from auto_experiment.errors import AutoExperimentError
+
+# name -> (module, one line for --help), in the order of a day's work
+COMMANDS = {
+    "demo": ("campaign", "Make a small real project and run it to a report: no key, no GPU, no network."),
+    "init": ("project", "Write a commented PROJECT_BRIEF.md and config.yaml."),
+    "check": ("project", "Say what is ready and what is missing, a line each."),
+    "run": ("campaign", "Run the loop until the target, a budget or you end it."),
+    "status": ("look", "Goal, best so far, what runs now, recent decisions."),
+    "list": ("look", "All experiments, a line each."),
+    "show": ("look", "One experiment in full."),
+    "logs": ("look", "A training's log."),
+    "direct": ("steer", "Leave a directive for the next THINK."),
+    "stop": ("steer", "End the controller; with --run the training too."),
+    "report": ("look", "Write the report from the ledger."),
+    "metrics": ("look", "What the log reader sees in any training log."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists the commands without loading them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"auto_experiment.cli.{COMMANDS[name][0]}")
+        command = getattr(module, f"{name}_command")
+        assert isinstance(command, click.Command)  # noqa: S101  the table above names commands
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean `{close[0]}`?" if close else f"the commands are {', '.join(COMMANDS)}"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="auto-experiment %(version)s")
+def cli() -> None:
+    """Runs your deep-learning experiments while you sleep, and can be believed in the morning.
+
+    \b
+    auto-experiment demo            # see it work, in two minutes
+    auto-experiment init            # then: your own project
+    auto-experiment run --gpu 0
+    """
+
+
+def main() -> NoReturn:
+    """Exit status: 0 done, 1 a failure of our own, 2 usage, config or brief wrong, 3 the environment is not ready,
+    130 interrupted. Every expected error is one line on stderr."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        status = cli.main(standalone_mode=False, prog_name="auto-experiment")
+    except click.ClickException as error:
+        print(f"auto-experiment: {_one_line(error)}", file=sys.stderr)
+        return error.exit_code
+    except AutoExperimentError as error:
+        print(f"auto-experiment: {error}", file=sys.stderr)
+        return error.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # `auto-experiment list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"auto-experiment: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _one_line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.command_path != "auto-experiment":
+        return f"{text} (`{error.ctx.command_path} --help` shows how)"
+    return text

@@ -1,0 +1,37 @@
+"""The commands about a project's set-up: init, check."""
+
+from __future__ import annotations
+
+import click
+
+from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
+
+
+@click.command("init", epilog="Example: auto-experiment init ~/cifar")
+@click.argument("folder", metavar="[DIR]", required=False, default=".")
+def init_command(folder: str) -> None:
+    """Write a commented PROJECT_BRIEF.md and config.yaml. Never overwrites a file."""
+    from auto_experiment.init import make_project
+
+    for line in make_project(folder):
+        click.echo(line)
+
+
+@click.command("check", epilog="Example: auto-experiment check --project ~/cifar")
+@project_option
+@json_option
+def check_command(project: str, as_json: bool) -> int:
+    """Say what is ready and what is missing, a line each. Exit status 3 when something needed is missing."""
+    from auto_experiment.cli.checks import run_checks
+    from auto_experiment.wiring import Place
+
+    checks = run_checks(Place.of(existing_folder(project)))
+    if as_json:
+        print_json({"ok": all(c.ok is not False for c in checks), "checks": [c.document() for c in checks]})
+    else:
+        for check in checks:
+            click.echo(f"{_MARK[check.ok]:8}{check.name:12}{check.said}" + (f"; {check.todo}" if check.todo else ""))
+    return 3 if any(c.ok is False for c in checks) else 0
+
+
+_MARK = {True: "ok", False: "MISSING", None: "note"}

@@ -1,0 +1,81 @@
+"""The commands that steer a loop: direct, stop. They leave a request; the controller acts on it."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from auto_experiment.cli.common import existing_folder, project_option
+from auto_experiment.cycle.execute import GRACE_S
+from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
+from auto_experiment.errors import AutoExperimentError
+from auto_experiment.ledger.lock import holder
+from auto_experiment.paths import ProjectPaths
+from auto_experiment.watch import requests
+
+_STOP_S = 10.0  # a controller promises 2 s; a loaded machine gets more before we complain
+_STOP_RUN_S = GRACE_S + 5.0 + _STOP_S
+
+
+@click.command("direct", epilog='Example: auto-experiment direct "- --lr: 1e-4 .. 1e-2 log"')
+@click.argument("text")
+@project_option
+def direct_command(text: str, project: str) -> None:
+    """Leave a directive for the next THINK, of highest priority. A pending one is kept, yours comes after it."""
+    if not text.strip():
+        raise click.UsageError("the directive is empty; say what the next experiment should do")
+    paths = _paths(project)
+    add_directive(paths, text)
+    requests.ask(paths.requests, paths.poke, requests.LOOK)
+    click.echo(f"{paths.directive}: read at the next THINK")
+    if len(text) > DIRECTIVE_MAX:
+        click.echo(f"only the first {DIRECTIVE_MAX:,} characters of it will be used")
+
+
+@click.command("stop", epilog="Example: auto-experiment stop --run")
+@click.option("--run", "stop_run", is_flag=True, help="Stop the training too, and wait until its processes are gone.")
+@project_option
+def stop_command(stop_run: bool, project: str) -> None:
+    """End the controller within 2 seconds; the training goes on and is adopted by the next `run`.
+
+    With --run the training is stopped first (30 s of grace, then SIGKILL). Works without a controller too.
+    """
+    paths = _paths(project)
+    pid = holder(paths.lock)
+    asked = None
+    if pid is not None:
+        asked = requests.ask(paths.requests, paths.poke, requests.STOP_RUN if stop_run else requests.STOP)
+        _wait_until_free(paths, _STOP_RUN_S if stop_run else _STOP_S, pid)
+        click.echo(f"controller {pid} ended")
+    if asked:
+        requests.withdraw(asked)
+    if stop_run:
+        click.echo(_collect(project))
+    elif pid is None:
+        click.echo("no controller is running here")
+
+
+def _collect(project: str) -> str:
+    """Whatever is still open, with the lock in our own hands: also after a controller that died meanwhile."""
+    from auto_experiment.wiring import Place, collect
+
+    return collect(Place.of(project), lambda text: click.echo(text))
+
+
+def _wait_until_free(paths: ProjectPaths, seconds: float, pid: int) -> None:
+    deadline = time.monotonic() + seconds
+    while holder(paths.lock) is not None:
+        if time.monotonic() > deadline:
+            raise AutoExperimentError(
+                f"controller {pid} has not ended after {seconds:.0f} s; look at {paths.controller_log}, "
+                "or end it with kill: a training goes on and can be adopted"
+            )
+        time.sleep(0.02)
+
+
+def _paths(project: str) -> ProjectPaths:
+    from auto_experiment.wiring import Place
+
+    place = Place.of(existing_folder(project))
+    return place.paths(place.config())

@@ -1,0 +1,117 @@
+"""Training commands as words: taken apart, given values, put together. Starts nothing and looks at no file.
+
+A command is words, not a shell script: a value can only be put into words for certain, and only so is the exit
+status that the shim sees the training's own.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from auto_experiment.errors import CommandError
+from auto_experiment.records.brief import Scalar
+
+_OPERATORS = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>", "2>&1", "&>"})
+
+
+def split(command: str) -> tuple[str, ...]:
+    """The words of a command. Raises CommandError when it is empty, has open quotes, or is shell syntax."""
+    try:
+        lexer = shlex.shlex(command, posix=True, punctuation_chars="|&;<>")
+        lexer.whitespace_split = True
+        lexer.commenters = ""
+        shell_words = list(lexer)
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise CommandError(f"training command {command!r}: {error}; close the quotes") from error
+    if not words:
+        raise CommandError(
+            'the training command is empty; write "Training: train.py" under # Codebase in the brief, '
+            "or experiment.command in config.yaml"
+        )
+    found = next((w for w in shell_words if w and set(w) <= set("|&;<>")), None)
+    if found or "$(" in command or "`" in command:
+        raise CommandError(
+            f"training command {command!r} uses shell syntax ({found or 'a substitution'}); put it into a script, "
+            'or use experiment.setup for what must come before ("source .venv/bin/activate")'
+        )
+    return words
+
+
+def join(words: Sequence[str]) -> str:
+    return shlex.join(words)
+
+
+def program(words: Sequence[str]) -> str:
+    """The word that names the program: the first one that is not NAME=value."""
+    return next((w for w in words if not _is_assignment(w)), words[0])
+
+
+def leading_env(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """("A=1", "python", "t.py") -> ({"A": "1"}, ("python", "t.py")): what a shell would do with it."""
+    env: dict[str, str] = {}
+    for index, word in enumerate(words):
+        if not _is_assignment(word):
+            return env, tuple(words[index:])
+        name, _, value = word.partition("=")
+        env[name] = value
+    raise CommandError(f"training command {join(words)!r} only sets variables; name a program too")
+
+
+def with_values(words: Sequence[str], params: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """The command with each parameter set: ``--name value`` for names that start with "-" (replacing the same flag,
+    in either spelling), ``name=value`` (Hydra) for all others; what is not there yet is appended."""
+    result = list(words)
+    for name, value in params.items():
+        _set(result, name, spell(value))
+    return tuple(result)
+
+
+def values_in(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
+    """The values that a command gives to some names, as text; a name that is not there is left out."""
+    found = {}
+    for name in names:
+        place = _find(words, name)
+        if place is None:
+            continue
+        index, joined = place
+        if joined:
+            found[name] = words[index].partition("=")[2]
+        elif index + 1 < len(words):
+            found[name] = words[index + 1]
+    return found
+
+
+def spell(value: Scalar) -> str:
+    """A value as it stands on a command line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _is_assignment(word: str) -> bool:
+    name, equals, _ = word.partition("=")
+    return bool(equals) and name.isidentifier()
+
+
+def _find(words: Sequence[str], name: str) -> tuple[int, bool] | None:
+    """(index, whether the value is in the same word) of a name's last place; the last one is what counts."""
+    for index in range(len(words) - 1, -1, -1):
+        if words[index].startswith(name + "="):
+            return index, True
+        if name.startswith("-") and words[index] == name:
+            return index, False
+    return None
+
+
+def _set(words: list[str], name: str, value: str) -> None:
+    place = _find(words, name)
+    if place is None:
+        words.extend([name, value] if name.startswith("-") else [f"{name}={value}"])
+        return
+    index, joined = place
+    if joined:
+        words[index] = f"{name}={value}"
+    else:
+        words[index + 1 : index + 2] = [value]

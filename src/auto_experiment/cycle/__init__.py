@@ -1,0 +1,1 @@
+"""THINK -> EXECUTE -> REFLECT, and the controller that stores each step and waits."""

@@ -1,0 +1,31 @@
+"""When a campaign ends by itself: the target is reached, or a budget is used up. Reads the ledger, decides one line."""
+
+from __future__ import annotations
+
+from auto_experiment.clock import seconds
+from auto_experiment.config import Config
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import AttemptRow
+from auto_experiment.objective import Objective
+
+
+def why_end(ledger: Reader, config: Config, objective: Objective, best: AttemptRow | None) -> str:
+    """The reason to start nothing more; "" to go on. Budgets are over the project's life."""
+    if best is not None and objective.reached(best.value):
+        return f"target reached: {objective.metric}={best.value:g} ({best.run_name})"
+    budget = config.budget
+    if budget.experiments is not None and ledger.experiment_count() >= budget.experiments:
+        return f"budget used up: {budget.experiments} experiments"
+    if budget.gpu_hours is not None and ledger.gpu_seconds() >= budget.gpu_hours * 3600:
+        return f"budget used up: {budget.gpu_hours:g} GPU hours"
+    if budget.wall_hours is not None and wall_seconds(ledger) >= budget.wall_hours * 3600:
+        return f"budget used up: {budget.wall_hours:g} hours of wall-clock time"
+    return ""
+
+
+def wall_seconds(ledger: Reader) -> float:
+    """How long a controller has run, over all sessions; one that was killed counts to the last thing it stored."""
+    total = 0.0
+    for start, end in ledger.session_spans():
+        total += max((seconds(end) or 0.0) - (seconds(start) or 0.0), 0.0)
+    return total

@@ -1,0 +1,213 @@
+"""EXECUTE: what exactly is started, and what an ended attempt came to. Starts nothing itself: ``dry_run.py`` holds
+the gate, the controller stores the intent, the launcher starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from auto_experiment import command
+from auto_experiment.clock import human
+from auto_experiment.config import Environment
+from auto_experiment.cycle.inputs import Inputs, require_program, search_path
+from auto_experiment.errors import EnvironmentNotReady, LaunchError
+from auto_experiment.objective import Objective
+from auto_experiment.paths import ProjectPaths
+from auto_experiment.records.observation import Fault, LogFault, Series
+from auto_experiment.records.outcome import Outcome
+from auto_experiment.records.run import Ended, Exit, Kind, Lost, Ref, RunState, Sighting, Spec, Unreachable
+from auto_experiment.watch import faults
+from auto_experiment.watch.metrics.match import Ambiguous, Match, match_objective
+from auto_experiment.watch.metrics.reader import LogReader
+from auto_experiment.watch.stop_rules import HANG_RULE, NAN_RULE
+
+GRACE_S = 30.0
+DRY_GRACE_S = 5.0
+NEVER_STARTED = "never started"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where and how commands are started: the same for every attempt of a session."""
+
+    paths: ProjectPaths
+    env: Environment
+    gpus: str | None  # CUDA_VISIBLE_DEVICES for the trainings; None leaves it as the environment has it
+
+
+def ref_of(ground: Ground, attempt: str) -> Ref:
+    return Ref(attempt, ground.paths.attempt(attempt))
+
+
+def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str) -> Spec:
+    """What an attempt of this command starts. The program is resolved here and so recorded with the run."""
+    words = command.split(text)
+    program = require_program(words, inputs, ground.paths.root, ground.env)
+    assigned, argv = command.leading_env(words)
+    settings = inputs.config.experiment
+    if settings.setup:
+        argv = ("bash", "-c", f'{{ {settings.setup}\n}} && exec "$@"', "bash", *argv)
+    else:
+        argv = (program, *argv[1:])
+    dry = kind is Kind.DRY
+    hours = None if settings.max_hours is None else settings.max_hours * 3600.0
+    return Spec(
+        attempt=attempt,
+        argv=argv,
+        cwd=ground.paths.root,
+        env={**assigned, **_harness_env(ground, attempt, dry=dry)},
+        env_names=tuple(sorted(settings.env)),
+        wall_limit_s=float(settings.dry_run_timeout) if dry else hours,
+        grace_s=DRY_GRACE_S if dry else GRACE_S,
+    )
+
+
+def environment(ground: Ground, inputs: Inputs) -> dict[str, str]:
+    """The environment of a training before the spec's own values: ours without provider keys, plus the config's."""
+    child = ground.env.child(inputs.config)
+    child["PATH"] = search_path(ground.paths.root, ground.env)
+    return {**child, **inputs.config.experiment.env}
+
+
+def _harness_env(ground: Ground, attempt: str, *, dry: bool) -> dict[str, str]:
+    env = {
+        "PYTHONUNBUFFERED": "1",
+        "AUTO_EXPERIMENT_RUN_DIR": ground.paths.out(attempt),
+        "MASTER_PORT": str(_free_port()),
+    }
+    if ground.gpus is not None:
+        env["CUDA_VISIBLE_DEVICES"] = ground.gpus
+    if dry:
+        env["AUTO_EXPERIMENT_DRY_RUN"] = "1"
+        env["WANDB_MODE"] = "disabled"
+    return env
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def gpu_count(ground: Ground) -> int:
+    """How many GPUs a training holds, for the budget; 0 when nobody says."""
+    visible = ground.gpus if ground.gpus is not None else ground.env.cuda_visible_devices
+    return len([g for g in (visible or "").split(",") if g.strip() and g.strip() != "-1"])
+
+
+# -- outcomes -----------------------------------------------------------------------------------------------------
+
+
+def outcome_of(sighting: Sighting, reader: LogReader, objective: Objective, spec: Mapping[str, object]) -> Outcome:
+    """What an attempt came to. The exit status is the shim's; an end that nobody saw is ``lost``, never 0."""
+    if isinstance(sighting, Ended):
+        base = _ended(sighting.exit, reader, spec)
+    elif isinstance(sighting, Lost):
+        base = _lost(sighting, reader)
+    elif isinstance(sighting, Unreachable):
+        raise EnvironmentNotReady(
+            f"{spec['attempt']} was started on {sighting.hostname} and is that machine's to judge; run there"
+        )
+    else:
+        raise LaunchError(f"{spec['attempt']}: nobody has started it; run again")
+    value, note, read_as = read_value(reader.series, objective)
+    return replace(base, value=value, value_note=note, read_as=read_as)
+
+
+def read_value(series: Mapping[str, Series], objective: Objective) -> tuple[float | None, str, str | None]:
+    """(value of the objective, why there is none or how it was read, the log's name of it)."""
+    match = match_objective(objective.metric, series)
+    if isinstance(match, Match):
+        value = objective.value_of(series[match.name])
+        how = "" if match.how == "exact" else f"{objective.metric} read as `{match.name}` ({match.how})"
+        if value is None:
+            how = f"`{match.name}` has no finite {objective.select} value"
+        return value, how, match.name
+    if isinstance(match, Ambiguous):
+        return (
+            None,
+            f"{objective.metric} may be any of: {', '.join(match.candidates)}; set objective.metric to one",
+            None,
+        )
+    seen = ", ".join(sorted(series)[:20]) or "no metric at all"
+    return None, f"{objective.metric} was never printed; the log shows: {seen}", None
+
+
+def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object]) -> Outcome:
+    fault = faults.classify(
+        log=reader.fault,
+        exit_code=ended.code,
+        signal=ended.signal,
+        oom=ended.oom,
+        timed_out=ended.timed_out,
+        stopped=ended.stopped,
+    )
+    fault = _by_rule(ended.stopped or "", fault)
+    notes = (f"{ended.leftovers} processes outlived the training and were ended",) if ended.leftovers else ()
+    return replace(
+        _blank(reader),
+        state=_state(ended),
+        exit_code=ended.code,
+        signal=ended.signal,
+        fault=fault.fault,
+        exception=fault.exception,
+        reason=_reason(ended, fault, spec),
+        started_at=ended.started_at,
+        ended_at=ended.ended_at,
+        duration_s=ended.duration_s,
+        notes=notes,
+    )
+
+
+def _state(ended: Exit) -> RunState:
+    if ended.stopped is not None or ended.timed_out:
+        return RunState.STOPPED
+    if ended.signal is not None:
+        return RunState.KILLED
+    return RunState.FINISHED if ended.code == 0 else RunState.FAILED
+
+
+def _by_rule(reason: str, fault: LogFault) -> LogFault:
+    """A rule that ended the run knows what was wrong, whatever the log's last words are."""
+    if reason.startswith(NAN_RULE):
+        return LogFault(Fault.NAN, fault.exception)
+    return LogFault(Fault.HANG, fault.exception) if reason.startswith(HANG_RULE) else fault
+
+
+def _reason(ended: Exit, fault: LogFault, spec: Mapping[str, object]) -> str:
+    if ended.timed_out:
+        limit = spec.get("wall_limit_s")
+        return f"wall-clock limit of {human(float(limit))} reached" if isinstance(limit, (int, float)) else "timed out"
+    if ended.stopped is not None:
+        return ended.stopped
+    if ended.signal is not None:
+        return f"killed by signal {ended.signal}" + (" (out of memory)" if ended.oom else "")
+    if ended.code:
+        return f"exit status {ended.code}" + (f": {fault.exception}" if fault.exception else "")
+    return {Fault.NAN: "a loss was NaN or infinite"}.get(fault.fault, "")
+
+
+def _lost(lost: Lost, reader: LogReader) -> Outcome:
+    reason = lost.reason if lost.started else NEVER_STARTED
+    return replace(_blank(reader), state=RunState.LOST, reason=reason, started_at=lost.started_at)
+
+
+def _blank(reader: LogReader) -> Outcome:
+    return Outcome(
+        state=RunState.LOST,
+        exit_code=None,
+        signal=None,
+        fault=Fault.NONE,
+        exception=None,
+        reason="",
+        started_at=None,
+        ended_at=None,
+        duration_s=None,
+        value=None,
+        value_note="",
+        read_as=None,
+        series=tuple(reader.series.values()),
+        progress=reader.progress,
+        tail=tuple(reader.tail),
+    )

@@ -1,0 +1,83 @@
+"""Keeps MEMORY_LOG.md: takes a human's edits into the ledger, then renders the ledger's notes. Used by the controller,
+which hands in the writer; the text itself is made in ``memory.py``."""
+
+from __future__ import annotations
+
+import hashlib
+
+from auto_experiment.config import Memory
+from auto_experiment.cycle.memory import KEPT_RENDERINGS, Caps, Entry, Rendering, edits, render, stamped
+from auto_experiment.files import atomic_write
+from auto_experiment.ledger.rows import NoteRow
+from auto_experiment.ledger.writer import Writer
+
+_LOOKED_AT = 200  # notes of a kind that may still fit under the caps
+
+
+class Notebook:
+    def __init__(self, ledger: Writer, path: str) -> None:
+        self._ledger = ledger
+        self._path = path
+
+    def take_edits(self) -> tuple[int, int]:
+        """Store what a human added or removed; returns how many lines of each. A missing file is no edit."""
+        text = self.text()
+        if text is None:
+            return 0, 0
+        found = edits(text, self._renderings(), newest_was_written=self._newest_was_written())
+        if found.removed or found.added:
+            with self._ledger.transaction() as tx:
+                for note in found.removed:
+                    tx.drop_note(note)
+                for kind, line in found.added:
+                    tx.note(kind, line, author="human")
+                tx.event("memory_edit", added=len(found.added), removed=len(found.removed))
+        return len(found.added), len(found.removed)
+
+    def write(self, caps: Memory, best_cycle: int | None) -> None:
+        """Render the notes and replace the file, when that changes it."""
+        limits = Caps(caps.log_max_chars, caps.milestone_max_chars, caps.max_recent_entries)
+        rendering = render(self._entries(best_cycle), limits)
+        if rendering.text == self.text():
+            return
+        digest = _digest(rendering.text)
+        with self._ledger.transaction() as tx:
+            tx.event("memory", lines=rendering.lines, digest=digest)
+            tx.keep_last_events("memory", KEPT_RENDERINGS)
+        atomic_write(self._path, rendering.text)
+        with self._ledger.transaction() as tx:
+            tx.event("memory_written", digest=digest)
+            tx.keep_last_events("memory_written", 1)
+
+    def text(self) -> str | None:
+        try:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
+                return file.read(1 << 20)
+        except FileNotFoundError:
+            return None
+
+    def _entries(self, best_cycle: int | None) -> list[Entry]:
+        notes = self._ledger.notes("milestone", _LOOKED_AT)
+        if best_cycle is not None and all(n.plan != best_cycle for n in notes):
+            best = (n for n in self._ledger.notes_of(best_cycle) if n.kind == "milestone" and n.state == "active")
+            notes = [*best, *notes]
+        notes += self._ledger.notes("decision", _LOOKED_AT)
+        return [_entry(note, best_cycle) for note in notes]
+
+    def _renderings(self) -> list[Rendering]:
+        """The last five, newest first."""
+        events = reversed(self._ledger.events("memory", KEPT_RENDERINGS))
+        return [Rendering("", tuple((n, k, line) for n, k, line in event.body["lines"])) for event in events]
+
+    def _newest_was_written(self) -> bool:
+        newest, written = self._ledger.last_event("memory"), self._ledger.last_event("memory_written")
+        return bool(newest and written and newest.body["digest"] == written.body["digest"])
+
+
+def _entry(note: NoteRow, best_cycle: int | None) -> Entry:
+    keep = note.kind == "milestone" and best_cycle is not None and note.plan == best_cycle
+    return Entry(note.id, note.kind, stamped(note.at, note.text), keep)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

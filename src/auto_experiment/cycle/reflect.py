@@ -1,0 +1,84 @@
+"""REFLECT: what an experiment came to. The harness decides the result, from numbers; the planner adds words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from auto_experiment.clock import seconds
+from auto_experiment.cycle.memory import one_line
+from auto_experiment.ledger.rows import AttemptRow, ExperimentRow
+from auto_experiment.objective import Objective
+from auto_experiment.records.lesson import Finding, Next, Reflection, Result
+from auto_experiment.records.observation import Progress, Series
+from auto_experiment.records.outcome import Outcome
+from auto_experiment.records.run import Kind, RunState
+
+_TITLE_MAX = 120
+_WORDS_MAX = 120
+DEAD_LETTER_AFTER = 3
+
+
+def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind) -> Result:
+    """Did it beat the best so far (the brief's Current Best included)? Only a value that counts can."""
+    if kind is Kind.DRY or outcome.state in (RunState.FAILED, RunState.KILLED, RunState.LOST):
+        return Result.FAILED
+    if outcome.state is RunState.STOPPED and not outcome.counts and outcome.fault.value not in ("none", "timeout"):
+        return Result.FAILED  # the NaN rule, the hang rule
+    if outcome.diverged:
+        return Result.FAILED
+    if not outcome.counts:
+        return Result.INCONCLUSIVE
+    return Result.IMPROVED if objective.better(outcome.value, best) else Result.NOT_IMPROVED
+
+
+def key_result(experiment: ExperimentRow, outcome: Outcome, objective: Objective, result: Result, words: str) -> str:
+    """A line of Key Results. The harness writes number, value and what they mean; the planner's words stand between."""
+    line = f"Exp{experiment.id:03d}: {one_line(experiment.title, _TITLE_MAX)}"
+    if outcome.value is not None and outcome.counts:
+        line += f", {objective.metric}={outcome.value:g}"
+    if words:
+        line += f"; {one_line(words, _WORDS_MAX)}"
+    if result is Result.IMPROVED:
+        line += " (target reached!)" if objective.reached(outcome.value) else " (new best!)"
+    return line
+
+
+def dead_letter(name: str) -> Reflection:
+    """For a cycle that took the controller down again and again."""
+    decision = f"{name}: given up, the controller ended without a word more than {DEAD_LETTER_AFTER} times at this step"
+    return Reflection(Finding.INCONCLUSIVE, decision, Next.ITERATE)
+
+
+def value_to_beat(objective: Objective, best: AttemptRow | None, bar: float | None) -> float | None:
+    return objective.best([best.value if best else None, bar])
+
+
+def recall(row: AttemptRow) -> Outcome:
+    """The stored outcome of an attempt, as it was handed on."""
+    kept = row.summary
+    progress = kept.get("progress")
+    return Outcome(
+        state=row.state,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        fault=row.fault,
+        exception=row.exception,
+        reason=row.reason,
+        started_at=seconds(row.started_at),
+        ended_at=seconds(row.ended_at),
+        duration_s=kept.get("duration_s"),
+        value=row.value,
+        value_note=kept.get("value_note", ""),
+        read_as=kept.get("read_as"),
+        series=tuple(_series(s) for s in kept.get("series", ())),
+        progress=Progress(**progress) if progress else None,
+        tail=tuple(kept.get("tail", ())),
+        notes=tuple(kept.get("notes", ())),
+    )
+
+
+def _series(kept: Mapping[str, Any]) -> Series:
+    """NaN and infinities are texts in JSON; a series has them as numbers."""
+    numbers: dict[str, Any] = {k: float(v) if isinstance(v, str) and k != "name" else v for k, v in kept.items()}
+    return Series(**numbers)

@@ -1,0 +1,64 @@
+"""THINK: what a planner is shown, made from the ledger and the humans' inputs. Decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+
+from auto_experiment.cycle.inputs import Directive, Inputs
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import AttemptRow, experiment_name
+from auto_experiment.planners.base import Fate, Leading, PlanView, Trial
+from auto_experiment.records.observation import Fault
+from auto_experiment.records.plan import Plan
+from auto_experiment.records.run import RunState
+from auto_experiment.views.project import Standing, best_attempt
+
+
+def plan_view(ledger: Reader, inputs: Inputs, now: Standing, *, directive: Directive | None, memory: str) -> PlanView:
+    return PlanView(
+        number=ledger.experiment_count() + 1,
+        objective=now.objective,
+        space=inputs.space,
+        command=inputs.command,
+        trials=tuple(_trial(row, now) for row in ledger.trials()),
+        best=leading(best_attempt(ledger, now)),
+        bar=now.bar,
+        directives=tuple(note.text for note in ledger.directives()),
+        directive=directive.shown if directive else None,
+        memory=memory,
+    )
+
+
+def leading(best: AttemptRow | None) -> Leading | None:
+    if best is None or best.value is None:
+        return None
+    return Leading(experiment_name(best.experiment), best.value)
+
+
+def basis(inputs: Inputs, directive: Directive | None, memory: str) -> str:
+    """Digest of the human inputs that a plan was made from."""
+    parts = (inputs.digest, directive.text if directive else "", memory)
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def fingerprint(plan: Plan) -> str:
+    """Same command and same code, same fingerprint. The code's tree joins it with the snapshots."""
+    return hashlib.sha256(plan.command.encode("utf-8", "replace")).hexdigest()
+
+
+def _trial(row: sqlite3.Row, now: Standing) -> Trial:
+    comparable = row["objective"] == now.objective.identity
+    value = row["value"] if comparable else None
+    return Trial(row["id"], tuple(json.loads(row["params"]).items()), _fate(row, value), value)
+
+
+def _fate(row: sqlite3.Row, value: float | None) -> Fate:
+    """What became of a run. Out of memory is this corner's fault, like divergence: another try would end the same."""
+    fault = Fault(row["fault"] or "none")
+    if row["counts"] and value is not None:
+        return Fate.MEASURED
+    if fault in (Fault.NAN, Fault.OOM, Fault.CUDA_OOM):
+        return Fate.DIVERGED
+    return Fate.STOPPED if row["state"] == RunState.STOPPED.value and fault is not Fault.HANG else Fate.FAILED

@@ -1,0 +1,1 @@
+"""How a long process is started, found again, asked about and stopped."""

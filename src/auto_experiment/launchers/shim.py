@@ -1,0 +1,1158 @@
+"""The supervisor of one training run, and the questions that can be asked about it. One file, standard library only.
+
+It is started as ``python -I -S shim.py VERB ...`` on the machine where the run lives, so it also runs under Python 3.6.
+
+    ensure DIR                 start the attempt unless somebody has; {"spec": ..., "env": ...} comes on stdin
+    state DIR...               what is known of attempts
+    stop DIR REASON [GRACE]    end the whole process tree; an attempt that nobody took is made void
+    sweep DIR                  after a loss: end what is left of the tree
+    follow                     push log bytes, starts and ends of the attempts named on stdin, until stdin ends
+
+Every verb answers in JSON on stdout. Exit status: 0 done, 3 refused (the answer says why), 4 failed.
+
+What makes it safe, in five sentences. An attempt is taken by linking a complete ``claim`` into its folder: link(2)
+succeeds once. The shim holds the read end of the FIFO ``alive``, so the kernel tells everybody when it dies. The training
+waits at a gate until ``started.json`` is on disk, so "claimed, dead, not started" is certain. The shim is a subreaper and
+signals only its own unreaped children, so it cannot hit a foreign process and finds daemons that left the session.
+``exit.json`` is written after the last process of the tree is gone, so it means that.
+
+It does not read the training's output, retry, decide anything about results, or write an environment value to disk.
+"""
+
+import errno
+import json
+import os
+import select
+import signal
+import stat
+import sys
+import time
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the price of importing typing
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterable, List, NoReturn, Optional, Set, Tuple
+
+    Json = Dict[str, Any]
+
+FORMAT = 1
+TOKEN = b"AUTO_EXPERIMENT_ATTEMPT"  # set in the training's environment to the attempt's folder
+RUN_DIR = b"AUTO_EXPERIMENT_RUN_DIR"
+SETTLE = 0.2  # seconds that orphans get to end by themselves once the main process has
+LEFTOVER_GRACE = 5.0  # then seconds between SIGTERM and SIGKILL for them
+CHUNK = 256 * 1024  # bytes of a log per turn of `follow`
+QUICK, SLOW = 0.02, 1.0  # seconds between two looks at a log that has just grown, and at one that is silent
+DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
+
+
+# --- text, files, JSON -----------------------------------------------------------------------------------------------
+# Paths are bytes inside: under LANG=C an old Python cannot encode a non-ASCII str, but bytes always pass.
+
+
+def raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def shown(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def at(folder: bytes, name: bytes) -> bytes:
+    return os.path.join(folder, name)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_all(fd: int) -> bytes:
+    return b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
+
+
+def read_small(path: bytes) -> bytes:
+    """A file of /proc, /sys or ours; b"" when it is missing or may not be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        return read_all(fd)
+    except OSError:  # the process has just gone
+        return b""
+    finally:
+        os.close(fd)
+
+
+def encode(record: "Json") -> bytes:
+    return json.dumps(record, sort_keys=True).encode() + b"\n"
+
+
+def answer(record: "Json", status: int = 0) -> int:
+    write_all(1, encode(record))
+    return status
+
+
+def read_record(folder: bytes, name: bytes) -> "Optional[Json]":
+    """The record, None when there is no such file, {} when it is there but is no JSON object."""
+    try:
+        fd = os.open(at(folder, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        record = json.loads(read_all(fd).decode("utf-8"))
+    except (ValueError, IsADirectoryError):
+        return {}
+    finally:
+        os.close(fd)
+    return record if isinstance(record, dict) else {}
+
+
+def write_beside(folder: bytes, name: bytes, record: "Json") -> bytes:
+    """A complete and durable file next to its place. The random part keeps two hosts on one file system apart."""
+    path = at(folder, b"%s.%d-%s.tmp" % (name, os.getpid(), os.urandom(4).hex().encode()))
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(fd, 0o600)  # whatever the umask is: we must be able to read it again
+        write_all(fd, encode(record))
+        os.fsync(fd)
+    except OSError:
+        remove(path)
+        raise
+    finally:
+        os.close(fd)
+    return path
+
+
+def put(folder: bytes, name: bytes, record: "Json", replace: bool = False) -> bool:
+    """Put a whole record in its place: after a crash all of it is there, or nothing. False: somebody was before us."""
+    beside = write_beside(folder, name, record)
+    try:
+        if replace:
+            os.rename(beside, at(folder, name))
+        else:
+            os.link(beside, at(folder, name))
+    except FileExistsError:
+        if os.stat(beside).st_nlink != 2:  # 2: NFS repeated a link of ours whose answer was lost
+            return False
+    finally:
+        remove(beside)
+    sync_folder(folder)
+    return True
+
+
+def remove(path: bytes) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def sync_folder(folder: bytes) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(folder: bytes) -> None:
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder)
+    os.makedirs(parent, exist_ok=True)
+    try:
+        os.mkdir(folder, 0o700)
+        os.chmod(folder, 0o700)
+        sync_folder(parent)
+    except FileExistsError:  # another `ensure` at the same time
+        pass
+
+
+# --- processes and machines ------------------------------------------------------------------------------------------
+
+
+class Process:
+    """A line of /proc/PID/stat. ``ticks`` (its start, since boot) tells it from a later process with the same pid."""
+
+    def __init__(self, pid: int, line: bytes) -> None:
+        fields = line[line.rindex(b")") + 2 :].split()  # the name before it may hold blanks and parentheses
+        self.pid = pid
+        self.zombie = fields[0] in (b"Z", b"X")
+        self.ppid, self.group, self.session = int(fields[1]), int(fields[2]), int(fields[3])
+        self.ticks = int(fields[19])
+
+
+def process(pid: int) -> "Optional[Process]":
+    line = read_small(b"/proc/%d/stat" % pid)
+    return Process(pid, line) if line else None
+
+
+def all_processes() -> "Dict[int, Process]":
+    found = (process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {one.pid: one for one in found if one and not one.zombie}
+
+
+def own_ticks() -> int:
+    me = process(os.getpid())
+    return me.ticks if me else 0
+
+
+def boot_id() -> str:
+    return read_small(b"/proc/sys/kernel/random/boot_id").decode().strip()
+
+
+def pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def prctl(option: int, value: int) -> bool:
+    """False when this Python has no ctypes or the kernel refuses; then the run token has to do."""
+    try:
+        import ctypes
+
+        return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+    except (ImportError, OSError, AttributeError):
+        return False
+
+
+def become_subreaper() -> bool:
+    return prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans of our tree become our children, not those of pid 1
+
+
+def die_with_parent() -> bool:
+    return prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def children() -> "List[int]":
+    """Our direct children, zombies included."""
+    lists = [read_small(b"/proc/self/task/%d/children" % int(task)) for task in os.listdir("/proc/self/task")]
+    if any(lists):
+        return [int(pid) for line in lists for pid in line.split()]
+    me = os.getpid()  # none, or a kernel that does not keep the list
+    return [one.pid for one in all_processes().values() if one.ppid == me]
+
+
+def members(token: str, since: int, session: "Optional[int]", leader_ticks: int) -> "Dict[int, Process]":
+    """Who belongs to an attempt, when no subreaper can say: processes that carry its token or live in its session, and
+    all that descend from them; never we ourselves and never those above us. A session counts only while its leader is
+    the training itself or gone: a pid that came round again leads another session."""
+    table = all_processes()
+    leader = table.get(session or 0)
+    if session and leader and leader.ticks != leader_ticks:
+        session = None
+    mark = TOKEN + b"=" + raw(token)
+    spared = ancestry(table)
+    later = [one for one in table.values() if one.ticks >= since and one.pid not in spared]
+    found = {one.pid: one for one in later if one.session == session or carries(one.pid, mark)}
+    grown = True
+    while grown:
+        more = {one.pid: one for one in later if one.ppid in found and one.pid not in found}
+        found.update(more)
+        grown = bool(more)
+    return found
+
+
+def carries(pid: int, mark: bytes) -> bool:
+    return mark in read_small(b"/proc/%d/environ" % pid).split(b"\0")
+
+
+def ancestry(table: "Dict[int, Process]") -> "List[int]":
+    line = [os.getpid(), os.getppid()]
+    while line[-1] in table:
+        line.append(table[line[-1]].ppid)
+    return line
+
+
+def strike(target: Process, number: int) -> bool:
+    """Signal a process that need not be our child: only if it is still the one that we saw."""
+    handle = -1
+    try:
+        # A pidfd (Python 3.9, Linux 5.3) closes the gap between the look and the blow.
+        if hasattr(os, "pidfd_open"):
+            handle = getattr(os, "pidfd_open")(target.pid)
+        now = process(target.pid)
+        if now is None or now.ticks != target.ticks:
+            return False
+        if handle >= 0:
+            getattr(signal, "pidfd_send_signal")(handle, number)
+        else:
+            os.kill(target.pid, number)
+        return True
+    except OSError:  # gone, or not ours to signal
+        return False
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+# --- what is known of an attempt -------------------------------------------------------------------------------------
+
+
+def sight(folder: bytes) -> "Json":
+    """The attempt's state. Death is looked for first and exit.json read after it: the other order would call a run lost
+    that ends between the two."""
+    claim = read_record(folder, b"claim")
+    if claim is None:
+        return {"state": "absent"}
+    if claim.get("void"):
+        return lost("never started", None)
+    if claim.get("hostname") != os.uname().nodename:
+        ending = read_exit(folder, claim)  # the shim over there may be alive: look, and touch nothing
+        host = claim.get("hostname") or "unknown: the claim cannot be read"
+        return {"state": "ended", "exit": ending} if ending else {"state": "unreachable", "hostname": host}
+    rebooted = claim.get("boot_id") != boot_id()
+    if not rebooted and is_alive(folder, claim):
+        return running(folder, claim)
+    return aftermath(folder, claim, rebooted)
+
+
+def running(folder: bytes, claim: "Json") -> "Json":
+    started = read_record(folder, b"started.json") or {}
+    return {"state": "running", "claim": claim, "pid": started.get("pid"), "started_at": started.get("at")}
+
+
+def aftermath(folder: bytes, claim: "Json", rebooted: bool) -> "Json":
+    """The shim is dead: what did it leave?"""
+    ending = read_exit(folder, claim)
+    if ending:
+        return {"state": "ended", "exit": ending}
+    quarantine(folder)
+    started = read_record(folder, b"started.json")
+    if rebooted:
+        return lost("reboot", started)
+    return lost("never started" if started is None else "the supervisor died, exit not observed", started)
+
+
+def lost(reason: str, started: "Optional[Json]") -> "Json":
+    when = started.get("at") if started else None
+    return {"state": "lost", "reason": reason, "started": started is not None, "started_at": when}
+
+
+def is_alive(folder: bytes, claim: "Json") -> bool:
+    pipe = open_alive(folder)
+    if pipe < 0:
+        return False
+    os.close(pipe)
+    return is_claimant(claim)
+
+
+def open_alive(folder: bytes) -> int:
+    """The write end of ``alive``; -1 when nobody holds its read end: the shim is dead."""
+    try:
+        return os.open(at(folder, b"alive"), os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return -1
+        raise
+
+
+def is_claimant(claim: "Json") -> bool:
+    """Does the claimant hold the FIFO, or a stranger? Of another pid namespace the numbers say nothing."""
+    if claim.get("pid_ns") != pid_namespace():
+        return True
+    holder = process(int(claim["pid"]))
+    return holder is not None and not holder.zombie and holder.ticks == claim["start_ticks"]
+
+
+NUMBER = (int, float)
+EXIT_FIELDS = {
+    "timed_out": (bool,),
+    "started_at": NUMBER,
+    "ended_at": NUMBER,
+    "duration_s": NUMBER,
+    "log_bytes": (int,),
+    "leftovers": (int,),
+    "rusage": (dict,),
+    "stopped": (str, type(None)),
+    "oom": (bool, type(None)),
+}
+
+
+def read_exit(folder: bytes, claim: "Json") -> "Optional[Json]":
+    """exit.json, if it is whole and was written by this attempt's claimant; otherwise None."""
+    record = read_record(folder, b"exit.json")
+    if not record or record.get("format") != FORMAT:
+        return None
+    mine = [record.get("claim_pid"), record.get("claim_start_ticks"), record.get("attempt"), record.get("spec_hash")]
+    if mine != [claim.get("pid"), claim.get("start_ticks"), claim.get("attempt"), claim.get("spec_hash")]:
+        return None
+    if sorted(type(record.get(key)).__name__ for key in ("code", "signal")) != ["NoneType", "int"]:
+        return None
+    return record if all(isinstance(record.get(key), kinds) for key, kinds in EXIT_FIELDS.items()) else None
+
+
+def quarantine(folder: bytes) -> None:
+    """Keep an exit.json that cannot be trusted, under a name that nobody reads."""
+    number = 1
+    while os.path.lexists(at(folder, b"exit.json.bad-%d" % number)):
+        number += 1
+    try:
+        os.rename(at(folder, b"exit.json"), at(folder, b"exit.json.bad-%d" % number))
+    except OSError:  # there was none
+        pass
+
+
+# --- ensure: take the attempt and start the supervisor ---------------------------------------------------------------
+
+
+def ensure(folder: bytes) -> int:
+    request = json.loads(read_all(0).decode("utf-8"))
+    make_folder(folder)
+    if not os.path.lexists(at(folder, b"spec.json")):
+        put(folder, b"spec.json", request["spec"])
+    kept = read_record(folder, b"spec.json") or {}
+    if kept.get("hash") != request["spec"]["hash"]:
+        return answer({"error": "spec_conflict", "given": request["spec"]["hash"], "kept": kept.get("hash")}, 3)
+    trouble = ""
+    if read_record(folder, b"claim") is None:
+        make_alive(folder)
+        trouble = launch(folder, request["spec"], request["env"])
+    claim = read_record(folder, b"claim")
+    if claim is None:
+        return answer({"error": "not_started", "detail": trouble or "the supervisor died before its claim"}, 4)
+    return answer({"claim": claim})
+
+
+def make_alive(folder: bytes) -> None:
+    try:
+        os.mkfifo(at(folder, b"alive"), 0o600)
+        os.chmod(at(folder, b"alive"), 0o600)
+    except FileExistsError:
+        if not stat.S_ISFIFO(os.lstat(at(folder, b"alive")).st_mode):
+            raise OSError(errno.EEXIST, "something that is not a FIFO is in the way", at(folder, b"alive")) from None
+
+
+def launch(folder: bytes, spec: "Json", env: "Dict[str, str]") -> str:
+    """Fork the supervisor and wait until the attempt is claimed, by it or by another. Returns its complaint, if any."""
+    report, tell = os.pipe()
+    if os.fork() == 0:
+        supervise(folder, spec, env, tell)
+    os.close(tell)
+    return read_all(report).decode("utf-8", "replace")
+
+
+def supervise(folder: bytes, spec: "Json", env: "Dict[str, str]", tell: int) -> "NoReturn":
+    """The life of the supervising process."""
+    supervisor = None
+    try:
+        os.setsid()
+        detach(folder, keep=tell)
+        os.chdir(folder)  # names are relative from here: the folder may be moved while we work
+        supervisor = Supervisor(folder, spec)
+        if supervisor.claim():
+            os.close(tell)
+            supervisor.run(env)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)  # into shim.log
+        if supervisor and supervisor.claimed:
+            supervisor.abandon()
+        else:
+            write_all(tell, str(error).encode("utf-8", "replace"))
+    finally:
+        os._exit(0)
+
+
+def detach(folder: bytes, keep: int) -> None:
+    """Let go of all that we inherited: the caller's pipes, locks and terminal."""
+    null = os.open(b"/dev/null", os.O_RDWR)
+    log = os.open(at(folder, b"shim.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    for source, target in ((null, 0), (null, 1), (log, 2)):
+        os.dup2(source, target)
+    close_others((keep,))
+
+
+def close_others(keep: "Iterable[int]") -> None:
+    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if fd > 2 and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:  # the listing's own
+                pass
+
+
+# --- the training's side of the fork ---------------------------------------------------------------------------------
+
+
+def become_training(
+    spec: "Json", env: "Dict[bytes, bytes]", parent: int, gate: int, word: int, oom: bytes
+) -> "NoReturn":
+    """Between fork and exec. The training gets three descriptors, a session of its own and default signals."""
+    doing = "prepare"
+    status = 126
+    try:
+        signal.set_wakeup_fd(-1)  # else our signals would be told to the shim
+        close_others((gate, word))  # `alive` above all: holding it would make a dead shim look alive
+        os.setsid()
+        die_with_parent()
+        default_signals()
+        set_oom_score(oom)
+        if os.getppid() != parent or os.read(gate, 1) != b"1":
+            os._exit(125)  # the shim died before started.json was on disk: nothing must run
+        doing = "open train.log"
+        attach_log()
+        doing = "enter %r" % spec["cwd"]
+        os.chdir(raw(spec["cwd"]))
+        doing = "make the run folder"
+        if env.get(RUN_DIR):
+            os.makedirs(env[RUN_DIR], exist_ok=True)
+        doing = "start %r" % spec["argv"][0]
+        os.close(gate)
+        os.execvpe(raw(spec["argv"][0]), [raw(part) for part in spec["argv"]], env)
+    except BaseException as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        if doing.startswith("start") and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            status = 127  # what a shell says for "no such program"
+        complain("cannot %s: %s" % (doing, reason), word)
+    finally:
+        os._exit(status)
+
+
+def default_signals() -> None:
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):  # SIGKILL, SIGSTOP and what the C library keeps for itself
+            pass
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def attach_log() -> None:
+    log = os.open(b"train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def complain(text: str, word: int) -> None:
+    message = text.encode("utf-8", "backslashreplace")
+    try:
+        os.write(word, message[:4000])  # for exit.json
+        write_all(2, b"auto-experiment: " + message + b"\n")  # for whoever reads the log
+    except OSError:
+        pass
+
+
+def set_oom_score(value: bytes) -> bytes:
+    """Set our own inclination to be killed when memory is short; returns the old one, b"" when nothing was changed."""
+    old = read_small(b"/proc/self/oom_score_adj").strip()
+    try:
+        fd = os.open(b"/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value)
+        finally:
+            os.close(fd)
+        return old
+    except OSError:  # lowering it is a privilege
+        return b""
+
+
+# --- the supervisor --------------------------------------------------------------------------------------------------
+
+
+class Supervisor:
+    """One attempt, from its claim to its exit.json. Its current folder is the attempt's; it waits in one poll()."""
+
+    def __init__(self, folder: bytes, spec: "Json") -> None:
+        self.spec = spec
+        self.token = shown(folder)
+        self.grace = float(spec["grace_s"])
+        self.claimed = {}  # type: Json
+        self.main = 0  # the training's pid
+        self.started = {}  # type: Json
+        self.born = self.died = 0.0  # monotonic clock
+        self.ended_at = 0.0
+        self.status = None  # type: Optional[int]
+        self.subreaper = False
+        self.memory = memory_events()
+        self.word = -1  # where the child says why it could not exec
+        self.childless = False
+        self.stopped = self.late_stop = None  # type: Optional[str]
+        self.timed_out = False
+        self.term_at = self.kill_at = float("inf")  # monotonic: when SIGTERM and SIGKILL are due
+        self.struck = set()  # type: Set[Tuple[int, int]]  # (pid, ticks) of what we signalled after the main one's end
+        self.cpu_s, self.max_rss_kib = 0.0, 0
+        self.rest = b""  # a command that has not ended yet
+        # `alive` is opened before the claim is made: a claim whose FIFO nobody holds is a dead one.
+        self.alive = os.open(b"alive", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.signals = listen_to_signals()
+        self.poll = select.poll()
+        self.poll.register(self.alive, select.POLLIN)
+        self.poll.register(self.signals, select.POLLIN)
+
+    # taking and starting
+
+    def claim(self) -> bool:
+        claim = new_claim(self.spec["attempt"], self.spec["hash"], self.token)
+        if put(b".", b"claim", claim):
+            self.claimed = claim
+        return bool(self.claimed)
+
+    def run(self, env: "Dict[str, str]") -> None:
+        self.subreaper = become_subreaper()
+        if not self.start(env):
+            return
+        env.clear()
+        self.watch_training()
+        self.end_leftovers()
+        self.write_exit()
+
+    def start(self, env: "Dict[str, str]") -> bool:
+        """False: started.json could not be written, and nothing has run."""
+        score = set_oom_score(b"-500")
+        settings = {raw(key): raw(value) for key, value in env.items()}
+        settings[TOKEN] = raw(self.token)
+        gate, release = os.pipe()
+        self.word, word = os.pipe()
+        me = os.getpid()
+        self.main = os.fork()
+        if self.main == 0:
+            become_training(self.spec, settings, me, gate, word, score)
+        os.close(gate)
+        os.close(word)
+        try:
+            return self.open_gate(release)
+        finally:
+            os.close(release)
+
+    def open_gate(self, release: int) -> bool:
+        child = process(self.main)
+        ticks = child.ticks if child else 0
+        self.started = {"pid": self.main, "start_ticks": ticks, "sid": self.main, "at": time.time()}
+        try:
+            if not put(b".", b"started.json", self.started):
+                raise OSError(errno.EEXIST, "started.json is there already, and not from us")
+        except OSError as error:
+            note("nothing was started: %s" % error)
+            return False
+        self.born = time.monotonic()
+        try:
+            os.write(release, b"1")
+        except BrokenPipeError:  # somebody has killed it at the gate; the wait status will say so
+            pass
+        return True
+
+    # one wait for everything
+
+    def wait(self, until: float) -> None:
+        """Until something happens or ``until`` has come; a training that runs costs no wake-up."""
+        left = min(until - time.monotonic(), 86400.0)
+        for fd, _ in self.poll.poll(max(0.0, left * 1000)):
+            if fd == self.alive:
+                self.read_commands()
+            else:
+                self.read_signals()
+        self.reap()
+
+    def read_commands(self) -> None:
+        try:
+            self.rest += os.read(self.alive, 1 << 16)
+        except BlockingIOError:  # somebody else read it
+            return
+        lines = self.rest.split(b"\n")
+        self.rest = lines.pop()[-4096:]
+        for line in lines:
+            self.obey(line)
+
+    def obey(self, line: bytes) -> None:
+        """``stop REASON``, or ``stop@SECONDS REASON`` for another grace."""
+        word, _, reason = line.partition(b" ")
+        name, _, grace = word.partition(b"@")
+        if name != b"stop":
+            return note("unknown command %r" % line[:80])
+        try:
+            seconds = max(0.0, float(grace)) if grace else self.grace
+        except ValueError:
+            seconds = self.grace
+        return self.stop(reason.decode("utf-8", "replace") or "stop", seconds)
+
+    def read_signals(self) -> None:
+        for number in os.read(self.signals, 4096):
+            if number != signal.SIGCHLD:
+                self.stop("shim got " + signal.Signals(number).name, self.grace)
+
+    def reap(self) -> None:
+        """Collect every child that has ended; ECHILD from a subreaper means that the whole tree is gone."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.childless = True
+                return
+            if pid == 0:
+                self.childless = False
+                return
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+            self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
+            if pid == self.main:
+                self.status, self.died, self.ended_at = status, time.monotonic(), time.time()
+
+    # while the main process lives
+
+    def watch_training(self) -> None:
+        limit = self.spec.get("wall_limit_s")
+        limit = float("inf") if limit is None else float(limit)
+        wall_end = self.born + limit
+        pause = QUICK
+        while self.status is None:
+            now = time.monotonic()
+            if now >= wall_end and self.stopped is None:
+                self.timed_out = True
+                self.stop("wall limit of %g s" % limit, self.grace)
+            elif now >= self.kill_at:
+                self.kill_all()
+                self.wait(now + pause)
+                pause = min(pause * 2, SLOW)
+            else:
+                self.wait(min(self.kill_at, wall_end if self.stopped is None else float("inf")))
+        self.timed_out = self.timed_out and self.stopped is not None
+
+    def stop(self, reason: str, grace: float) -> None:
+        """An end that is already there wins: the code is the training's own."""
+        self.reap()
+        now = time.monotonic()
+        self.kill_at = min(self.kill_at, now + grace)
+        if self.status is not None:
+            self.late_stop = self.late_stop or reason
+            self.term_at = min(self.term_at, now)
+        elif self.stopped is None:
+            self.stopped = reason
+            self.terminate()
+
+    def terminate(self) -> None:
+        """SIGTERM, once per process: some programs take a second one for impatience."""
+        self.signal_group(signal.SIGTERM)
+        self.signal_group(signal.SIGCONT)  # a stopped process cannot end
+        for one in self.targets():
+            if one.pid != self.main and one.group != self.main:
+                self.send(one, signal.SIGTERM)
+
+    def signal_group(self, number: int) -> None:
+        """The main process is not reaped yet, so neither its pid nor its group can belong to anybody else."""
+        try:
+            os.killpg(self.main, number)
+        except OSError:  # it has not made its group yet
+            os.kill(self.main, number)
+
+    def kill_all(self) -> None:
+        if self.status is None:
+            self.signal_group(signal.SIGKILL)
+        for one in self.targets():
+            self.send(one, signal.SIGKILL)
+
+    def targets(self) -> "List[Process]":
+        """Our unreaped children; without a subreaper also all that the token or the session shows."""
+        found = {one.pid: one for one in map(process, children()) if one and not one.zombie}
+        if not self.subreaper:
+            since, first = self.claimed["start_ticks"], self.started
+            found.update(members(self.token, since, first.get("sid"), first.get("start_ticks", 0)))
+        return list(found.values())
+
+    def send(self, target: Process, number: int) -> None:
+        if self.subreaper:
+            os.kill(target.pid, number)  # an unreaped child: the pid is its own
+        else:
+            strike(target, number)
+
+    # after it
+
+    def end_leftovers(self) -> None:
+        """What outlives the main process gets a moment, then SIGTERM, then SIGKILL, until nothing is left."""
+        patience = min(LEFTOVER_GRACE, self.grace)
+        if self.kill_at > self.died:  # else a stop has already come to SIGKILL
+            self.term_at = min(self.term_at, self.died + SETTLE)
+            self.kill_at = min(self.kill_at + SETTLE, self.term_at + patience)
+        complained, pause = False, QUICK
+        while self.remain():
+            now = time.monotonic()
+            if now < min(self.term_at, self.kill_at):
+                self.wait(min(self.term_at, self.kill_at))
+                continue
+            self.strike_leftovers(signal.SIGKILL if now >= self.kill_at else signal.SIGTERM)
+            self.wait(now + pause)
+            pause = min(pause * 2, SLOW if now > self.kill_at + LEFTOVER_GRACE else SETTLE)
+            if now > self.kill_at + 60 and not complained:
+                complained = True
+                note("cannot be killed, still waiting: %s" % [one.pid for one in self.targets()])
+
+    def remain(self) -> bool:
+        self.reap()
+        return not self.childless or (not self.subreaper and bool(self.targets()))
+
+    def strike_leftovers(self, number: int) -> None:
+        for one in self.targets():
+            if number == signal.SIGKILL or (one.pid, one.ticks) not in self.struck:
+                self.send(one, number)
+            self.struck.add((one.pid, one.ticks))
+
+    def write_exit(self) -> None:
+        """Until it is on disk we stay, and read as running: that is true of what anybody may do with the attempt."""
+        record, told = self.exit_record(), False
+        while True:
+            try:
+                put(b".", b"exit.json", record, replace=True)
+                return
+            except OSError as error:
+                if not told:
+                    note("exit.json could not be written, trying again every second: %s" % error)
+                told = True
+                if os.stat(b".").st_nlink == 0:  # the folder has been removed: nobody will ever read it
+                    return
+            time.sleep(1)
+
+    def exit_record(self) -> "Json":
+        status = self.status or 0
+        word = read_all(self.word).decode("utf-8", "replace")  # the tree is gone, so nobody can hold its other end
+        return {
+            "format": FORMAT,
+            "attempt": self.spec["attempt"],
+            "spec_hash": self.spec["hash"],
+            "claim_pid": self.claimed["pid"],
+            "claim_start_ticks": self.claimed["start_ticks"],
+            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            "oom": self.out_of_memory(),
+            "timed_out": self.timed_out,
+            "stopped": self.stopped,
+            "late_stop": self.late_stop,
+            "started_at": self.started["at"],
+            "ended_at": self.ended_at,
+            "duration_s": round(self.died - self.born, 6),
+            "log_bytes": regular_size(b"train.log"),
+            "leftovers": len(self.struck),
+            "containment": "subreaper" if self.subreaper else "sweep",
+            "exec_error": word or None,
+            "rusage": {"cpu_s": round(self.cpu_s, 6), "max_rss_kib": self.max_rss_kib},
+        }
+
+    def out_of_memory(self) -> "Optional[bool]":
+        path, before = self.memory
+        after = oom_kills(path)
+        return None if before is None or after is None else after > before
+
+    def abandon(self) -> None:
+        """We cannot go on: leave nothing behind, and no exit.json, so that the attempt reads as lost."""
+        self.kill_at = self.died = time.monotonic()
+        if self.main:
+            self.end_leftovers()
+
+
+def new_claim(attempt: "Optional[str]", spec_hash: "Optional[str]", token: str) -> "Json":
+    return {
+        "format": FORMAT,
+        "attempt": attempt,
+        "spec_hash": spec_hash,
+        "token": token,
+        "pid": os.getpid(),
+        "start_ticks": own_ticks(),
+        "boot_id": boot_id(),
+        "hostname": os.uname().nodename,
+        "pid_ns": pid_namespace(),
+        "at": time.time(),
+        "void": False,
+    }
+
+
+def listen_to_signals() -> int:
+    """The read end of a pipe on which the number of every signal arrives that we care for. The shim ends with its tree,
+    never by a signal that can be caught: without a record, a logout would look like a crash."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: None)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+        signal.signal(number, signal.SIG_IGN)
+    return read
+
+
+def note(text: str) -> None:
+    try:
+        write_all(2, ("%s %s\n" % (time.strftime("%Y-%m-%dT%H:%M:%S"), text)).encode("utf-8", "replace"))
+    except OSError:  # a full disk must not end the supervision
+        pass
+
+
+def regular_size(path: bytes) -> int:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def memory_events() -> "Tuple[bytes, Optional[int]]":
+    """Where our cgroup counts what the out-of-memory killer did, and the count now; (b"", None) when nobody counts."""
+    for line in read_small(b"/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(b":", 2)
+        if controllers == b"memory":
+            places = [b"/sys/fs/cgroup/memory%s/memory.oom_control" % path, b"/sys/fs/cgroup/memory/memory.oom_control"]
+        elif not controllers:
+            places = [b"/sys/fs/cgroup%s/memory.events" % path, b"/sys/fs/cgroup/memory.events"]
+        else:
+            continue
+        for place in places:  # the second is where a container finds its own
+            count = oom_kills(place)
+            if count is not None:
+                return place, count
+    return b"", None
+
+
+def oom_kills(path: bytes) -> "Optional[int]":
+    for line in read_small(path).splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return None
+
+
+# --- state, stop, sweep ----------------------------------------------------------------------------------------------
+
+
+def state(folders: "List[bytes]") -> int:
+    return answer({shown(folder): sight(folder) for folder in folders})
+
+
+def stop(folder: bytes, reason: str, grace: "Optional[float]" = None) -> int:
+    make_folder(folder)
+    spec = read_record(folder, b"spec.json") or {}
+    void = dict(new_claim(spec.get("attempt"), spec.get("hash"), shown(folder)), void=True, reason=reason)
+    if read_record(folder, b"claim") is None and put(folder, b"claim", void):
+        return answer({"stop": "void"})
+    seen = sight(folder)
+    if seen["state"] != "running":
+        return answer({"stop": seen["state"], "hostname": seen.get("hostname")})
+    return answer({"stop": "asked" if ask_to_stop(folder, reason, grace) else "ended"})
+
+
+def ask_to_stop(folder: bytes, reason: str, grace: "Optional[float]") -> bool:
+    pipe = open_alive(folder)
+    if pipe < 0:
+        return False
+    word = "stop" if grace is None else "stop@%g" % grace
+    line = "%s %s" % (word, " ".join(reason.split()))
+    try:
+        os.write(pipe, line.encode("utf-8", "replace")[:2000] + b"\n")  # below PIPE_BUF: lines do not mix
+    except BlockingIOError:  # full of earlier requests
+        pass
+    except BrokenPipeError:
+        return False
+    finally:
+        os.close(pipe)
+    return True
+
+
+def sweep(folder: bytes) -> int:
+    seen = sight(folder)
+    if seen["state"] in ("running", "unreachable"):
+        return answer({"error": "not_dead", "detail": "the attempt is %s: stop it instead" % seen["state"]}, 3)
+    claim = read_record(folder, b"claim") or {}
+    started = read_record(folder, b"started.json") or {}
+    if claim.get("boot_id") != boot_id():  # a reboot has ended everything
+        return answer({"killed": 0, "left": 0})
+    session = started.get("sid") if claim.get("pid_ns") == pid_namespace() else None
+    struck = set()  # type: Set[int]
+    end = time.monotonic() + LEFTOVER_GRACE
+    while True:
+        found = members(claim["token"], claim["start_ticks"], session, started.get("start_ticks", 0))
+        if not found or time.monotonic() > end:
+            return answer({"killed": len(struck - set(found)), "left": len(found)})
+        for one in found.values():
+            if strike(one, signal.SIGKILL):
+                struck.add(one.pid)
+        time.sleep(0.01)
+
+
+# --- follow ----------------------------------------------------------------------------------------------------------
+
+
+def emit(header: "Json", data: bytes = b"") -> None:
+    """Blocking: a slow reader slows us down, and nothing else. A reader that is gone is our end."""
+    try:
+        write_all(1, encode(header) + data)
+    except BrokenPipeError:
+        os._exit(0)
+
+
+class Followed:
+    """One attempt that is followed: how far its log was read, and when to look again."""
+
+    def __init__(self, name: str, offset: int) -> None:
+        self.name, self.folder = name, raw(name)
+        self.offset, self.inode, self.size = offset, -1, -1
+        self.limit = None  # type: Optional[int]  # once it is over: where the log ends for us
+        self.claim = read_record(self.folder, b"claim") or {}
+        self.began = False
+        self.pause, self.due, self.doubt_at = QUICK, 0.0, 0.0
+        self.alive = -1
+
+    def join(self) -> None:
+        """Watch the shim; its death reaches us as POLLERR on the write end of ``alive``."""
+        self.limit = None
+        if sight(self.folder)["state"] == "running":
+            self.alive = open_alive(self.folder)
+        if self.alive < 0:
+            self.over()
+
+    def over(self) -> None:
+        if self.alive >= 0:
+            os.close(self.alive)
+        self.alive, self.due = -1, 0.0
+        self.limit = regular_size(at(self.folder, b"train.log"))  # processes that survived it may write for ever
+
+    def turn(self, now: float) -> bool:
+        """Say what is new. False: the end was told."""
+        self.look_for_start()
+        count = self.copy_log()
+        if count:
+            self.pause = 0.0 if count == CHUNK or self.limit is not None else QUICK
+        elif self.limit is not None:
+            return not self.tell_end()
+        else:
+            self.pause = min(max(QUICK, self.pause * 2), SLOW)
+            self.doubt(now)
+        self.due = now + self.pause
+        return True
+
+    def doubt(self, now: float) -> None:
+        """Now and then: is it still the shim that holds the FIFO, or a stranger who opened it?"""
+        if now >= self.doubt_at:
+            self.doubt_at = now + DOUBT
+            if not is_claimant(self.claim):
+                self.over()
+
+    def look_for_start(self) -> None:
+        if not self.began and self.claim and os.path.lexists(at(self.folder, b"started.json")):
+            self.began = True
+            emit({"dir": self.name, "began": running(self.folder, self.claim)})
+
+    def tell_end(self) -> bool:
+        seen = sight(self.folder)
+        if seen["state"] == "running":
+            self.join()
+            return False
+        emit({"dir": self.name, "end": seen})
+        return True
+
+    def copy_log(self) -> int:
+        """Pass on at most one piece. Only a regular file is opened: a FIFO or a link in its place is not the log."""
+        path = at(self.folder, b"train.log")
+        try:
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode) or (found.st_ino, found.st_size) == (self.inode, self.offset):
+                return 0
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return 0
+        try:
+            return self.copy_piece(fd)
+        finally:
+            os.close(fd)
+
+    def copy_piece(self, fd: int) -> int:
+        found = os.fstat(fd)
+        if found.st_size < self.offset or self.inode not in (-1, found.st_ino):  # truncated or replaced
+            self.offset = 0
+        self.inode = found.st_ino
+        end = found.st_size if self.limit is None else min(found.st_size, self.limit)
+        data = os.pread(fd, max(0, min(CHUNK, end - self.offset)), self.offset)
+        if data:
+            emit({"dir": self.name, "log": self.offset, "n": len(data)}, data)
+            self.offset += len(data)
+        return len(data)
+
+
+class Follower:
+    def __init__(self) -> None:
+        self.poll = select.poll()
+        self.poll.register(0, select.POLLIN)
+        self.followed = {}  # type: Dict[str, Followed]
+        self.rest = b""
+
+    def run(self) -> int:
+        while True:
+            now = time.monotonic()
+            due = min([one.due for one in self.followed.values()] or [now + 3600])
+            for fd, _ in self.poll.poll(max(0.0, (due - now) * 1000)):
+                if fd == 0 and not self.read_requests():
+                    return 0
+                self.note_death(fd)
+            now = time.monotonic()
+            for one in [one for one in self.followed.values() if one.due <= now]:
+                self.give_turn(one, now)
+
+    def read_requests(self) -> bool:
+        data = os.read(0, 1 << 16)
+        lines = (self.rest + data).split(b"\n")
+        self.rest = lines.pop()
+        for line in lines:
+            request = json.loads(line.decode("utf-8"))
+            self.add(Followed(request["dir"], int(request.get("offset", 0))))
+        return bool(data)
+
+    def add(self, one: Followed) -> None:
+        self.drop(self.followed.get(one.name))
+        self.followed[one.name] = one
+        one.join()
+        self.watch(one)
+
+    def watch(self, one: Followed) -> None:
+        if one.alive >= 0:
+            self.poll.register(one.alive, 0)  # POLLERR needs no asking
+
+    def drop(self, one: "Optional[Followed]") -> None:
+        if one and one.alive >= 0:
+            self.poll.unregister(one.alive)
+            os.close(one.alive)
+        if one:
+            del self.followed[one.name]
+
+    def note_death(self, fd: int) -> None:
+        for one in self.followed.values():
+            if one.alive == fd:
+                self.poll.unregister(fd)
+                one.over()
+
+    def give_turn(self, one: Followed, now: float) -> None:
+        before = one.alive
+        try:
+            goes_on = one.turn(now)
+        except OSError as error:  # a stale handle, no right to read: others go on, this one is tried again
+            note("%s: %s" % (one.name, error))
+            goes_on, one.due = True, now + SLOW
+        if one.alive != before:
+            if before >= 0:
+                self.poll.unregister(before)
+            self.watch(one)
+        if not goes_on:
+            self.drop(one)
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def main(argv: "List[str]") -> int:
+    verb, rest = (argv[0] if argv else ""), [os.fsencode(word) for word in argv[1:]]
+    folders = [os.path.abspath(word) for word in rest]
+    try:
+        if verb == "ensure" and len(rest) == 1:
+            return ensure(folders[0])
+        if verb == "state":
+            return state(folders)
+        if verb == "stop" and len(rest) in (2, 3):
+            return stop(folders[0], shown(rest[1]), float(rest[2]) if rest[2:] else None)
+        if verb == "sweep" and len(rest) == 1:
+            return sweep(folders[0])
+        if verb == "follow" and not rest:
+            return Follower().run()
+    except Exception as error:
+        return answer({"error": "failed", "detail": "%s: %s" % (type(error).__name__, error)}, 4)
+    write_all(2, (__doc__ or "").encode())
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

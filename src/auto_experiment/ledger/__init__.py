@@ -1,0 +1,1 @@
+"""The ledger: SQLite, the record of all that happened and the source of truth for facts."""

@@ -1,0 +1,103 @@
+"""Opening a ledger: what is refused, and how a connection is set up. Queries and writes are next door."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from urllib.parse import quote
+
+from auto_experiment.errors import LedgerRefused
+from auto_experiment.ledger import migrations
+
+_CHECKED_BYTES = 64 << 20  # a ledger up to this size is checked page by page before a controller starts
+_BUSY_S = 10.0
+
+
+def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
+    """A connection that cannot write. An empty database (schema version 0) is let through for ``open_writable``."""
+    if not os.path.exists(path):
+        raise LedgerRefused(f"{path}: there is no ledger yet; `auto-experiment run` makes it")
+    try:
+        db = connect(path, "ro")
+        kind = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0] if thorough else "ok"
+    except (sqlite3.Error, TypeError) as error:
+        raise LedgerRefused(f"{path}: is not a ledger or is damaged ({error}); {_RESCUE}") from error
+    if empty and kind == version == 0:  # its maker was killed before the first commit
+        return db
+    if kind != migrations.APPLICATION_ID:
+        db.close()
+        raise LedgerRefused(f"{path}: is a SQLite file, but not a ledger of auto-experiment; {_RESCUE}")
+    if version > migrations.VERSION:
+        db.close()
+        raise LedgerRefused(
+            f"{path}: was written by a newer auto-experiment (schema {version}, this one knows "
+            f"{migrations.VERSION}); update the program"
+        )
+    if verdict != "ok":
+        db.close()
+        raise LedgerRefused(f"{path}: is damaged ({verdict}); {_RESCUE}")
+    return db
+
+
+_RESCUE = "nothing was changed: put a backup in its place, or move it away to start afresh (logs stay in runs/)"
+
+
+def open_writable(path: str) -> sqlite3.Connection:
+    """Open or create, and bring to the newest schema. Raises LedgerRefused, with the file untouched."""
+    refuse_network_disk(path)
+    version = 0
+    if os.path.exists(path) and os.path.getsize(path) > 0:
+        check = open_read_only(path, thorough=os.path.getsize(path) <= _CHECKED_BYTES)
+        version = int(check.execute("PRAGMA user_version").fetchone()[0])
+        check.close()
+    try:
+        db = connect(path, "rwc")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if version < migrations.VERSION:
+            migrations.migrate(db, version)
+    except sqlite3.Error as error:
+        raise LedgerRefused(f"{path}: cannot be written ({error}); free space or fix its permissions") from error
+    return db
+
+
+def connect(path: str, mode: str) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=True
+    )
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def refuse_network_disk(path: str) -> None:
+    """SQLite's log needs a local disk; on a network file system a ledger can be damaged."""
+    kind = file_system(path)
+    if kind in _NETWORK:
+        raise LedgerRefused(
+            f"{path}: is on a network disk ({kind}), where SQLite can lose data; "
+            "set project.ledger in config.yaml to a path on a local disk"
+        )
+
+
+def file_system(path: str) -> str:
+    """The type of the file system that holds ``path`` ("ext4"), from Linux's mount table; "" when unknown."""
+    folder = os.path.realpath(os.path.dirname(path) or ".")
+    best, kind = "", ""
+    with contextlib.suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+        for line in table:
+            fields, _, rest = line.partition(" - ")
+            mount = fields.split()[4].encode().decode("unicode_escape", "replace")
+            inside = folder == mount or folder.startswith(mount.rstrip("/") + "/")
+            if inside and len(mount) >= len(best):
+                best, kind = mount, rest.split()[0]
+    return kind
+
+
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "fuse.sshfs", "9p"}
+)

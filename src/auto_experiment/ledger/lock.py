@@ -1,0 +1,81 @@
+"""One controller per project: an flock on a file that names its holder. The kernel frees it whatever kills us."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+
+from auto_experiment.errors import EnvironmentNotReady, ProjectLocked
+
+
+class ProjectLock:
+    """The held lock. ``Ledger.writer`` wants it. Closed by ``release`` or by the end of the process; the descriptor is
+    not inherited by any program that we start."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: str, *, wait_s: float = 0.0) -> ProjectLock:
+        """Raises ProjectLocked, naming the holder's pid, when another process has it after ``wait_s`` seconds."""
+        deadline = time.monotonic() + wait_s
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        while not _try(path, descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise ProjectLocked(
+                    f"another controller holds this project: pid {_pid(path) or 'unknown'} ({path}); "
+                    "look with `auto-experiment status`, end it with `auto-experiment stop`"
+                )
+            time.sleep(0.05)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
+        return cls(path, descriptor)
+
+    @property
+    def held(self) -> bool:
+        return self._descriptor >= 0
+
+    def release(self) -> None:
+        if self.held:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def holder(path: str) -> int | None:
+    """The pid of the controller that holds the project now; None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _pid(path) or 0
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _try(path: str, descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise EnvironmentNotReady(
+            f"{path}: this file system cannot lock files ({error.strerror}); "
+            "set project.workspace to a folder on a local disk"
+        ) from error
+    return True
+
+
+def _pid(path: str) -> int | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:
+        return int(json.load(file)["pid"])
+    return None

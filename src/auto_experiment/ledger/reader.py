@@ -1,0 +1,239 @@
+"""The ledger's queries. SQL stands here, in ``writer.py`` and in ``migrations.py``; nothing here decides anything."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from auto_experiment.errors import LedgerError, LedgerRefused
+from auto_experiment.ledger.database import open_read_only
+from auto_experiment.ledger.rows import (
+    AttemptRow,
+    CycleRow,
+    EventRow,
+    ExperimentRow,
+    LessonRow,
+    NoteRow,
+    Phase,
+    SessionRow,
+)
+from auto_experiment.records.observation import Fault
+from auto_experiment.records.plan import Plan
+from auto_experiment.records.run import Kind, RunState
+
+_SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
+_EXPERIMENT = "id, cycle, title, hypothesis, success_criteria, base, fingerprint"
+_ATTEMPT = (
+    "id, name, experiment, run, kind, n, command, params, gate, passed, spec, intent_at, claim, state, started_at, "
+    "ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus"
+)
+_LESSON = "cycle, result, finding, milestone, decision, next"
+_NOTE = "id, at, kind, text, author, state, plan"
+
+
+class Reader:
+    """Queries. Never creates or changes the file."""
+
+    def __init__(self, path: str, db: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = db
+
+    @classmethod
+    def open(cls, path: str) -> Reader:
+        """Raises LedgerRefused, with the file untouched, when it is no ledger, is damaged or is newer than us."""
+        db = open_read_only(path)
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            db.close()
+            raise LedgerRefused(f"{path}: the ledger is still empty; `auto-experiment run` fills it")
+        return cls(path, db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # -- one row, many rows -------------------------------------------------------------------------------------
+
+    def _all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.path}: {error}; the project's folder runs/ still holds every log") from error
+
+    def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        rows = self._all(sql, *values)
+        return rows[0] if rows else None
+
+    def _number(self, sql: str, *values: object) -> int:
+        row = self._one(sql, *values)
+        return int(row[0] or 0) if row else 0
+
+    # -- sessions, cycles ---------------------------------------------------------------------------------------
+
+    def last_session(self) -> SessionRow | None:
+        row = self._one(
+            "SELECT id, host, boot_id, pid, started_at, ended_at, reason FROM session ORDER BY id DESC LIMIT 1"
+        )
+        return SessionRow(*row) if row else None
+
+    def first_session(self) -> SessionRow | None:
+        row = self._one(f"SELECT {_SESSION} FROM session ORDER BY id LIMIT 1")
+        return SessionRow(*row) if row else None
+
+    def sessions(self) -> list[SessionRow]:
+        return [SessionRow(*row) for row in self._all(f"SELECT {_SESSION} FROM session ORDER BY id")]
+
+    def session_spans(self) -> list[tuple[str, str]]:
+        """(start, end) of each session; one that was killed counts to the last thing it stored."""
+        rows = self._all(
+            "SELECT started_at, coalesce(ended_at, (SELECT max(at) FROM event WHERE event.session = session.id), "
+            "started_at) FROM session ORDER BY id"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def last_cycle(self) -> CycleRow | None:
+        row = self._one(
+            "SELECT id, phase, recoveries, parked, started_at, ended_at FROM cycle ORDER BY id DESC LIMIT 1"
+        )
+        return _cycle(row) if row else None
+
+    def cycle_count(self) -> int:
+        return self._number("SELECT count(*) FROM cycle")
+
+    def plan(self, cycle: int) -> Plan | None:
+        row = self._one("SELECT body FROM plan WHERE cycle = ?", cycle)
+        return Plan.from_document(json.loads(row["body"])) if row else None
+
+    def plan_basis(self, cycle: int) -> str | None:
+        row = self._one("SELECT basis FROM plan WHERE cycle = ?", cycle)
+        return str(row["basis"]) if row else None
+
+    # -- experiments --------------------------------------------------------------------------------------------
+
+    def experiment_count(self) -> int:
+        return self._number("SELECT count(*) FROM experiment")
+
+    def run_count(self) -> int:
+        return self._number("SELECT count(*) FROM run")
+
+    def experiment(self, number: int) -> ExperimentRow | None:
+        row = self._one(f"SELECT {_EXPERIMENT} FROM experiment WHERE id = ?", number)
+        return ExperimentRow(*row) if row else None
+
+    def experiment_of(self, cycle: int) -> ExperimentRow | None:
+        row = self._one(f"SELECT {_EXPERIMENT} FROM experiment WHERE cycle = ?", cycle)
+        return ExperimentRow(*row) if row else None
+
+    def experiments(self) -> list[ExperimentRow]:
+        return [ExperimentRow(*row) for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id")]
+
+    # -- attempts -----------------------------------------------------------------------------------------------
+
+    def attempts(self, experiment: int | None = None) -> list[AttemptRow]:
+        if experiment is None:
+            rows = self._all(f"SELECT {_ATTEMPT} FROM attempt ORDER BY id")
+        else:
+            rows = self._all(f"SELECT {_ATTEMPT} FROM attempt WHERE experiment = ? ORDER BY id", experiment)
+        return [_attempt(row) for row in rows]
+
+    def open_attempts(self) -> list[AttemptRow]:
+        return [
+            _attempt(row)
+            for row in self._all(f"SELECT {_ATTEMPT} FROM attempt WHERE state IN ('queued', 'running') ORDER BY id")
+        ]
+
+    def best(self, objective: str, direction: str, before: int | None = None) -> AttemptRow | None:
+        """The attempt with the best value that counts, read with this objective identity; the first one of a tie.
+        ``before``: only attempts with a smaller id."""
+        order = "DESC" if direction == "max" else "ASC"
+        row = self._one(
+            f"SELECT {_ATTEMPT} FROM attempt WHERE counts = 1 AND objective = ? AND id < ? ORDER BY value {order}, id "
+            "LIMIT 1",
+            objective,
+            (1 << 62) if before is None else before,
+        )
+        return _attempt(row) if row else None
+
+    def trials(self, after: int = 0) -> list[sqlite3.Row]:
+        """What a planner without memory needs of each finished full attempt, oldest first."""
+        return self._all(
+            "SELECT id, experiment, params, value, counts, state, fault, objective, reason FROM attempt "
+            "WHERE kind = 'full' AND id > ? AND state NOT IN ('queued', 'running') ORDER BY id",
+            after,
+        )
+
+    def gpu_seconds(self) -> float:
+        row = self._one(
+            "SELECT sum(gpus * (julianday(ended_at) - julianday(started_at)) * 86400.0) FROM attempt "
+            "WHERE gpus > 0 AND ended_at IS NOT NULL AND started_at IS NOT NULL"
+        )
+        return float(row[0] or 0.0) if row else 0.0
+
+    def points(self, attempt: int, name: str | None = None) -> list[tuple[str, int, float | None, float | None, float]]:
+        """(name, seq, step, epoch, value) of an attempt's stored points, in order; values may be NaN or infinite."""
+        rows = self._all(
+            "SELECT name, seq, step, epoch, value, special FROM point WHERE attempt = ? AND (? IS NULL OR name = ?) "
+            "ORDER BY name, seq",
+            attempt,
+            name,
+            name,
+        )
+        return [(r[0], r[1], r[2], r[3], float(r[5]) if r[4] is None else r[4]) for r in rows]
+
+    # -- lessons, notes, events ---------------------------------------------------------------------------------
+
+    def lesson(self, cycle: int) -> LessonRow | None:
+        row = self._one(f"SELECT {_LESSON} FROM lesson WHERE cycle = ?", cycle)
+        return LessonRow(*row) if row else None
+
+    def lessons(self) -> dict[int, LessonRow]:
+        return {row["cycle"]: LessonRow(*row) for row in self._all(f"SELECT {_LESSON} FROM lesson")}
+
+    def notes(self, kind: str, limit: int, state: str = "active") -> list[NoteRow]:
+        """The newest ``limit`` notes of a kind, oldest first."""
+        rows = self._all(
+            f"SELECT {_NOTE} FROM note WHERE kind = ? AND state = ? ORDER BY id DESC LIMIT ?", kind, state, limit
+        )
+        return [NoteRow(*row) for row in reversed(rows)]
+
+    def notes_of(self, cycle: int) -> list[NoteRow]:
+        return [NoteRow(*row) for row in self._all(f"SELECT {_NOTE} FROM note WHERE plan = ? ORDER BY id", cycle)]
+
+    def directives(self) -> list[NoteRow]:
+        return [NoteRow(*row) for row in self._all(f"SELECT {_NOTE} FROM note WHERE kind = 'directive' ORDER BY id")]
+
+    def events(self, kind: str, limit: int = 1 << 30) -> list[EventRow]:
+        """The newest ``limit`` events of a kind, oldest first."""
+        rows = self._all(
+            "SELECT id, at, session, kind, body FROM event WHERE kind = ? ORDER BY id DESC LIMIT ?", kind, limit
+        )
+        return [EventRow(r[0], r[1], r[2], r[3], json.loads(r[4])) for r in reversed(rows)]
+
+    def last_event(self, kind: str) -> EventRow | None:
+        found = self.events(kind, 1)
+        return found[0] if found else None
+
+    def llm(self) -> dict[str, float]:
+        row = self._one(
+            "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens), "
+            "sum(usd) FROM model_call"
+        )
+        names = ("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "usd")
+        return {name: (row[i] or 0 if row else 0) for i, name in enumerate(names)}
+
+
+def _cycle(row: sqlite3.Row) -> CycleRow:
+    return CycleRow(row[0], Phase(row[1]), *row[2:])
+
+
+def _attempt(row: sqlite3.Row) -> AttemptRow:
+    fields: dict[str, Any] = dict(row)
+    fields["kind"] = Kind(row["kind"])
+    fields["state"] = RunState(row["state"])
+    fields["fault"] = Fault(row["fault"] or "none")
+    fields["reason"] = row["reason"] or ""
+    fields["passed"] = None if row["passed"] is None else bool(row["passed"])
+    fields["counts"] = bool(row["counts"])
+    for name in ("params", "spec", "summary"):
+        fields[name] = json.loads(row[name]) if row[name] else {}
+    fields["claim"] = json.loads(row["claim"]) if row["claim"] else None
+    return AttemptRow(**fields)

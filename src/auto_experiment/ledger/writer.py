@@ -1,0 +1,249 @@
+"""Writing the ledger: one transaction, the only place where it changes.
+
+``Writer`` wants the held project lock. BEGIN IMMEDIATE, WAL, synchronous=FULL: what was committed survives a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from auto_experiment import clock
+from auto_experiment.errors import LedgerError
+from auto_experiment.jsonable import dumps, plain
+from auto_experiment.ledger.database import open_writable
+from auto_experiment.ledger.lock import ProjectLock
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import Phase
+from auto_experiment.records.lesson import Lesson
+from auto_experiment.records.observation import Point
+from auto_experiment.records.outcome import Outcome
+from auto_experiment.records.plan import Plan
+from auto_experiment.records.run import Claim, Kind, RunState, Spec
+
+_DENSE = 1000  # this many points of a metric are stored one by one, then ever more thinly: about 500 per doubling
+
+
+class Transaction:
+    """What can be written, each a row or two. Exists only inside ``Writer.transaction()``."""
+
+    def __init__(self, db: sqlite3.Connection, session: int | None) -> None:
+        self._db = db
+        self._session = session
+
+    def _insert(self, table: str, **columns: object) -> int:
+        names = ", ".join(columns)
+        marks = ", ".join("?" * len(columns))
+        cursor = self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))
+        return int(cursor.lastrowid or 0)
+
+    def _update(self, table: str, key: int, **columns: object) -> None:
+        sets = ", ".join(f"{name} = ?" for name in columns)
+        self._db.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*columns.values(), key))
+
+    def session(self, host: str, boot_id: str, pid: int, version: str) -> int:
+        return self._insert("session", host=host, boot_id=boot_id, pid=pid, version=version, started_at=clock.now())
+
+    def end_session(self, session: int, reason: str) -> None:
+        self._update("session", session, ended_at=clock.now(), reason=reason)
+
+    def cycle(self) -> int:
+        number = self._insert("cycle", session=self._session, phase=Phase.THINK.value, started_at=clock.now())
+        self.event("phase", cycle=number, phase=Phase.THINK.value)
+        return number
+
+    def phase(self, cycle: int, phase: Phase) -> None:
+        """Enter a phase. Progress was made: what was recovered before no longer counts against the cycle."""
+        ended = clock.now() if phase is Phase.DONE else None
+        self._update("cycle", cycle, phase=phase.value, ended_at=ended, recoveries=0, parked=None)
+        self.event("phase", cycle=cycle, phase=phase.value)
+
+    def park(self, cycle: int, until: str | None) -> None:
+        self._update("cycle", cycle, parked=until)
+
+    def recovery(self, cycle: int, count: int, phase: Phase) -> None:
+        self._update("cycle", cycle, recoveries=count)
+        self.event("recovery", cycle=cycle, phase=phase.value, count=count)
+
+    def plan(self, cycle: int, plan: Plan, basis: str) -> None:
+        body = json.dumps(plan.document())
+        self._insert("plan", cycle=cycle, at=clock.now(), action=plan.action.value, body=body, basis=basis)
+
+    def experiment(self, cycle: int, plan: Plan, fingerprint: str) -> int:
+        return self._insert(
+            "experiment",
+            cycle=cycle,
+            title=plan.title,
+            hypothesis=plan.hypothesis,
+            success_criteria=plan.success_criteria,
+            base=plan.base,
+            fingerprint=fingerprint,
+        )
+
+    def run(self, experiment: int, n: int, command: str, params: Mapping[str, Any]) -> int:
+        return self._insert("run", experiment=experiment, n=n, command=command, params=json.dumps(dict(params)))
+
+    def attempt(
+        self,
+        spec: Spec,
+        *,
+        experiment: int,
+        kind: Kind,
+        n: int,
+        command: str,
+        params: Mapping[str, Any],
+        run: int | None = None,
+        gate: str | None = None,
+        gpus: int = 0,
+    ) -> int:
+        """The intent to start. Refused by the ledger itself when a full one has no passed dry run behind it."""
+        return self._insert(
+            "attempt",
+            name=spec.attempt,
+            experiment=experiment,
+            run=run,
+            kind=kind.value,
+            n=n,
+            command=command,
+            params=json.dumps(dict(params)),
+            gate=gate,
+            tree=spec.tree,
+            spec=json.dumps(spec.document()),
+            spec_hash=spec.hash,
+            intent_at=clock.now(),
+            state=RunState.QUEUED.value,
+            gpus=gpus,
+        )
+
+    def claimed(self, attempt: int, claim: Claim) -> None:
+        self._update("attempt", attempt, claim=json.dumps(claim.__dict__))
+
+    def began(self, attempt: int, started_at: str) -> None:
+        self._update("attempt", attempt, state=RunState.RUNNING.value, started_at=started_at)
+
+    def _moved_on(self, attempt: int) -> None:
+        """Something new was stored: the recoveries of its cycle no longer count."""
+        self._db.execute(
+            "UPDATE cycle SET recoveries = 0 WHERE recoveries > 0 AND id = "
+            "(SELECT cycle FROM experiment JOIN attempt ON attempt.experiment = experiment.id WHERE attempt.id = ?)",
+            (attempt,),
+        )
+
+    def observed(self, attempt: int, points: Iterable[tuple[int, Point]], summary: Mapping[str, Any]) -> None:
+        """Points with their number within their metric, and the latest summary. Harmless to repeat: a log read again
+        after a restart gives the same points under the same numbers."""
+        before = self._db.total_changes
+        self._db.executemany(
+            "INSERT OR IGNORE INTO point (attempt, name, seq, step, epoch, value, special) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_point(attempt, seq, point) for seq, point in points if is_stored(seq)],
+        )
+        if self._db.total_changes > before:
+            self._moved_on(attempt)
+        self._update("attempt", attempt, summary=dumps(summary))
+
+    def outcome(self, attempt: int, outcome: Outcome, *, objective: str | None, passed: bool | None = None) -> None:
+        self._update(
+            "attempt",
+            attempt,
+            state=outcome.state.value,
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            fault=outcome.fault.value,
+            exception=outcome.exception,
+            reason=outcome.reason,
+            started_at=clock.iso(outcome.started_at) or None,
+            ended_at=clock.iso(outcome.ended_at) or clock.now(),
+            objective=objective,
+            value=outcome.value,
+            counts=int(outcome.counts),
+            passed=None if passed is None else int(passed),
+            summary=dumps(outcome.summary()),
+        )
+
+    def lesson(self, cycle: int, lesson: Lesson) -> None:
+        said = lesson.reflection
+        self._insert(
+            "lesson",
+            cycle=cycle,
+            at=clock.now(),
+            result=lesson.result.value,
+            finding=said.finding.value,
+            milestone=said.milestone,
+            decision=said.decision,
+            next=said.next.value,
+        )
+
+    def note(
+        self,
+        kind: str,
+        text: str,
+        *,
+        author: str,
+        plan: int | None = None,
+        state: str = "active",
+        at: str | None = None,
+    ) -> int:
+        return self._insert("note", at=at or clock.now(), kind=kind, text=text, author=author, state=state, plan=plan)
+
+    def drop_note(self, note: int) -> None:
+        self._update("note", note, state="removed")
+
+    def event(self, kind: str, **body: object) -> int:
+        return self._insert("event", at=clock.now(), session=self._session, kind=kind, body=dumps(body))
+
+    def keep_last_events(self, kind: str, count: int) -> None:
+        """Drop all but the newest ``count`` events of a kind that is only looked back at so far."""
+        self._db.execute(
+            "DELETE FROM event WHERE kind = ? AND id NOT IN "
+            "(SELECT id FROM event WHERE kind = ? ORDER BY id DESC LIMIT ?)",
+            (kind, kind, count),
+        )
+
+
+class Writer(Reader):
+    """The one writer of a project's ledger."""
+
+    def __init__(self, path: str, db: sqlite3.Connection, lock: ProjectLock) -> None:
+        super().__init__(path, db)
+        self._lock = lock
+        self.session: int | None = None
+
+    @classmethod
+    def open_with(cls, path: str, lock: ProjectLock) -> Writer:
+        """Open or create. Raises LedgerRefused, with the file untouched, when it cannot be trusted."""
+        if not lock.held:
+            raise LedgerError(f"{path}: the project lock is not held; take it before writing")
+        return cls(path, open_writable(path), lock)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All that is written inside is there together or not at all."""
+        if not self._lock.held:
+            raise LedgerError(f"{self.path}: the project lock was given up; nothing more is written")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield Transaction(self._db, self.session)
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+            raise LedgerError(f"{self.path}: {error}; nothing of this step was stored; run again") from error
+
+
+def is_stored(seq: int) -> bool:
+    """Is the seq-th point (from 0) of a metric kept? All of the first 1,000, then about 500 of each doubling."""
+    return seq < _DENSE or seq % (1 << (seq // (_DENSE // 2)).bit_length() - 1) == 0
+
+
+def _point(attempt: int, seq: int, point: Point) -> tuple[object, ...]:
+    special = None if point.is_finite else plain(point.value)
+    return (attempt, point.name, seq, point.step, point.epoch, point.value if special is None else None, special)

@@ -1,0 +1,83 @@
+"""What was seen of a running training: metric points, progress, faults, GPU samples. Made by ``watch/``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(str, Enum):
+    """What went wrong in a run, the root cause. ``NONE`` is an answer, not an absence."""
+
+    NONE = "none"
+    NAN = "nan"
+    OOM = "oom"
+    CUDA_OOM = "cuda_oom"
+    EXCEPTION = "exception"
+    KILLED = "killed"
+    TIMEOUT = "timeout"
+    HANG = "hang"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric. ``value`` may be NaN or infinite; ``line`` counts from 1."""
+
+    name: str
+    value: float
+    step: float | None = None
+    epoch: float | None = None
+    line: int = 0
+
+    @property
+    def is_finite(self) -> bool:
+        return math.isfinite(self.value)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``done`` of ``total`` in the log's own numbering; ``unit`` is "epoch" or "step"."""
+
+    done: float
+    total: float | None = None
+    unit: str = "step"
+
+
+@dataclass(frozen=True)
+class LogFault:
+    """A fault that the log's text shows, with the exception line that names its root cause."""
+
+    fault: Fault = Fault.NONE
+    exception: str | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """The summary of one metric over a whole log: exact whatever is thinned out of the stored points.
+
+    ``highest`` and ``lowest`` are over the finite values; None when there was none.
+    """
+
+    name: str
+    count: int
+    final: float
+    final_step: float | None
+    highest: float | None = None
+    highest_step: float | None = None
+    lowest: float | None = None
+    lowest_step: float | None = None
+    bad: int = 0  # how many values were NaN or infinite
+
+
+@dataclass(frozen=True)
+class GpuSample:
+    """One line of ``nvidia-smi``. Memory in MiB, utilisation in percent, temperature in degrees Celsius."""
+
+    index: int
+    name: str
+    memory_used: float | None
+    memory_total: float | None
+    utilisation: float | None
+    temperature: float | None

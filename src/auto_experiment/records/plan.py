@@ -1,0 +1,70 @@
+"""What THINK hands on. Made by a planner, stored before anything acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from auto_experiment.records.brief import Scalar
+
+
+class Action(str, Enum):
+    EXPERIMENT = "experiment"
+    WAIT = "wait"
+    REPORT = "report"
+
+
+@dataclass(frozen=True)
+class StopWhen:
+    """End the run early when ``metric`` goes above or below a bound, from step ``after`` on."""
+
+    metric: str
+    above: float | None = None
+    below: float | None = None
+    after: float | None = None
+
+    def __str__(self) -> str:
+        bound = f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
+        return f"{self.metric} {bound}" + (f" after {self.after:g}" if self.after is not None else "")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``params``: the values that the command has, by the names of the search space, as far as they are known.
+    ``answer``: what the planner says to a human's directive; "" when there was none."""
+
+    action: Action
+    title: str = ""
+    hypothesis: str = ""
+    success_criteria: str = ""
+    command: str = ""
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    base: str | None = None
+    stop_when: tuple[StopWhen, ...] = ()
+    reason: str = ""
+    answer: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The plan as stored: JSON-ready."""
+        return {
+            "action": self.action.value,
+            "title": self.title,
+            "hypothesis": self.hypothesis,
+            "success_criteria": self.success_criteria,
+            "command": self.command,
+            "params": dict(self.params),
+            "base": self.base,
+            "stop_when": [
+                {"metric": r.metric, "above": r.above, "below": r.below, "after": r.after} for r in self.stop_when
+            ],
+            "reason": self.reason,
+            "answer": self.answer,
+        }
+
+    @classmethod
+    def from_document(cls, body: Mapping[str, Any]) -> Plan:
+        return cls(
+            **{**body, "action": Action(body["action"]), "stop_when": tuple(StopWhen(**r) for r in body["stop_when"])}
+        )

@@ -1,0 +1,208 @@
+"""REPORT.md: the goal and whether it was met, the best result and how to repeat it, every experiment, where time went,
+and what was cut or could not be read. Reads the ledger; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from auto_experiment import __version__, clock
+from auto_experiment.clock import human, seconds
+from auto_experiment.files import atomic_write
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import AttemptRow, experiment_name
+from auto_experiment.records.run import Kind, RunState
+from auto_experiment.views.listing import listing
+from auto_experiment.views.project import Project, Standing, best_attempt, standing
+
+
+def write_report(project: Project, ledger: Reader) -> str:
+    """Write REPORT.md; returns its path."""
+    atomic_write(project.paths.report, render(project, ledger))
+    return project.paths.report
+
+
+def render(project: Project, ledger: Reader) -> str:
+    now = standing(ledger, project.objective)
+    attempts = ledger.attempts()
+    best = best_attempt(ledger, now)
+    parts = [
+        [f"# {_md(project.name)}", "", f"Written {clock.now()} by auto-experiment {__version__} from `ledger.db`."],
+        _goal(project, now, best),
+        _best(project, ledger, now, best),
+        _experiments(project, ledger, now),
+        _faults(attempts),
+        _time(ledger, attempts),
+        _limits(ledger, attempts, now),
+    ]
+    return "\n".join("\n".join(part) + "\n" for part in parts if part)
+
+
+def _goal(project: Project, now: Standing | None, best: AttemptRow | None) -> list[str]:
+    lines = ["## Goal", "", _md(project.goal), ""]
+    if now is None:
+        return [*lines, "No objective is known yet."]
+    objective = now.objective
+    lines.append(f"Objective: {_md(str(objective))}." + (f" {_md(now.said)}." if now.said else ""))
+    if now.bar is not None:
+        lines.append(f"The brief's Current Best is {now.bar:g}: nothing worse is called a best.")
+    if objective.target is None:
+        verdict = "No target was set."
+    elif objective.reached(best.value if best else None):
+        verdict = "**The target was reached.**"
+    else:
+        verdict = "**The target was not reached.**"
+    return [*lines, "", verdict]
+
+
+def _best(project: Project, ledger: Reader, now: Standing | None, best: AttemptRow | None) -> list[str]:
+    lines = ["## Best result", ""]
+    if best is None or now is None or best.value is None:
+        return [*lines, "No run gave a value that counts and beats what was known before."]
+    experiment = ledger.experiment(best.experiment)
+    lines += [
+        f"**{_md(now.objective.metric)} = {best.value:g}** in {best.run_name}: {_md(experiment.title if experiment else '')}",
+        "",
+        f"One run with one seed: a lead, not a confirmed improvement. The value is the {now.objective.select} one of the "
+        f"run, read as `{_code(best.summary.get('read_as') or now.objective.metric)}`.",
+        "",
+        "To repeat it:",
+        "",
+        "```sh",
+        *_repeat(project, best),
+        "```",
+    ]
+    return lines
+
+
+def _repeat(project: Project, best: AttemptRow) -> Iterable[str]:
+    import shlex
+
+    yield f"cd {shlex.quote(project.paths.root)}"
+    devices = best.spec.get("env", {}).get("CUDA_VISIBLE_DEVICES")
+    yield (f"CUDA_VISIBLE_DEVICES={shlex.quote(devices)} " if devices is not None else "") + best.command
+
+
+def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list[str]:
+    rows = listing(project, ledger, now)
+    metric = now.objective.metric if now else "value"
+    lines = [
+        "## Experiments",
+        "",
+        f"| | title | {_md(metric)} | result | how it ended | duration |",
+        "|---|---|---:|---|---|---:|",
+    ]
+    for row in rows:
+        last = row["runs"][-1] if row["runs"] else None
+        value = "" if row["value"] is None else f"{row['value']:g}"
+        ended, duration = (_ending(last), _duration(last)) if last else ("", "")
+        lines.append(f"| {row['id']} | {_md(row['title'])} | {value} | {row['result'] or ''} | {ended} | {duration} |")
+    if not rows:
+        lines.append("| | none yet | | | | |")
+    return lines
+
+
+def _ending(run: dict[str, Any]) -> str:
+    where = "dry run " if run["kind"] == Kind.DRY.value else ""
+    return _md(f"{where}{run['state']}" + (f": {run['reason']}" if run["reason"] else ""))
+
+
+def _duration(run: dict[str, Any]) -> str:
+    start, end = seconds(run["started_at"]), seconds(run["ended_at"])
+    return "" if start is None or end is None else human(max(end - start, 0.0))
+
+
+def _faults(attempts: Sequence[AttemptRow]) -> list[str]:
+    bad = [
+        a for a in attempts
+        if a.fault.value != "none" or a.state in (RunState.FAILED, RunState.KILLED, RunState.LOST)
+    ]  # fmt: skip
+    if not bad:
+        return ["## Faults", "", "None."]
+    lines = [
+        "## Faults",
+        "",
+        "| attempt | state | exit status | signal | fault | reason |",
+        "|---|---|---:|---:|---|---|",
+    ]
+    for a in bad:
+        code = "" if a.exit_code is None else a.exit_code
+        signal = "" if a.signal is None else a.signal
+        why = _md(a.reason or a.exception or "")
+        lines.append(f"| {a.name} | {a.state.value} | {code} | {signal} | {a.fault.value} | {why} |")
+    return lines
+
+
+def _time(ledger: Reader, attempts: Sequence[AttemptRow]) -> list[str]:
+    """Where the wall-clock time of the campaign went. Idle: between the end of a training and the next one's start."""
+    spans = [(_span(a), a.kind) for a in attempts]
+    training = sum(end - start for (start, end), kind in spans if kind is Kind.FULL)
+    dry = sum(end - start for (start, end), kind in spans if kind is Kind.DRY)
+    sessions = [(seconds(start) or 0.0, seconds(end) or 0.0) for start, end in ledger.session_spans()]
+    present = sum(max(end - start, 0.0) for start, end in sessions)
+    idle, gaps = _idle([span for span, kind in spans if kind is Kind.FULL and span[1] > 0])
+    rows = [
+        ("training", training),
+        ("dry runs", dry),
+        ("between trainings (dry runs included)", idle),
+        ("a controller was running", present),
+    ]
+    lines = ["## Time", "", "| | |", "|---|---:|", *(f"| {name} | {human(value)} |" for name, value in rows)]
+    if gaps:
+        lines += ["", f"The median pause between two trainings was {human(sorted(gaps)[len(gaps) // 2])}."]
+    return lines
+
+
+def _span(attempt: AttemptRow) -> tuple[float, float]:
+    start, end = seconds(attempt.started_at), seconds(attempt.ended_at)
+    return (0.0, 0.0) if start is None or end is None else (start, max(start, end))
+
+
+def _idle(spans: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
+    ordered = sorted(spans)
+    gaps = [max(after[0] - before[1], 0.0) for before, after in zip(ordered, ordered[1:], strict=False)]
+    return sum(gaps), gaps
+
+
+def _limits(ledger: Reader, attempts: Sequence[AttemptRow], now: Standing | None) -> list[str]:
+    """What a reader of the numbers must know: what was switched off, cut, changed or not readable."""
+    found = []
+    waived = [a.run_name for a in attempts if a.gate == "waived"]
+    if waived:
+        found.append(f"Started without a dry run (`experiment.mandatory_dry_run: false`): {_some(waived)}.")
+    unread = [(a.run_name, a.summary.get("value_note")) for a in attempts if a.kind is Kind.FULL and a.value is None]
+    found += [f"{name}: {_md(note)}." for name, note in unread[:20] if note]
+    if now is not None:
+        others = [a.run_name for a in attempts if a.value is not None and a.objective != now.objective.identity]
+        full = [name for name in others if "/run" in name]
+        if full:
+            found.append(f"Measured for another objective, not compared: {_some(full)}.")
+    found += [
+        f"Directive of {event.at}: {_md(' / '.join(str(event.body['text']).splitlines()))[:500]}"
+        + (f" (the last {event.body['cut']} characters were not used)" if event.body["cut"] else "")
+        + (f". {_md(str(event.body['answer']))}" if event.body["answer"] else "")
+        for event in ledger.events("directive", 20)
+    ]
+    changes = ledger.events("inputs_changed", 20)
+    found += [f"Brief or config changed at {event.at}." for event in changes]
+    killed = [s for s in ledger.sessions() if s.ended_at is None and s.reason is None][:-1]
+    if killed:
+        found.append(f"The controller ended without a word {len(killed)} times and was carried on each time.")
+    return ["## What to know", "", *(f"- {line}" for line in found)] if found else []
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _md(text: str) -> str:
+    """Text from logs, briefs and titles as one cell of Markdown: no table, heading or HTML of its own."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`").replace("*", "\\*")
+
+
+def _code(text: str) -> str:
+    return " ".join(text.replace("`", "'").split())
+
+
+__all__ = ["experiment_name", "render", "write_report"]

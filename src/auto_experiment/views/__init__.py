@@ -1,0 +1,1 @@
+"""Ledger -> what people and programs look at: status, the list, one experiment. Shared by CLI and report."""

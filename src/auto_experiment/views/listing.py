@@ -1,0 +1,159 @@
+"""The experiments: the document of ``list --json`` and ``show --json``, and their form for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auto_experiment.clock import human
+from auto_experiment.jsonable import plain
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, LessonRow
+from auto_experiment.objective import Objective
+from auto_experiment.records.run import Kind, RunState
+from auto_experiment.views.project import Project, Standing
+
+
+def listing(project: Project, ledger: Reader | None, now: Standing | None) -> list[dict[str, Any]]:
+    """Contract section 4: one row per experiment, one row per attempt in it, in order."""
+    if ledger is None:
+        return []
+    attempts: dict[int, list[AttemptRow]] = {}
+    for attempt in ledger.attempts():
+        attempts.setdefault(attempt.experiment, []).append(attempt)
+    lessons = ledger.lessons()
+    return [_experiment(project, e, attempts.get(e.id, []), lessons.get(e.cycle), now) for e in ledger.experiments()]
+
+
+def one(project: Project, ledger: Reader, number: int, now: Standing | None) -> dict[str, Any] | None:
+    """One experiment in full: its row of the list, its plan, and what its runs reported."""
+    experiment = ledger.experiment(number)
+    if experiment is None:
+        return None
+    attempts = ledger.attempts(number)
+    plan = ledger.plan(experiment.cycle)
+    document = _experiment(project, experiment, attempts, ledger.lesson(experiment.cycle), now)
+    document["plan"] = plan.document() if plan else None
+    document["notes"] = [n.text for n in ledger.notes_of(experiment.cycle)]
+    for row, attempt in zip(document["runs"], attempts, strict=True):
+        kept = attempt.summary
+        row["metrics"] = {s["name"]: {k: plain(v) for k, v in s.items() if k != "name"} for s in kept.get("series", ())}
+        row["progress"] = kept.get("progress")
+        row["tail"] = kept.get("tail", [])
+        row["notes"] = [*kept.get("notes", []), *filter(None, [kept.get("value_note")])]
+        row["argv"] = attempt.spec.get("argv")
+        row["duration_s"] = kept.get("duration_s")
+    return document
+
+
+def _experiment(
+    project: Project,
+    experiment: ExperimentRow,
+    attempts: list[AttemptRow],
+    lesson: LessonRow | None,
+    now: Standing | None,
+) -> dict[str, Any]:
+    return {
+        "id": experiment.name,
+        "cycle": experiment.cycle,
+        "title": experiment.title,
+        "hypothesis": experiment.hypothesis,
+        "success_criteria": experiment.success_criteria,
+        "base": experiment.base,
+        "result": lesson.result if lesson else None,
+        "value": value_of(attempts, now.objective if now else None),
+        "finding": lesson.finding if lesson else None,
+        "decision": lesson.decision if lesson else None,
+        "next": lesson.next if lesson else None,
+        "usd": 0.0,
+        "runs": [_run(project, a) for a in attempts],
+    }
+
+
+def value_of(attempts: list[AttemptRow], objective: Objective | None) -> float | None:
+    """The objective's value of an experiment: the best one that counts, else what its last training reported.
+    A value that was read for another objective is not compared, and not shown as if it were."""
+    full = [a for a in attempts if a.kind is Kind.FULL and objective and a.objective == objective.identity]
+    counted = [a.value for a in full if a.counts]
+    if objective and counted:
+        return objective.best(counted)
+    return full[-1].value if full else None
+
+
+def _run(project: Project, attempt: AttemptRow) -> dict[str, Any]:
+    return {
+        "id": attempt.run_name,
+        "attempt": attempt.n,
+        "kind": attempt.kind.value,
+        "state": attempt.state.value,
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "fault": attempt.fault.value,
+        "reason": attempt.reason,
+        "exception": attempt.exception,
+        "command": attempt.command,
+        "params": dict(attempt.params),
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "value": attempt.value,
+        "pid": attempt.summary.get("pid") or (attempt.claim or {}).get("pid"),
+        "log": project.paths.train_log(attempt.name),
+    }
+
+
+def as_text(rows: list[dict[str, Any]], metric: str) -> str:
+    """A line per experiment."""
+    if not rows:
+        return "no experiments yet"
+    lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':10}title"]
+    for row in rows:
+        last = row["runs"][-1] if row["runs"] else None
+        value = "-" if row["value"] is None else f"{row['value']:g}"
+        state = _state(last) if last else "planned"
+        lines.append(f"{row['id']:8}{row['result'] or '-':14}{value:>14}  {state:10}{row['title']}")
+    return "\n".join(lines)
+
+
+def _state(run: dict[str, Any]) -> str:
+    return f"dry {run['state']}"[:9] if run["kind"] == Kind.DRY.value else str(run["state"])
+
+
+def one_as_text(document: dict[str, Any]) -> str:
+    """One experiment for a terminal."""
+    lines = [
+        f"{document['id']}  {document['title']}",
+        f"hypothesis  {document['hypothesis']}",
+        f"success     {document['success_criteria']}",
+        f"base        {document['base'] or '-'}",
+        f"result      {document['result'] or 'not known yet'}"
+        + ("" if document["value"] is None else f", value {document['value']:g}"),
+        f"decision    {document['decision'] or '-'}",
+    ]
+    for run in document["runs"]:
+        lines.extend(_run_lines(run))
+    return "\n".join(lines)
+
+
+def _run_lines(run: dict[str, Any]) -> list[str]:
+    kind = "dry run" if run["kind"] == Kind.DRY.value else "training"
+    how = "" if run["exit_code"] is None else f", exit status {run['exit_code']}"
+    how += "" if run["signal"] is None else f", signal {run['signal']}"
+    lines = [
+        "",
+        f"{run['id']} attempt {run['attempt']} ({kind}): {run['state']}{how}, {human(run['duration_s'])}",
+        f"  command   {run['command']}",
+        f"  log       {run['log']}",
+    ]
+    if run["reason"]:
+        lines.append(f"  reason    {run['reason']}")
+    if run["fault"] != "none":
+        lines.append(f"  fault     {run['fault']}" + (f": {run['exception']}" if run["exception"] else ""))
+    lines.extend(f"  note      {note}" for note in run["notes"])
+    for name, s in run["metrics"].items():
+        low, high = s.get("lowest"), s.get("highest")
+        span = "" if low is None else f" (lowest {low:g}, highest {high:g})"
+        final = s["final"] if isinstance(s["final"], str) else f"{s['final']:g}"
+        lines.append(f"  {name} = {final}{span}, {s['count']} values")
+    if run["state"] in (RunState.FAILED.value, RunState.KILLED.value) and run["tail"]:
+        lines.append("  last lines of the log:")
+        lines.extend(f"    {line}" for line in run["tail"][-10:])
+    return lines

@@ -1,0 +1,129 @@
+"""The document of ``status --json`` and ``state.json``, and its form for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from auto_experiment import clock
+from auto_experiment.clock import human
+from auto_experiment.ledger.lock import holder
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
+from auto_experiment.views.project import Project, Standing, best_attempt, chars, standing
+
+_DECISIONS = 5
+
+
+def status(project: Project, ledger: Reader | None) -> dict[str, Any]:
+    """Contract section 4. ``ledger`` None: nothing has run yet."""
+    now = standing(ledger, project.objective)
+    return {
+        "project": project.name,
+        "goal": project.goal,
+        "objective": now.objective.document() if now else None,
+        "controller": _controller(project, ledger),
+        "cycles": ledger.cycle_count() if ledger else 0,
+        "experiments": ledger.experiment_count() if ledger else 0,
+        "runs": ledger.run_count() if ledger else 0,
+        "best": _best(ledger, now),
+        "current_runs": [_current(project, a) for a in ledger.open_attempts()] if ledger else [],
+        "decisions": [n.text for n in ledger.notes("decision", _DECISIONS)] if ledger else [],
+        "memory": {"brief_chars": project.brief_chars, "log_chars": chars(project.paths.memory_log)},
+        "pending_directive": _pending(project),
+        "llm": {**_llm(ledger), "calls_while_training": 0},
+    }
+
+
+def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
+    pid = holder(project.paths.lock)
+    cycle = ledger.last_cycle() if ledger else None
+    session = ledger.last_session() if ledger else None
+    if pid is None:
+        reason = None if session is None else session.reason or "ended without a word (killed?)"
+        return {"state": "stopped", "until": None, "pid": None, "phase": None, "reason": reason}
+    parked = cycle.parked if cycle else None
+    if parked:
+        return {"state": "parked", "until": parked, "pid": pid, "phase": "waiting", "reason": "the plan says wait"}
+    phase = cycle.phase.value if cycle and cycle.phase is not Phase.DONE else None
+    return {"state": "running", "until": None, "pid": pid, "phase": phase, "reason": None}
+
+
+def _best(ledger: Reader | None, now: Standing | None) -> dict[str, Any] | None:
+    best = best_attempt(ledger, now) if ledger else None
+    if ledger is None or best is None:
+        return None
+    experiment = ledger.experiment(best.experiment)
+    return {
+        "experiment": experiment_name(best.experiment),
+        "run": best.run_name,
+        "value": best.value,
+        "status": "lead",
+        "title": experiment.title if experiment else "",
+    }
+
+
+def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
+    started = clock.seconds(attempt.started_at)
+    series = attempt.summary.get("series", ())
+    claim = attempt.claim or {}
+    return {
+        "experiment": experiment_name(attempt.experiment),
+        "run": attempt.run_name,
+        "attempt": attempt.n,
+        "kind": attempt.kind.value,
+        "pid": attempt.summary.get("pid") or claim.get("pid"),
+        "command": attempt.command,
+        "log": project.paths.train_log(attempt.name),
+        "elapsed_s": None if started is None else max(round(time.time() - started, 1), 0.0),
+        "progress": attempt.summary.get("progress"),
+        "metrics": {s["name"]: s["final"] for s in series},
+    }
+
+
+def _pending(project: Project) -> str | None:
+    with contextlib.suppress(OSError), open(project.paths.directive, encoding="utf-8", errors="replace") as file:
+        return file.read(1 << 20).strip() or None
+    return None
+
+
+def _llm(ledger: Reader | None) -> dict[str, float]:
+    if ledger is not None:
+        return ledger.llm()
+    names = ("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "usd")
+    return dict.fromkeys(names, 0)
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """One screen for a terminal."""
+    objective, best, controller = document["objective"], document["best"], document["controller"]
+    lines = [f"{document['project']}: {document['goal']}"]
+    if objective:
+        target = "" if objective["target"] is None else f", target {objective['target']:g}"
+        lines.append(f"objective   {objective['metric']} ({objective['direction']}{target})")
+    else:
+        lines.append("objective   not known yet")
+    state = controller["state"] + (f", pid {controller['pid']}" if controller["pid"] else "")
+    phase = f", {controller['phase']}" if controller["phase"] else ""
+    lines.append(f"controller  {state}{phase}" + (f" ({controller['reason']})" if controller["reason"] else ""))
+    counts = (f"{document[what]} {what}" for what in ("cycles", "experiments", "runs"))
+    lines.append(f"done        {', '.join(counts)}")
+    lines.append(
+        f"best        {best['value']:g}  {best['run']}  {best['title']}" if best else "best        none yet that counts"
+    )
+    lines.extend(_current_line(run) for run in document["current_runs"])
+    if document["pending_directive"]:
+        lines.append(f"directive   pending: {document['pending_directive'].splitlines()[0][:100]}")
+    lines.extend(f"decision    {text}" for text in document["decisions"])
+    return "\n".join(lines)
+
+
+def _current_line(run: dict[str, Any]) -> str:
+    progress = run["progress"]
+    done = ""
+    if progress:
+        total = "" if progress["total"] is None else f"/{progress['total']:g}"
+        done = f", {progress['unit']} {progress['done']:g}{total}"
+    kind = "dry run" if run["kind"] == "dry" else "training"
+    return f"now         {kind} {run['run']}, {human(run['elapsed_s'])}{done}, log {run['log']}"

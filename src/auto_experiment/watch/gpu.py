@@ -1,0 +1,42 @@
+"""What the GPUs do, by ``nvidia-smi`` where there is one. A sample that fails, hangs or is garbage is no sample."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from auto_experiment.errors import HostError
+from auto_experiment.hosts.base import Host
+from auto_experiment.records.observation import GpuSample
+
+_FIELDS = "index,name,memory.used,memory.total,utilization.gpu,temperature.gpu"
+_TIMEOUT_S = 10.0
+
+
+def sample(host: Host, env: Mapping[str, str]) -> tuple[GpuSample, ...]:
+    """One line per GPU; () where there is none. Takes at most 10 seconds."""
+    try:
+        done = host.run(
+            ["nvidia-smi", f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits"], env=env, timeout=_TIMEOUT_S
+        )
+    except HostError:
+        return ()
+    return parse(done.stdout.decode("utf-8", "replace")) if done.code == 0 else ()
+
+
+def parse(text: str) -> tuple[GpuSample, ...]:
+    """The CSV of ``nvidia-smi``: memory in MiB, "[N/A]" where a GPU does not tell."""
+    samples = []
+    for row in csv.reader(io.StringIO(text), skipinitialspace=True):
+        if len(row) == 6 and row[0].isdigit():
+            used, total, busy, heat = (_number(cell) for cell in row[2:])
+            samples.append(GpuSample(int(row[0]), row[1], used, total, busy, heat))
+    return tuple(samples)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None

@@ -1,0 +1,73 @@
+"""The end of a log, made fit to show: a bounded number of bytes is read, whatever the file's size.
+
+Never waits and never follows the path to a device: what is not a regular file has no tail. Parsing is elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+# CSI and OSC sequences, then the two-character ones.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]")
+# Control characters, and the marks that reorder or hide text where it is shown.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
+_BYTES_PER_CHAR = 8
+_MOST_BYTES = 1 << 20
+
+
+def strip_ansi(text: str) -> str:
+    """Without terminal sequences."""
+    return _ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
+
+
+def clean(text: str, chars: int = 300) -> str:
+    """One line as a terminal would show it in the end: the last redraw, without sequences, at most ``chars``."""
+    text = strip_ansi(text.rstrip("\r\n"))
+    if "\r" in text or "\b" in text:
+        states = [state for state in re.split("[\r\b]+", text) if state.strip()]
+        text = states[-1] if states else ""
+    text = _CONTROL.sub("", text).rstrip()
+    return text if len(text) <= chars else text[: max(chars - 1, 0)] + "…"
+
+
+def tail(path: str | os.PathLike[str], lines: int = 50, chars: int = 300) -> list[str]:
+    """The last ``lines`` lines that are not blank, oldest first; empty for anything but a readable regular file."""
+    if lines <= 0:
+        return []
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before the open: opening a device can already do something
+            return []
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError):
+        return []
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            return []
+        data, whole = _end_of(fd, info.st_size, min(_MOST_BYTES, lines * chars * _BYTES_PER_CHAR + 4096))
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
+    pieces = data.split(b"\n")
+    if not whole and len(pieces) > 1:
+        pieces = pieces[1:]  # the first one starts in the middle
+    cleaned = (clean(piece.decode("utf-8", "replace"), chars) for piece in pieces)
+    return [line for line in cleaned if line][-lines:]
+
+
+def _end_of(fd: int, size: int, budget: int) -> tuple[bytes, bool]:
+    """At most ``budget`` bytes from the end, and whether they are the whole file."""
+    start = max(size - budget, 0)
+    parts = []
+    while start < size:
+        part = os.pread(fd, size - start, start)
+        if not part:  # truncated while we read
+            break
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts), size <= budget

@@ -1,0 +1,123 @@
+"""A JSON object or a Python dict on one line, after a word or not. Nested names, one level deep, are joined by "/"."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from auto_experiment.watch.metrics.numbers import NUMBER, value_of
+from auto_experiment.watch.metrics.reading import Reading
+from auto_experiment.watch.metrics.text import is_metric_name
+
+_START = re.compile(r"\{\s*[\"'](?=[^\"']{1,80}[\"']\s*:)")
+_EPOCH = {"epoch", "current_epoch", "train/epoch", "trainer/epoch"}
+_STEP = {
+    "step", "global_step", "globalstep", "iter", "iteration", "itr", "current_steps", "current_step", "steps",
+    "update", "num_updates", "train/global_step", "trainer/global_step", "total_timesteps", "timesteps_total",
+    "training_iteration", "_step", "iterations",
+}  # fmt: skip
+_STEP_TOTAL = {"total_steps", "max_steps", "num_steps", "total_iters", "max_iters", "max_iter"}
+_EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train_epochs", "max_epoch"}
+_LONG_NAMES = ("name", "metric", "key", "tag")
+
+_WRAPPED = re.compile(r"(?:(?:np|numpy|torch|jnp)\.)?(?:float\d*|int\d+|tensor|array)\(\s*([^(),]*)(?:,[^()]*)?\)")
+_BARE = re.compile(r"(?<=[:\[,\s])(-?)(nan|inf|NaN|Infinity|None|True|False)(?=\s*[,}\]])")
+_JSON_WORDS = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
+_CUT_PAIR = re.compile(rf"[\"']([A-Za-z_][^\"']{{0,59}})[\"']\s*:\s*[\"']?({NUMBER})[\"']?(?=\s*[,}}])")
+
+
+def read(text: str, into: Reading) -> bool:
+    """True when the line holds such a document, whether or not it held a metric."""
+    start = _START.search(text)
+    if start is None:
+        return False
+    document = _load(text[start.start() : text.rfind("}") + 1])
+    items = list(_flat(document)) if document is not None else _cut(text[start.start() :])
+    if document is not None and _one_metric(document, into):
+        return True
+    numbers, others = [], 0
+    for key, raw in items:
+        value = _number(raw)
+        if value is None:
+            others += raw is not None
+        elif not _counter(key, value, into):
+            numbers.append((key, value))
+    # A dump of settings: no counter, and at least as many words as numbers.
+    if into.has_counter or others < len(numbers):
+        into.pairs.extend((key, value) for key, value in numbers if is_metric_name(key))
+    return True
+
+
+def _load(body: str) -> dict[str, Any] | None:
+    for candidate in (body, _as_json(body)):
+        try:
+            loaded = json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+        return loaded if isinstance(loaded, dict) else None
+    return None
+
+
+def _as_json(body: str) -> str:
+    """A Python dict of plain values in JSON's spelling; what does not fit stays wrong and is refused by the parser."""
+    body = _WRAPPED.sub(r"\1", body) if "(" in body else body
+    body = _BARE.sub(lambda m: m[1] + _JSON_WORDS.get(m[2], m[2]), body)
+    return body if '"' in body else body.replace("'", '"')
+
+
+def _flat(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            for inner, deep in value.items():
+                yield f"{key}/{inner}", deep
+        else:
+            yield key, value
+
+
+def _cut(text: str) -> list[tuple[str, Any]]:
+    """The pairs of a document that is cut off or holds something odd."""
+    return list(_CUT_PAIR.findall(text))
+
+
+def _number(raw: Any) -> float | None:
+    if isinstance(raw, bool):
+        return None
+    if isinstance(raw, (int, float)):
+        try:
+            return float(raw)
+        except OverflowError:
+            return math.inf if raw > 0 else -math.inf
+    return value_of(raw) if isinstance(raw, str) and len(raw) < 40 else None
+
+
+def _counter(key: str, value: float, into: Reading) -> bool:
+    low = key.lower()
+    if not math.isfinite(value):
+        return False
+    if low in _EPOCH:
+        into.epoch, into.epoch_whole = value, value.is_integer()
+    elif low in _STEP:
+        into.step = value
+    elif low in _STEP_TOTAL:
+        into.step_total = value
+    elif low in _EPOCH_TOTAL:
+        into.epoch_total = value
+    else:
+        return False
+    return True
+
+
+def _one_metric(document: dict[str, Any], into: Reading) -> bool:
+    """``{"metric": "loss", "value": 0.3, "step": 5}``: the name is itself a value."""
+    value = _number(document.get("value"))
+    name = next((document[key] for key in _LONG_NAMES if isinstance(document.get(key), str)), None)
+    if value is None or name is None or not is_metric_name(name):
+        return False
+    for key, raw in document.items():
+        if key != "value" and (number := _number(raw)) is not None:
+            _counter(key, number, into)
+    into.pairs.append((name, value))
+    return True

@@ -1,0 +1,100 @@
+"""The metric that a human named, among the names that a log prints. Never guesses: one candidate, or none chosen.
+
+Three levels; the first that has any candidate decides:
+
+1. the very name;
+2. the same name, written differently: case, punctuation, and words for the same thing (validation = valid = val =
+   eval = dev, accuracy = acc, perplexity = ppl, top-1 accuracy = acc@1);
+3. the same metric with a split in front. When the human named no split: validation, then the name without a split,
+   then test, then training; a test value is never chosen where a validation value exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from auto_experiment.watch.metrics.splits import WORDS as SPLITS
+
+
+@dataclass(frozen=True)
+class Match:
+    name: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    candidates: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "several metrics of the log fit: " + ", ".join(self.candidates)
+
+
+@dataclass(frozen=True)
+class Missing:
+    seen: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.seen[:20]) + (", ..." if len(self.seen) > 20 else "")
+        return f"not among the log's metrics: {shown}" if self.seen else "the log reports no metric"
+
+
+_SAME = {
+    "accuracy": "acc", "accuracies": "acc", "perplexity": "ppl", "losses": "loss", "err": "error", "errors": "error",
+    "rew": "reward", "rewards": "reward", "len": "length",
+}  # fmt: skip
+_SILENT = {"score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg"}
+_WORD = re.compile(r"top\d+|[a-z]+|\d+(?:\.\d+)?")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+_TOP = re.compile(r"(?i)top[\s_@-]*(\d+)")
+_ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy)[@_]?(\d)(?!\d)")
+_ORDER = ("val", "", "test", "train")
+_LABEL = {"val": "validation", "test": "test", "train": "training"}
+
+
+def match_objective(metric: str, names: Iterable[str]) -> Match | Ambiguous | Missing:
+    """The name of ``names`` that ``metric`` means. The answer does not depend on the order of ``names``."""
+    seen = sorted(set(names))
+    if metric in seen:
+        return Match(metric, "exact")
+    wanted = _split(metric)
+    parts = {name: _split(name) for name in seen}
+    same = [name for name in seen if parts[name] == wanted]
+    if wanted[0] or not wanted[1]:
+        return _one(same, "same name") or Missing(tuple(seen))
+    for split in _ORDER:
+        found = [name for name in seen if parts[name] == (split, wanted[1])]
+        how = f"{_LABEL[split]} split of {metric}" if split else "same name"
+        answer = _one(found, how)
+        if answer is not None:
+            return answer
+    return Missing(tuple(seen))
+
+
+def _one(found: list[str], how: str) -> Match | Ambiguous | None:
+    if not found:
+        return None
+    return Match(found[0], how) if len(found) == 1 else Ambiguous(tuple(found))
+
+
+@lru_cache(maxsize=4096)
+def _split(name: str) -> tuple[str, tuple[str, ...]]:
+    """The split that a name says ("" for none), and the words of the metric itself, spelled one way and sorted."""
+    name = _CAMEL.sub(" ", name)
+    name = _TOP.sub(r" top\1 ", name)
+    name = _ACC_AT.sub(r" acc top\2 ", name)
+    words = _WORD.findall(name.lower())
+    split = ""
+    rest: list[str] = []
+    for word in words:
+        if word in SPLITS and not split:
+            split = SPLITS[word]
+        else:
+            rest.append(_SAME.get(word, word))
+    loud = [word for word in rest if word not in _SILENT] or rest
+    if loud and all(word.startswith("top") and word != "top" for word in loud):
+        loud.append("acc")  # "top1" is the top-1 accuracy
+    return split, (*sorted(w for w in loud if w.startswith("top")), *(w for w in loud if not w.startswith("top")))

@@ -1,0 +1,49 @@
+"""Numbers as training logs print them, and what follows a number that makes it something else than a metric."""
+
+from __future__ import annotations
+
+import re
+
+# 1,234 comes first: the comma belongs to the number only where groups of three digits follow throughout.
+NUMBER = (
+    r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
+    r"|\d+\.?\d*(?:[eE][-+]?\d+)?"
+    r"|\.\d+(?:[eE][-+]?\d+)?"
+    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?![\w.-]))"
+)
+_WHOLE = re.compile(NUMBER + r"\s*%?")
+_SUFFIX = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "b": 1e9}
+
+_UNITS = (
+    r"it|its|s|ms|us|ns|sec|secs|second|seconds|min|mins|minute|minutes|h|hr|hrs|hour|hours|d|day|days"
+    r"|[kKMGTP]i?[bB]|bytes?|[GT]?FLOPs?|[GMT]?FLOPS|fps|FPS|W|Hz|[MG]Hz|px|pixels|params|parameters"
+)
+# A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), a list (1,2), a unit after one space.
+_NOT_A_METRIC = re.compile(
+    rf"\.?\w|[-:/x*@]\d|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b)"
+)
+
+
+def value_of(text: str) -> float | None:
+    """The number that is the whole of ``text``; a percentage keeps its scale; None when it is not a number."""
+    text = text.strip()
+    if not _WHOLE.fullmatch(text):
+        return None
+    return to_float(text.rstrip("% "))
+
+
+def to_float(text: str) -> float:
+    """``text`` matched NUMBER."""
+    return float(text.replace(",", "") if "," in text else text)
+
+
+def count_of(text: str) -> float:
+    """A counter, with its SI suffix resolved: 1,200 and 50K."""
+    factor = _SUFFIX.get(text[-1:], 1.0)
+    digits = text.rstrip("kKMmGBb") if factor != 1.0 else text
+    return float(digits.replace(",", "")) * factor
+
+
+def is_something_else(text: str, end: int) -> bool:
+    """Does what follows the number at ``end`` say that it is no metric: a unit, a date, a range, a list?"""
+    return _NOT_A_METRIC.match(text, end) is not None

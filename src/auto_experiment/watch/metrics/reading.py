@@ -1,0 +1,26 @@
+"""What one state of one line says, before the reader gives it its place in the log. No parsing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Reading:
+    """``step`` is a counter with a name ("step 5", "iter=5"); ``bar`` is a progress bar's done and total.
+
+    ``epoch_whole`` tells a counter of epochs from the fraction of an epoch that some trainers print with each step:
+    the first is the outer loop's progress, the second only says where a value belongs.
+    """
+
+    pairs: list[tuple[str, float]] = field(default_factory=list)
+    epoch: float | None = None
+    epoch_total: float | None = None
+    epoch_whole: bool = True
+    step: float | None = None
+    step_total: float | None = None
+    bar: tuple[float, float | None] | None = None
+
+    @property
+    def has_counter(self) -> bool:
+        return self.epoch is not None or self.step is not None or self.bar is not None

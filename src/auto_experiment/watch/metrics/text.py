@@ -1,0 +1,195 @@
+"""``name: value``, ``name=value`` and ``name value`` in running text, several to a line.
+
+A value counts only with a name, and only when neither the name nor what follows the value says that it is something
+else: a duration, a size, a date, an address, a setting. A bare ``name value`` needs a name that ends in a word that
+only metrics have.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from auto_experiment.watch.metrics import counters
+from auto_experiment.watch.metrics.numbers import NUMBER, is_something_else, to_float
+from auto_experiment.watch.metrics.reading import Reading
+from auto_experiment.watch.metrics.splits import WORDS as SPLITS
+from auto_experiment.watch.metrics.splits import split_of
+
+LONGEST_NAME = 60
+_FAR = 200  # how far before a value its name and its split are looked for
+
+_PAIR = re.compile(
+    r"(?P<sep>[:=> \t][:= \t]*(?:is[ \t]+|of[ \t]+)?)"  # one class of characters first: the engine skips to it
+    rf"(?:(?:tensor|(?:np\.)?float\d*)\()?(?P<value>{NUMBER})(?P<percent>\s?%)?"
+)
+_PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
+_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*({NUMBER})\s?%\s*\)")
+# Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
+_CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
+_DUMP = re.compile(
+    r"\s*(?:>>>|\+\+? |\$ |usage:|def |class |import |from \w+ import )"
+    r"|\W{0,8}(?:args?|arguments|config(?:uration)?|hyper-?param(?:eter)?s?|settings|options|params)\b\s*[:=({]"
+)
+_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
+_WORD = re.compile(r"[A-Za-z_][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
+_LAST = re.compile(r"[_/]")
+_AT = re.compile(r"[a-z-]+[@-]\d+")
+_LEVELS = {
+    "info", "debug", "warning", "warn", "error", "critical", "root", "and", "with", "the", "is", "at", "in", "on",
+    "=>", "->", "has", "done", "new", "results", "result", "metrics",
+}  # fmt: skip
+_FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
+
+# Names whose values are settings, sizes, times or places, whatever stands before them.
+_NEVER = {
+    "time", "times", "eta", "elapsed", "duration", "seconds", "sec", "secs", "ms", "minutes", "hours", "timestamp",
+    "date", "runtime", "memory", "mem", "max_mem", "mem_reserved", "ram", "vram", "cpu", "gpu", "gpus", "device",
+    "devices", "cuda", "rank", "local_rank", "world_size", "pid", "port", "line", "version", "seed", "size", "shape",
+    "exitcode", "exit_code", "status", "code", "signal", "errno", "job", "job_id", "id", "index", "idx", "workers",
+    "num_workers", "threads", "params", "parameters", "param", "layers", "samples", "images", "batch_size", "batch",
+    "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
+    "patience", "address", "host", "node", "node_rank", "master_port", "length", "width", "height", "http", "https",
+    "localhost", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
+}  # fmt: skip
+_NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
+_METRIC_WORDS = {
+    "loss", "losses", "acc", "accuracy", "acc1", "acc5", "ppl", "perplexity", "bleu", "bleu4", "f1", "f1-score",
+    "f1_score", "auc", "auroc", "roc_auc", "ap", "map", "map50", "miou", "iou", "dice", "mae", "mse", "rmse", "wer",
+    "cer", "fid", "kid", "is", "psnr", "ssim", "lpips", "precision", "recall", "reward", "return", "score", "error",
+    "err", "top1", "top5", "acc@1", "acc@5", "prec@1", "prec@5", "r2", "nll", "elbo", "kl", "bpc", "bpb", "cost",
+    "rouge", "meteor", "cider", "mrr", "ndcg", "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc",
+}  # fmt: skip
+_GLOBAL = {"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"}
+
+
+class _Name(NamedTuple):
+    name: str | None  # None: no usable name stands before the value
+    split: str | None  # the split that the name itself starts with, as a word of its own
+    apart: str | None  # a split that stands apart, before the name
+    bare: bool  # ends in a metric's word: needs no colon
+
+
+def is_metric_name(name: str) -> bool:
+    """May a value with this name be a metric? Names are words with a letter, no longer than LONGEST_NAME."""
+    if not name or len(name) > LONGEST_NAME or name[0] == "_" or not any(c.isalpha() for c in name):
+        return False
+    low = name.lower()
+    last = low.replace("/", " ").split()[-1:]
+    if not last or last[0] in _NEVER or low in _NEVER:
+        return False
+    return not low.endswith(
+        ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
+    ) and not _FILE.search(name)
+
+
+def is_dump(text: str) -> bool:
+    """Settings, source code, warnings and other lines whose numbers report nothing."""
+    if "(" in text and "=" in text and _CALL.search(text):
+        return True
+    return _DUMP.match(text) is not None or "Warning: " in text or "improved from " in text
+
+
+def read(text: str, into: Reading) -> None:
+    """Put the counters and the pairs of a line of text into ``into``."""
+    if is_dump(text):
+        return
+    text = counters.take(text, into)
+    found: list[tuple[_Name, float]] = []
+    start = 0
+    for match in _PAIR.finditer(text):
+        sep = match["sep"]
+        if sep[0] == ">" and not text.endswith("-", 0, match.start()):
+            continue  # a comparison, not an arrow
+        bare = not (":" in sep or "=" in sep or ">" in sep)
+        named = _name_before(text[max(start, match.start() - _FAR) : match.start()].removesuffix("-"))
+        if bare and not named.bare:
+            continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
+        begin, start = start, match.end()
+        value = _value(match, text)
+        if named.name is None or value is None:
+            if bare:
+                start = begin
+            continue
+        found.append((named, value))
+    if found:
+        _join_splits(found, into)
+
+
+def _value(match: re.Match[str], text: str) -> float | None:
+    end = match.end()
+    after = text[end : end + 2]
+    if after in _PLAIN:
+        return to_float(match["value"])
+    if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
+        return to_float(fraction[1])  # "Accuracy: 9896/10000 (99%)": the share is the metric
+    if not match["percent"] and is_something_else(text, end):
+        return None
+    return to_float(match["value"])
+
+
+@lru_cache(maxsize=8192)
+def _name_before(chunk: str) -> _Name:
+    """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
+    pieces = _BREAK.split(chunk)
+    apart = None
+    for piece in pieces[:-1]:
+        words = [word for word in piece.split() if word[-1].isalnum()]
+        if words and len(words) <= 2 and words[0].lower() in SPLITS:
+            apart = SPLITS[words[0].lower()]
+    words = [word.strip("\"'") for word in pieces[-1].split()]
+    while words and (words[0].lower() in _LEVELS or not _WORD.fullmatch(words[0])):
+        words = words[1:]
+    before = ["", *(word.lower() for word in words)]
+    numbers = [i for i, word in enumerate(words) if word.isdigit() and before[i] not in {"top", "at"}]
+    if numbers:
+        words = words[numbers[-1] + 1 :]
+    name = " ".join(words).rstrip(".")
+    if len(words) > 4 or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
+        return _Name(None, None, apart, bare=False)
+    first = SPLITS.get(words[0].lower()) if len(words) > 1 else None
+    return _Name(name, first, apart, bare=ends_like_metric(name))
+
+
+def ends_like_metric(name: str) -> bool:
+    """Is the last word of the name one that only metrics have: loss, accuracy, BLEU-4, recall@10?"""
+    word = name.lower().split()[-1]
+    last = _LAST.split(word)[-1]
+    return word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None
+
+
+def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
+    """Add the pairs of a line under their full names; a name that comes twice counts once.
+
+    The first value is the current one, what follows is an average or a repeat.
+    """
+    for name, (_, value) in zip(_full_names(tuple([named for named, _ in found])), found, strict=True):
+        if name is not None:
+            into.pairs.append((name, value))
+
+
+@lru_cache(maxsize=4096)
+def _full_names(found: tuple[_Name, ...]) -> tuple[str | None, ...]:
+    """The names of a line with the splits that they stand under; None for a repeat. Cached, as lines repeat themselves.
+
+    A split that stands apart holds until the next one. A split inside a name ("val loss: 0.3, acc: 0.9") holds for the
+    rest of the line only when it is the line's first name and no other split appears; else only for a name that would
+    repeat itself ("train loss 1 acc 2 val loss 3 acc 4").
+    """
+    inside = {named.split for named in found if named.split}
+    alone = len(inside) == 1 and found[0].split is not None
+    full: list[str | None] = []
+    apart: str | None = None
+    within: str | None = None
+    for named in found:
+        name = named.name or ""
+        apart = named.apart or apart
+        within = named.split or within
+        if named.split is None and split_of(name) is None and name.lower() not in SPLITS:
+            use = apart or (within if alone or name in full else None)
+            if use and name.lower() not in _GLOBAL:
+                name = f"{use}_{name}"
+        name = name[:LONGEST_NAME]
+        full.append(None if name in full else name)
+    return tuple(full)

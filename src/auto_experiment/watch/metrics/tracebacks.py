@@ -1,0 +1,222 @@
+"""Which fault a log's text shows: tracebacks with their chains, out of memory, signals, schedulers. No exit status.
+
+What is found counts until the run goes on: the reader calls ``went_on`` when new metrics or progress come after it.
+Of several faults at the end of a log the first is the cause, unless it is of the kind that only follows from others.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from auto_experiment.records.observation import Fault, LogFault
+
+_HEADER = re.compile(r"^(?P<prefix>.{0,80}?)Traceback \(most recent call last\):")
+_EXCEPTION = re.compile(r"^(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: ?(?P<message>.*))?$")
+_CHAIN = ("The above exception was the direct cause", "During handling of the above exception")
+_STAMP = re.compile(r"^(?:\[?(?:rank|Rank)? ?\d+\]?:\s?|\d{4}-\d\d-\d\d[T ][\d:.,]+\S*\s+|\[[^\]]{1,60}\]:?\s?)+")
+# A line that is an exception's own, with no traceback above it.
+_BARE = re.compile(
+    r"^(?:[\w.]+: )?(?P<text>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt): .+|KeyboardInterrupt)$"
+)
+
+_CUDA_OOM = re.compile(
+    r"(?i)(?:cuda|hip|gpu|mps backend)[^\n]{0,60}out[ _]of[ _]memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY"
+    r"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED|ResourceExhaustedError"
+    r"|OOM when allocating|Allocator \(GPU_\d+_bfc\) ran out of memory"
+)
+_OOM = re.compile(
+    r"(?i)oom[-_ ]kill|\bMemoryError\b|out of memory: kill|std::bad_alloc|can't allocate memory|cannot allocate memory"
+    r"|unable to allocate [\d.]+ .?i?B|TERM_MEMLIMIT|killed by (?:the )?oom|exceeded (?:job |step )?memory limit"
+    r"|OOMKilled"
+)
+_TIMEOUT = re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \d+ exceeded|job killed: walltime")
+_KILLED = re.compile(
+    r"^(?:\S+: line \d+:\s+\d+ )?(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
+    r"|Floating point exception)"
+    r"(?: \(core dumped\))?(?:\s{2,}.*|:? ?\d*)?$"
+    r"|^Fatal Python error: (?:Segmentation fault|Aborted|Bus error)|CANCELLED AT \d{4}-|TERM_OWNER"
+    r"|is killed by signal: (?:Killed|Terminated)"
+)
+_ERROR_EXIT = re.compile(
+    r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*|Error: .+"
+    r"|terminate called after throwing.*|python[\d.]*: can't open file .*|[^\s:]*python[\d.]*: No module named .*"
+    r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory)"
+    r"|Error executing job with overrides.*)$"
+)
+_NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
+_LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
+# Only ever the consequence of another process's or another line's fault.
+_FOLLOWS = re.compile(
+    r"ChildFailedError|SignalException|BrokenPipeError|ConnectionResetError|EOFError|DistBackendError|DistNetworkError"
+    r"|ProcessRaisedException|ProcessExitedException|CalledProcessError|NCCL|Connection closed by peer|TCPStore"
+    r"|ActorDiedError"
+)
+
+# A traceback that does not reach its exception within this many lines is not one.
+_LONGEST_TRACEBACK = 2000
+# A fault followed by this much other output, and then by another fault, had been handled.
+_FAR = 40
+_LONGEST_TEXT = 500
+
+# What a line without a digit must hold to be looked at. Kept short: every line of a log pays for it.
+CLUES = (
+    b"rror",
+    b"xception",
+    b"Traceback",
+    b"nterrupt",
+    b"illed",
+    b"fault",
+    b"bort",
+    b"erminate",
+    b"memory",
+    b"TERM_",
+    b"TIME LIM",
+    b"CANCELLED",
+    b"oom",
+    b"alltime",
+    b"not found",
+    b"No such",
+    b"OOM",
+)
+
+
+@dataclass(frozen=True)
+class _Event:
+    fault: Fault
+    text: str | None
+    follows: bool
+    line: int
+
+
+class FaultReader:
+    """Feed it the lines that hold a clue, and every line while ``inside`` a traceback."""
+
+    def __init__(self) -> None:
+        self._event: _Event | None = None
+        self.inside = False
+        self._prefix = ""
+        self._header_line = 0
+        self._frames = False
+        self._chained: list[str] = []  # the exceptions of the chain so far, the first one first: at most two are kept
+        self._awaiting = 0  # the line until which "During handling" may still join the next traceback to this one
+        self._joins = False
+
+    @property
+    def found(self) -> bool:
+        return self._event is not None
+
+    def verdict(self, *, bad_loss: bool) -> LogFault:
+        """The fault as it stands. ``bad_loss``: the latest value of a loss is not finite."""
+        event = self._event
+        if event is None:
+            return LogFault(Fault.NAN) if bad_loss else LogFault()
+        if event.fault is Fault.EXCEPTION and event.text is not None:
+            about_nan = _NAN_MESSAGE.search(event.text)
+            if about_nan and (bad_loss or _LOSS_NAN.search(event.text)):
+                return LogFault(Fault.NAN, event.text)
+        return LogFault(event.fault, event.text)
+
+    def went_on(self) -> None:
+        """The run reported something new: what was found had been handled."""
+        self._event = None
+        self._chained = []
+        self.inside = False
+
+    def feed(self, text: str, line: int) -> bool:
+        """True when the line is part of a fault's report: its numbers are no sign that the run goes on."""
+        header = _HEADER.match(text) if "Traceback" in text else None
+        if header is not None:
+            self._open(header["prefix"], line)
+        elif any(mark in text for mark in _CHAIN):
+            self._joins = bool(self._chained) and line <= self._awaiting
+        elif self.inside:
+            self._inside(text, line)
+        else:
+            return self._outside(text, line)
+        return True
+
+    def _open(self, prefix: str, line: int) -> None:
+        if not self._joins:
+            self._chained = []
+        self._joins = False
+        self.inside, self._frames = True, False
+        self._prefix, self._header_line = prefix, line
+
+    def _inside(self, text: str, line: int) -> None:
+        body = text.removeprefix(self._prefix)
+        if body is text and self._prefix:
+            body = _STAMP.sub("", text)
+        if not body.strip() or body[0] in " \t|" or body.startswith("File "):
+            self._frames = True
+            return
+        match = _EXCEPTION.match(body.rstrip())
+        if match is not None and self._frames and _is_exception(match):
+            self.inside = False
+            self._close(body.rstrip()[:_LONGEST_TEXT], line)
+        elif line - self._header_line > _LONGEST_TRACEBACK:
+            self.inside = False
+        elif not self._frames:
+            self._frames = True  # the source line of an odd formatter: the frames may not be indented
+
+    def _close(self, text: str, line: int) -> None:
+        self._chained = [*self._chained[:1], text]
+        self._awaiting = line + _FAR
+        if len(self._chained) == 1:
+            self._record(_classify(text), text, line)
+            return
+        root = self._chained[0]
+        if text.startswith("KeyboardInterrupt"):  # the wait that the human broke is not the cause
+            root = text
+        self._event = _Event(_classify(root), root, _FOLLOWS.search(root) is not None, line)
+
+    def _outside(self, text: str, line: int) -> bool:
+        stripped = _STAMP.sub("", text).strip()
+        if _TIMEOUT.search(text):
+            self._scheduler(Fault.TIMEOUT, stripped, line)
+        elif _CUDA_OOM.search(text):
+            self._record(Fault.CUDA_OOM, stripped, line)
+        elif _OOM.search(text):
+            self._scheduler(Fault.OOM, stripped, line)
+        elif _KILLED.search(stripped):
+            self._record(Fault.KILLED, stripped, line)
+        elif (match := _BARE.match(stripped)) is not None:
+            self._record(_classify(match["text"]), match["text"], line)
+        elif _ERROR_EXIT.match(stripped):
+            self._record(Fault.EXCEPTION, stripped, line)
+        else:
+            return False
+        return True
+
+    def _scheduler(self, fault: Fault, text: str, line: int) -> None:
+        """The kernel or the scheduler says why the process was killed: more than the signal that it died of."""
+        if self._event is not None and self._event.fault in {Fault.KILLED, Fault.INTERRUPTED}:
+            self._event = None
+        self._record(fault, text, line)
+
+    def _record(self, fault: Fault, text: str, line: int) -> None:
+        old = self._event
+        follows = _FOLLOWS.search(text) is not None
+        if old is not None and not old.follows and (follows or line - old.line <= _FAR or fault is Fault.KILLED):
+            return
+        if old is not None and old.follows and follows:
+            return
+        self._event = _Event(fault, text[:_LONGEST_TEXT] or None, follows, line)
+
+
+def _is_exception(match: re.Match[str]) -> bool:
+    """``ValueError: x`` or a lone ``MyProblem``; not a word of some other output between the frames."""
+    name = match["type"].rsplit(".", 1)[-1]
+    return name[:1].isupper() or "." in match["type"] or name.endswith(("error", "exception"))
+
+
+def _classify(text: str) -> Fault:
+    if text.startswith("KeyboardInterrupt"):
+        return Fault.INTERRUPTED
+    if _CUDA_OOM.search(text):
+        return Fault.CUDA_OOM
+    if _OOM.search(text):
+        return Fault.OOM
+    if "is killed by signal: Killed" in text:
+        return Fault.KILLED
+    return Fault.EXCEPTION

@@ -1,0 +1,238 @@
+"""The only place that waits: one poll() over the launcher's feed, requests, signals and the heartbeat.
+
+Nothing here decides what a run is worth, and nothing here can reach a model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from auto_experiment.errors import LaunchError
+from auto_experiment.launchers.base import Began, Feed, FeedEvent, Launcher, LogBytes
+from auto_experiment.records.observation import Point
+from auto_experiment.records.run import Ref, Sighting
+from auto_experiment.watch import requests
+from auto_experiment.watch.metrics.reader import LogReader
+from auto_experiment.watch.stop_rules import Rule
+
+STOP_RUN_REASON = "stop --run"
+_FLUSH_S = 5.0  # points are stored in batches, at most this old
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopAsked(Exception):
+    """Raised by ``Monitor.wait``. ``interrupted``: by Ctrl-C or a signal; else by `auto-experiment stop`."""
+
+    def __init__(self, reason: str, *, interrupted: bool) -> None:
+        super().__init__(reason)
+        self.interrupted = interrupted
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be stored: points with their number within their metric."""
+
+    points: Sequence[tuple[int, Point]]
+    reader: LogReader
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Every ``poll_interval`` seconds while a run goes on."""
+
+    reader: LogReader
+
+
+@dataclass(frozen=True)
+class Over:
+    """The attempt has ended. ``rule``: the stop rule that ended it, "" when none did."""
+
+    sighting: Sighting
+    reader: LogReader
+    rule: str
+
+
+Watched = Began | Batch | Heartbeat | Over
+
+
+class _Log:
+    """One reading of an attempt's log: the reader, how far it has come, and the points that are not stored yet."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self.reader = reader
+        self.waiting: list[tuple[int, Point]] = []
+        self._counts: dict[str, int] = {}
+        self._read_to = 0
+
+    def add(self, piece: LogBytes) -> None:
+        if piece.offset < self._read_to:
+            self.reader.restart()
+        self._read_to = piece.offset + len(piece.data)
+        self._number(self.reader.feed(piece.data))
+
+    def finish(self) -> None:
+        self._number(self.reader.finish())
+
+    def take(self) -> list[tuple[int, Point]]:
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def _number(self, points: Sequence[Point]) -> None:
+        for point in points:
+            seq = self._counts.get(point.name, 0)
+            self._counts[point.name] = seq + 1
+            self.waiting.append((seq, point))
+
+
+class Monitor:
+    """Owns the signals and the request FIFO of a controller's life. Use as a context manager, in the main thread."""
+
+    def __init__(self, launcher: Launcher, *, requests_folder: str, poke: str, heartbeat_s: float) -> None:
+        self._launcher = launcher
+        self._folder, self._poke = requests_folder, poke
+        self._heartbeat_s = heartbeat_s
+        self._feed: Feed | None = None
+        self.stop_run_asked = False  # `stop --run`: whoever watches ends the run, then the controller ends
+
+    def __enter__(self) -> Monitor:  # noqa: PYI034  typing.Self needs Python 3.11
+        self._request_fd = requests.listen(self._folder, self._poke)
+        self._signal_fd, self._signal_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._old_wakeup = signal.set_wakeup_fd(self._signal_write, warn_on_full_buffer=False)
+        self._old_handlers = {s: signal.signal(s, _noted) for s in _ENDING}
+        self._old_handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a lost terminal
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_feed()
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_wakeup)
+        for descriptor in (self._signal_fd, self._signal_write, self._request_fd):
+            os.close(descriptor)
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until something happens. True: a human asked to look again. Raises StopAsked."""
+        ready = self._poll(timeout_s, self._signal_fd, self._request_fd)
+        return self._request_fd in ready and self._take_requests()
+
+    def check(self) -> None:
+        """Raises StopAsked when a stop was asked for meanwhile."""
+        self.wait(0.0)
+
+    def _poll(self, timeout_s: float, *descriptors: int) -> list[int]:
+        poller = select.poll()
+        for descriptor in descriptors:
+            poller.register(descriptor, select.POLLIN)
+        ready = [fd for fd, _ in poller.poll(max(timeout_s, 0.0) * 1000)]
+        if self._signal_fd in ready:
+            names = [signal.Signals(n).name for n in _drain(self._signal_fd) if n in _ENDING]
+            if names:
+                raise StopAsked(f"ended by {names[0]}", interrupted=True)
+        return ready
+
+    def _take_requests(self) -> bool:
+        """Take every request out of the folder; True when one asks to look again. Raises StopAsked."""
+        _drain(self._request_fd)
+        found = requests.pending(self._folder)
+        for request in found:
+            requests.withdraw(request.path)
+        kinds = {request.kind for request in found}
+        if requests.STOP in kinds:
+            raise StopAsked("stopped on request", interrupted=False)
+        self.stop_run_asked = self.stop_run_asked or requests.STOP_RUN in kinds
+        return requests.LOOK in kinds
+
+    # -- watching one attempt -----------------------------------------------------------------------------------
+
+    def watch(self, ref: Ref, rules: Sequence[Rule], make_reader: Callable[[], LogReader]) -> Iterator[Watched]:
+        """Follow an attempt from the start of its log to its end, which wakes us through the kernel.
+
+        A rule that holds ends the run, and its sentence comes back with ``Over``; so does ``stop --run``.
+        """
+        feed, log = self._open_feed(ref), _Log(make_reader())
+        stopping = ""
+        now = time.monotonic()
+        flush_at, beat_at = now + _FLUSH_S, now + self._heartbeat_s
+        for rule in rules:
+            rule.begin(now)
+        while True:
+            looks = [] if stopping else [rule.next_look() for rule in rules]
+            due = min(t for t in (beat_at, flush_at if log.waiting else None, *looks) if t is not None)
+            ready = self._poll(due - time.monotonic(), self._signal_fd, self._request_fd, feed.fileno())
+            if self._request_fd in ready:
+                self._take_requests()
+            events = self._read(feed, ref) if feed.fileno() in ready else ()
+            if events is None:  # the helper died: another one reads the log again from its start
+                feed, log = self._open_feed(ref), _Log(make_reader())
+                continue
+            for event in events:
+                if isinstance(event, LogBytes):
+                    log.add(event)
+                elif isinstance(event, Began):
+                    yield event
+                else:
+                    log.finish()
+                    yield Batch(log.take(), log.reader)
+                    yield Over(event.sighting, log.reader, stopping)
+                    return
+            now = time.monotonic()
+            if not stopping:
+                heard = any(isinstance(event, LogBytes) for event in events)
+                stopping = self._why_stop(rules, now, log.reader, heard=heard)
+                if stopping:
+                    self._launcher.stop(ref, stopping)
+            if now >= flush_at:
+                flush_at = now + _FLUSH_S
+                if log.waiting:
+                    yield Batch(log.take(), log.reader)
+            if now >= beat_at:
+                beat_at = now + self._heartbeat_s
+                yield Heartbeat(log.reader)
+
+    def _why_stop(self, rules: Sequence[Rule], now: float, reader: LogReader, *, heard: bool) -> str:
+        if self.stop_run_asked:
+            return STOP_RUN_REASON
+        return next((v for v in (rule.check(now, reader, heard=heard) for rule in rules) if v), "")
+
+    def _open_feed(self, ref: Ref) -> Feed:
+        """A feed that follows ``ref``; opened once for the life of the controller, and again when it died."""
+        for _ in range(3):
+            if self._feed is None:
+                self._feed = self._launcher.follow()
+            try:
+                self._feed.add(ref)
+            except LaunchError:
+                self._close_feed()
+            else:
+                return self._feed
+        raise LaunchError(f"{ref.attempt}: the log follower dies at once; look at {ref.folder}/shim.log")
+
+    def _read(self, feed: Feed, ref: Ref) -> Sequence[FeedEvent] | None:
+        try:
+            return [event for event in feed.read() if event.ref == ref]
+        except LaunchError:
+            self._close_feed()
+            return None
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """A signal is noted through the wake-up descriptor; nothing is interrupted, no transaction is torn."""
+
+
+def _drain(descriptor: int) -> bytes:
+    with contextlib.suppress(BlockingIOError):
+        return os.read(descriptor, 4096)
+    return b""

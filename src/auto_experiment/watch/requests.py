@@ -1,0 +1,82 @@
+"""What other processes ask of the controller: a small file each, and a byte in a FIFO that says "look".
+
+The asking side never signals a pid; the controller finds a request also when the byte was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass
+
+from auto_experiment.errors import EnvironmentNotReady
+from auto_experiment.files import atomic_write
+
+STOP = "stop"  # end the controller, leave the training running
+STOP_RUN = "stop_run"  # end the training too
+LOOK = "look"  # a human input changed
+
+
+@dataclass(frozen=True)
+class Request:
+    path: str
+    kind: str
+
+
+def ask(folder: str, poke: str, kind: str) -> str | None:
+    """Drop a request. Returns its path, or None when nobody listens (and then nothing is left behind)."""
+    path = os.path.join(folder, f"{time.time_ns()}-{os.getpid()}-{kind}.json")
+    if not os.path.isdir(folder):
+        return None
+    atomic_write(path, json.dumps({"kind": kind}))
+    if _poke(poke):
+        return path
+    withdraw(path)
+    return None
+
+
+def withdraw(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def pending(folder: str) -> list[Request]:
+    """The requests that wait, oldest first. What cannot be read is no request."""
+    found = []
+    for name in sorted(n for n in os.listdir(folder) if n.endswith(".json")):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:
+            found.append(Request(path, str(json.load(file)["kind"])))
+    return found
+
+
+def listen(folder: str, poke: str) -> int:
+    """The FIFO's descriptor, for poll. Open for both directions, so that it never reports a hang-up. Requests from
+    before were for an earlier controller and are dropped."""
+    os.makedirs(folder, exist_ok=True)
+    try:
+        os.mkfifo(poke, 0o600)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise EnvironmentNotReady(
+            f"{poke}: this file system cannot hold a FIFO ({error.strerror}); "
+            "set project.workspace in config.yaml to a folder on a local disk"
+        ) from error
+    descriptor = os.open(poke, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    for request in pending(folder):
+        withdraw(request.path)
+    return descriptor
+
+
+def _poke(poke: str) -> bool:
+    try:
+        descriptor = os.open(poke, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # ENXIO: nobody holds the other end
+    with contextlib.suppress(BlockingIOError):  # full: it will wake up anyway
+        os.write(descriptor, b"!")
+    os.close(descriptor)
+    return True

@@ -1,0 +1,113 @@
+"""The shim runs where the training runs, under whatever Python is there: 3.6 and later.
+
+One check reads its source and works everywhere; the others need real interpreters, from PATH or from pyenv.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auto_experiment.hosts.local import LocalHost
+from auto_experiment.launchers.base import Began, End, LogBytes
+from auto_experiment.launchers.process import SHIM, ProcessLauncher
+from auto_experiment.records.run import Lost
+
+VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
+ALLOWED_IMPORTS = {"ctypes", "errno", "json", "os", "select", "signal", "stat", "sys", "time", "typing"}
+
+
+def find(version: str) -> str | None:
+    names = [shutil.which(f"python{version}")]
+    names += sorted(Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python{version}"))
+    for name in filter(None, names):  # a pyenv shim on PATH may stand for a version that is switched off: ask it
+        done = subprocess.run([str(name), "-c", "import sys; print(sys.executable)"], capture_output=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.decode().strip()
+    return None
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def python(request):
+    path = find(request.param)
+    if path is None:
+        pytest.skip(f"no python{request.param} on PATH or under ~/.pyenv/versions")
+    return path
+
+
+@pytest.fixture
+def old_lab(make_lab, python):
+    return make_lab(python=python)
+
+
+class TestSource:
+    def test_it_needs_nothing_newer_than_3_6(self):
+        pytest.importorskip("vermin")
+        run = "from vermin import main; main()"
+        command = [sys.executable, "-c", run, "--no-tips", "--violations", "-t=3.6-", str(SHIM)]
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        assert done.returncode == 0, done.stdout
+
+    def test_its_grammar_is_that_of_3_6(self):
+        ast.parse(SHIM.read_text(), feature_version=(3, 6))
+
+    def test_it_imports_little_and_only_the_standard_library(self):
+        tree = ast.parse(SHIM.read_text())
+        plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        assert plain | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} <= ALLOWED_IMPORTS
+
+
+class TestInterpreters:
+    def test_starts_follows_and_tells_the_end(self, old_lab, listen):
+        refs = [old_lab.start("echo hello; exit 3"), old_lab.start("kill -9 $$"), old_lab.start(["no-such-program"])]
+        feed = old_lab.launcher.follow()
+        for ref in refs:
+            feed.add(ref)
+        events = listen(feed, lambda events: sum(isinstance(event, End) for event in events) == len(refs))
+        feed.close()
+        ends = {event.ref: event.sighting.exit for event in events if isinstance(event, End)}
+        assert [(ends[ref].code, ends[ref].signal) for ref in refs] == [(3, None), (None, 9), (127, None)]
+        assert [type(event) for event in events if event.ref == refs[0]] == [Began, LogBytes, End]
+        assert old_lab.read(refs[0], "exit.json")["containment"] == "subreaper"
+
+    def test_a_stop_ends_daemons_too(self, old_lab, alive):
+        ref = old_lab.start("trap '' TERM; setsid env -i sleep 1000 & echo up; while :; do sleep 0.02; done")
+        old_lab.said(ref, b"up")
+        old_lab.launcher.stop(ref, "enough: ñ")
+        ending = old_lab.exit(ref)
+        assert (ending.signal, ending.stopped) == (9, "enough: ñ")
+        assert old_lab.launcher.sweep(ref) == 0
+
+    def test_a_loss_and_a_sweep(self, old_lab, alive):
+        ref = old_lab.start("setsid sh -c 'echo $$; exec sleep 1000' & wait")
+        old_lab.until(lambda: old_lab.path(ref, "train.log").exists() and old_lab.log(ref).endswith(b"\n"))
+        daemon = int(old_lab.log(ref))
+        old_lab.kill_shim(ref, signal.SIGKILL)
+        assert isinstance(old_lab.end(ref), Lost)
+        assert old_lab.launcher.sweep(ref) >= 1
+        assert not alive(daemon)
+
+    def test_without_a_locale(self, old_lab, python, listen):
+        """Old Pythons take the C locale to mean ASCII."""
+        env = {"PATH": os.environ["PATH"], "LANG": "C"}
+        old_lab.launcher = ProcessLauncher(LocalHost(), python=python, env=env)
+        ref = old_lab.start(["printf", "%s", "größer"], name="Größe 日本", env={**os.environ, "Ä": "ö"})
+        feed = old_lab.launcher.follow()
+        feed.add(ref)
+        events = listen(feed, lambda events: any(isinstance(event, End) for event in events))
+        feed.close()
+        assert b"".join(event.data for event in events if isinstance(event, LogBytes)).decode() == "größer"
+        assert old_lab.state(ref).exit.code == 0
+
+    def test_it_stays_small(self, old_lab):
+        ref = old_lab.start("echo up; exec sleep 1000")
+        old_lab.said(ref, b"up")
+        status = Path(f"/proc/{old_lab.read(ref, 'claim')['pid']}/status").read_text()
+        assert int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) <= 15 * 1024

@@ -1,0 +1,526 @@
+"""The log reader: real lines of many frameworks, what is no metric, faults, chunking, bounds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auto_experiment.records.observation import Fault, Progress
+from auto_experiment.watch.metrics.reader import LogReader, read_line
+from auto_experiment.watch.metrics.summary import direction_of, summarise
+
+
+def read(text: str | bytes, **options) -> tuple[LogReader, list]:
+    reader = LogReader(**options)
+    points = reader.feed(text if isinstance(text, bytes) else text.encode())
+    return reader, points + reader.finish()
+
+
+def pairs(line: str) -> dict[str, float]:
+    return dict(read_line(line).pairs)
+
+
+FORMATS = [
+    # plain pairs
+    ("val_loss: 1e-3", {"val_loss": 1e-3}),
+    ("accuracy=0.93", {"accuracy": 0.93}),
+    ("loss = .5", {"loss": 0.5}),
+    ("loss : 0.5", {"loss": 0.5}),
+    ("'loss': 0.5", {"loss": 0.5}),
+    ("loss -> 0.5", {"loss": 0.5}),
+    ("reward: -1", {"reward": -1.0}),
+    ("acc: 86.4%", {"acc": 86.4}),
+    ("acc: 86.4 %", {"acc": 86.4}),
+    ("Perplexity=1,218", {"Perplexity": 1218.0}),
+    ("loss: 2.5e+00 acc: 1E-2", {"loss": 2.5, "acc": 0.01}),
+    ("loss: 0.1 - acc: 0.2 - f1: 0.3", {"loss": 0.1, "acc": 0.2, "f1": 0.3}),
+    ("loss=0.1; acc=0.2 | f1=0.3", {"loss": 0.1, "acc": 0.2, "f1": 0.3}),
+    ("loss: tensor(0.6931, device='cuda:0', grad_fn=<NllLossBackward0>)", {"loss": 0.6931}),
+    # print() of two values
+    ("epoch 3 loss 0.52 acc 0.81", {"loss": 0.52, "acc": 0.81}),
+    ("Loss is 0.487118 Acc is 0.850701", {"Loss": 0.487118, "Acc": 0.850701}),
+    # PyTorch's MNIST example
+    ("Train Epoch: 1 [640/60000 (1%)]\tLoss: 2.259", {"train_Loss": 2.259}),
+    (
+        "Test set: Average loss: 0.0341, Accuracy: 9896/10000 (99%)",
+        {"test_Average loss": 0.0341, "test_Accuracy": 99.0},
+    ),
+    # PyTorch's ImageNet example, timm, MetricLogger: the first value is the current one, in brackets the average
+    (
+        "Epoch: [0][  10/5005]\tTime  0.35 ( 1.96)\tData  0.00 ( 1.51)\tLoss 6.9538e+00 (6.98)\tAcc@1   0.39 (  0.17)",
+        {"Loss": 6.9538, "Acc@1": 0.39},
+    ),
+    (
+        "Epoch: [3]  [ 100/1251]  eta: 0:08:59  lr: 0.000100  loss: 6.9210 (6.9300)  time: 0.43  data: 0.0002  max mem: 9512",
+        {"lr": 1e-4, "loss": 6.921, "data": 0.0002},
+    ),
+    # Keras
+    (
+        "1875/1875 [==============================] - 2s 1ms/step - loss: 0.2972 - accuracy: 0.9136 - val_loss: 0.1506",
+        {"loss": 0.2972, "accuracy": 0.9136, "val_loss": 0.1506},
+    ),
+    ("469/469 ━━━━━━━━━━━━━━━━━━━━ 3s 5ms/step - acc: 0.87 - loss: 0.45", {"acc": 0.87, "loss": 0.45}),
+    # tqdm with a postfix, Lightning
+    ("Epoch 3:  45%|####5     | 450/1000 [00:12<00:15, 36.10it/s, v_num=7, train_loss=0.312]", {"train_loss": 0.312}),
+    (" 10%|█         | 10/100 [00:01<00:09,  9.9it/s, loss=nan]", {"loss": math.nan}),
+    # Hugging Face Trainer
+    (
+        "{'loss': 0.3456, 'grad_norm': 1.2, 'learning_rate': 4.9e-05, 'epoch': 1.0}",
+        {"loss": 0.3456, "grad_norm": 1.2, "learning_rate": 4.9e-5},
+    ),
+    (
+        "{'eval_loss': nan, 'eval_accuracy': 0.5, 'eval_runtime': 3.2, 'epoch': 2.0}",
+        {"eval_loss": math.nan, "eval_accuracy": 0.5},
+    ),
+    ("{'loss': '0.6032', 'epoch': '2.3'}", {"loss": 0.6032}),
+    ("{'loss': np.float64(0.25), 'epoch': 1}", {"loss": 0.25}),
+    # JSON lines, with words before, nested, cut off
+    ('{"step": 5, "loss": 0.25, "ok": true, "note": null}', {"loss": 0.25}),
+    (
+        '{"epoch": 1, "train": {"loss": 0.5, "acc": 0.75}, "val": {"loss": 0.6}}',
+        {"train/loss": 0.5, "train/acc": 0.75, "val/loss": 0.6},
+    ),
+    ('json_stats: {"epoch": 3, "test_acc": 94.5}', {"test_acc": 94.5}),
+    ('{"epoch": 2, "loss": NaN, "top": -Infinity}', {"loss": math.nan, "top": -math.inf}),
+    ('{"epoch": 2, "loss": 0.5, "acc": 0.7, "bro', {"loss": 0.5, "acc": 0.7}),
+    ('{"metric": "val_loss", "value": 0.3, "step": 4}', {"val_loss": 0.3}),
+    # nanoGPT
+    ("step 250: train loss 2.4293, val loss 2.4447", {"train loss": 2.4293, "val loss": 2.4447}),
+    ("iter 250: loss 2.4293, time 327.15ms, mfu 7.53%", {"loss": 2.4293}),
+    # fairseq
+    (
+        "| epoch 003 | valid on 'valid' subset | loss 4.123 | nll_loss 2.409 | ppl 5.31",
+        {"loss": 4.123, "nll_loss": 2.409, "ppl": 5.31},
+    ),
+    # gluon, mxnet, xgboost, LightGBM
+    ("INFO:root:Epoch[125] Validation-accuracy=0.755620", {"Validation-accuracy": 0.75562}),
+    (
+        "[Epoch 119] validation: err-top1=0.347517 err-top5=0.137237",
+        {"val_err-top1": 0.347517, "val_err-top5": 0.137237},
+    ),
+    ("[17:56:50] [499]\ttest-auc:0.839593", {"test-auc": 0.839593}),
+    ("[0]\ttrain-rmse:0.48\teval-rmse:0.49", {"train-rmse": 0.48, "eval-rmse": 0.49}),
+    ("[LightGBM] [Info] Iteration:500, valid_1 auc : 0.845724", {"valid_1 auc": 0.845724}),
+    # mmcv, detectron2, YOLOX
+    (
+        "2026-01-02 10:00:00,123 - mmdet - INFO - Epoch [1][50/7330]\tlr: 1.978e-03, eta: 1 day, 0:01:02, time: 0.35, memory: 3807, loss_cls: 0.62, loss: 1.25",
+        {"lr": 1.978e-3, "loss_cls": 0.62, "loss": 1.25},
+    ),
+    (
+        "[08/30 23:53:55 d2.utils.events]:  eta: 1:02:03  iter: 19  total_loss: 3.368  loss_cls: 1.1  time: 0.4  lr: 0.0002  max_mem: 4123M",
+        {"total_loss": 3.368, "loss_cls": 1.1, "lr": 0.0002},
+    ),
+    # stable-baselines3 tables, COCO
+    ("|    ep_rew_mean          | 1.87        |", {"ep_rew_mean": 1.87}),
+    (" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.370", {"AP": 0.37}),
+    (" Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.585", {"AP50": 0.585}),
+    # one split apart, then another
+    (
+        "Train | loss: 0.5 acc: 0.8 | Val | loss: 0.6 acc: 0.7",
+        {"train_loss": 0.5, "train_acc": 0.8, "val_loss": 0.6, "val_acc": 0.7},
+    ),
+    ("[Val] loss=0.6, acc=0.7", {"val_loss": 0.6, "val_acc": 0.7}),
+    ("val loss: 0.4, acc: 0.7", {"val loss": 0.4, "val_acc": 0.7}),
+    (
+        "Train Loss: 8.6 | Token Acc: 0.06 | Val Loss: 8.7 | Token Acc: 0.07",
+        {"Train Loss": 8.6, "Token Acc": 0.06, "Val Loss": 8.7, "val_Token Acc": 0.07},
+    ),
+    ("[Epoch 196] train=0.9997 val=0.9396 loss=0.0016", {"train": 0.9997, "val": 0.9396, "loss": 0.0016}),
+    # names with digits and marks
+    ("BLEU-4 33.42", {"BLEU-4": 33.42}),
+    ("R@1 : 71.363", {"R@1": 71.363}),
+    ("top-1 accuracy: 76.1", {"top-1 accuracy": 76.1}),
+    ("train_metrics/srcc: 9.6176e-01 ", {"train_metrics/srcc": 0.96176}),
+]
+
+
+@pytest.mark.parametrize(("line", "wanted"), FORMATS, ids=[line[:50] for line, _ in FORMATS])
+def test_formats(line, wanted):
+    found = pairs(line)
+    assert found == pytest.approx(wanted, nan_ok=True)
+
+
+NO_POINTS = [
+    "2026-11-01 10:00:00,123",
+    "12:30:45",
+    "[12:30:45] starting",
+    "Namespace(lr=0.1, batch_size=64, epochs=10)",
+    "TrainingArguments(learning_rate=5e-05, num_train_epochs=3)",
+    "  (conv1): Conv2d(3, 64, kernel_size=(7, 7), stride=(2, 2), bias=False)",
+    "config: lr=0.1 momentum=0.9",
+    "Epoch 00003: val_loss improved from 0.51234 to 0.49876, saving model to best.h5",
+    "time: 3.2s",
+    "elapsed: 0:03:12",
+    "ETA: 0:03",
+    "eta: 5 min",
+    "memory: 3.5 GB",
+    "Listening on 10.0.0.1:8080",
+    "tensorboard at http://localhost:6006/",
+    "http://10.1.2.3:29500",
+    "torch version: 2.1.0",
+    "python 3.10.4",
+    "Input shape: (3, 224, 224)",
+    "image: 640x480",
+    "speed: 12 it/s",
+    "throughput: 1200 samples/s",
+    '  File "/home/u/train.py", line 12, in <module>',
+    "train.py:504: UserWarning: loss: 0.5 is deprecated",
+    "seed: 42",
+    "stop when loss > 0.5",
+    "str 5 and tp 3",
+    "epochs: 100",
+    "batch size: 64",
+    "0.5",
+    "= 0.5",
+    ": 3",
+    "x" * 80 + ": 0.5",
+    "pages 10-20: 3-4",
+    "+ python train.py --lr=0.1",
+    "exitcode  : 1 (pid: 4711)",
+    "nan",
+    "information: info",
+    "wandb:  train_acc 0.99953",
+    "val_loss improved from inf to 0.4",
+]
+
+
+@pytest.mark.parametrize("line", NO_POINTS, ids=[line[:40] for line in NO_POINTS])
+def test_no_points(line):
+    assert pairs(line) == {}
+
+
+PROGRESS = [
+    ("Epoch 3/10", Progress(3, 10, "epoch")),
+    ("epoch: 3", Progress(3, None, "epoch")),
+    ("[Epoch 3] loss: 1", Progress(3, None, "epoch")),
+    ("Epoch [2/50], Step [100/600], Loss: 0.5", Progress(2, 50, "epoch")),
+    ("Epoch: [ 7/200] Iter [ 410/1487] || Loss: 1.4", Progress(7, 200, "epoch")),
+    ("step 120/1000 loss 0.3", Progress(120, 1000, "step")),
+    ("tp: 5 str: 3", None),
+    ("Ep. 2 : Up. 56 : Cost 205.5", Progress(2, None, "epoch")),
+    ("epoch: 0 step: 30 loss: 1", Progress(30, None, "step")),
+    ("Global step 7", Progress(7, None, "step")),
+    ("TRAINING STEP 7", Progress(7, None, "step")),
+    ("Batch 3/9", Progress(3, 9, "step")),
+    ("iter=5 loss=0.2", Progress(5, None, "step")),
+    ("3/10 [====>.........] - loss: 0.5", Progress(3, 10, "step")),
+    (" 45%|####5     | 450/1000 [00:12<00:15, 36.1it/s]", Progress(450, 1000, "step")),
+    ("Epoch 12/200:  62%|██████▏   | 112/180 [01:53<01:08,  1.01s/it]", Progress(12, 200, "epoch")),
+    ("step:50K loss:0.02", Progress(50000, None, "step")),
+    ('{"current_steps": 11900, "total_steps": 11900, "loss": 0.1, "epoch": 24.96}', Progress(11900, 11900, "step")),
+    ("{'loss': 0.1, 'epoch': 0.5}", Progress(0.5, None, "epoch")),
+    ("Downloading: 100%|###| 500/500 [00:01<00:00, 400it/s]", None),
+    ("epochs: 100, steps: 5", None),
+    ("training for 10 epochs", None),
+]
+
+
+@pytest.mark.parametrize(("line", "wanted"), PROGRESS, ids=[line[:40] for line, _ in PROGRESS])
+def test_progress(line, wanted):
+    assert read(line)[0].progress == wanted
+
+
+def test_epochs_win_over_steps_and_totals_hold():
+    reader, _ = read("Epoch 1/3\nstep 10/100 loss 1\nepoch 2 step 20/100 loss 2\n")
+    assert reader.progress == Progress(2, 3, "epoch")
+    assert reader.steps_seen == 2
+
+
+def test_points_carry_step_epoch_and_line():
+    _, points = read("Epoch 2/5\nstep 7 loss: 0.5\nval_loss: 0.6\n")
+    assert [(p.name, p.value, p.step, p.epoch, p.line) for p in points] == [
+        ("loss", 0.5, 7, 2, 2),
+        ("val_loss", 0.6, 7, 2, 3),
+    ]
+
+
+def test_best_step_is_the_line_own_counter():
+    reader, _ = read("epoch 1 acc: 0.5\nepoch 2 acc: 0.9\nepoch 3 acc: 0.7\n")
+    series = reader.series["acc"]
+    assert (series.count, series.final, series.final_step) == (3, 0.7, 3)
+    assert (series.highest, series.highest_step, series.lowest, series.lowest_step) == (0.9, 2, 0.5, 1)
+
+
+def test_redraws_give_each_new_value_once():
+    bar = "".join(f"\r {i}%|#| {i}/100 [00:01<00:01, 9it/s, loss={0.5 if i < 3 else 0.4}]" for i in range(1, 5))
+    reader, points = read(bar + "\n")
+    assert [p.value for p in points] == [0.5, 0.4]
+    assert reader.lines == 1
+    assert reader.progress == Progress(4, 100, "step")
+    assert len(reader.tail) == 1
+    assert "4/100" in reader.tail[0]
+
+
+def test_old_keras_redraws_with_backspaces():
+    reader, _ = read("1/2 [=>...] - loss: 0.9" + "\b" * 30 + "2/2 [=====] - loss: 0.8\n")
+    assert (reader.series["loss"].final, reader.series["loss"].count, reader.lines) == (0.8, 2, 1)
+
+
+def test_the_unfinished_line_counts_at_the_end_only():
+    reader = LogReader()
+    assert reader.feed(b"loss: 0.") == []
+    assert reader.feed(b"25") == []
+    assert [p.value for p in reader.finish()] == [0.25]
+    assert reader.finish() == []
+    assert reader.lines == 1
+
+
+def test_restart_keeps_what_was_read():
+    reader = LogReader()
+    reader.feed(b"loss: 0.5\nloss: 0.")
+    reader.restart()
+    reader.feed(b"9: nothing\nacc: 0.1\n")
+    assert reader.series["loss"].count == 1
+    assert reader.series["acc"].final == 0.1
+    assert reader.lines == 3
+
+
+def test_steps_seen_for_the_dry_run():
+    assert read("starting\nmodel has 12 layers\n")[0].steps_seen == 0
+    assert read("loss: 0.5\n")[0].steps_seen == 1
+    assert read("loss: 0.5\nloss: 0.5\n")[0].steps_seen == 2
+    assert read("step 1\nstep 1\n")[0].steps_seen == 1
+    assert read("step 1\nstep 2\n")[0].steps_seen == 2
+    assert read("Epoch 1/9\nEpoch 2/9\n")[0].steps_seen == 2
+    assert read("\r 0%|  | 0/10 [00:00<?, ?it/s]\r 10%|# | 1/10 [00:01<00:09, 1it/s]\n")[0].steps_seen == 1
+
+
+TRACE = (
+    "Traceback (most recent call last):\n"
+    '  File "/home/u/train.py", line 12, in <module>\n'
+    "    main(lr=0.5)\n"
+    '  File "/home/u/train.py", line 8, in main\n'
+    "    loss = 3\n"
+)
+
+FAULTS = [
+    ("epoch 1 loss: 0.5\n", Fault.NONE, None),
+    ("epoch 1 loss: nan\n", Fault.NAN, None),
+    ("epoch 1 train_loss=inf\n", Fault.NAN, None),
+    ("{'loss': nan, 'epoch': 1.0}\n", Fault.NAN, None),
+    ("epoch 1 loss: nan\nepoch 2 loss: 0.5\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5 AP_small: nan\n", Fault.NONE, None),
+    ("nan        tp: 374 - fp: 21 - precision: 0.9\n", Fault.NONE, None),
+    ("nan_loss_count: 0\n", Fault.NONE, None),
+    ("best val loss: inf\n", Fault.NONE, None),
+    ("OVERFLOW! Rank 0 Skipping step. Attempted loss scale: 65536, reducing to 32768.0\n", Fault.NONE, None),
+    ("step 1 loss_scale: inf\n", Fault.NONE, None),
+    (TRACE + "ValueError: bad shape\n", Fault.EXCEPTION, "ValueError: bad shape"),
+    (TRACE + "my.pkg.OddProblem\n", Fault.EXCEPTION, "my.pkg.OddProblem"),
+    (TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
+    (TRACE + "MemoryError\n", Fault.OOM, "MemoryError"),
+    (TRACE + "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB for an array\n", Fault.OOM, "numpy.core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB for an array"),
+    (TRACE + "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 48.00 MiB\n", Fault.CUDA_OOM, "torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 48.00 MiB"),
+    (TRACE + "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB\n", Fault.CUDA_OOM, "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ("epoch 1 loss: nan\n" + TRACE + "ValueError: input contains NaN\n", Fault.NAN, "ValueError: input contains NaN"),
+    (TRACE + "ValueError: input contains NaN\n", Fault.EXCEPTION, "ValueError: input contains NaN"),
+    # handled: the run goes on
+    ("epoch 1 loss: 0.5\n" + TRACE + "OSError: disk is slow\nepoch 2 loss: 0.4\n", Fault.NONE, None),
+    ("CUDA out of memory, retrying with batch size 8\nstep 1 loss: 0.5\n", Fault.NONE, None),
+    ("err: 0.5\n" + TRACE + "OSError: disk is slow\nEpoch [1][50/99] memory: 380, test_error: 0.4\n", Fault.NONE, None),
+    (TRACE + "torch.OutOfMemoryError: CUDA out of memory.\nCRITICAL Uncaught OutOfMemoryError: CUDA out of memory. Tried: 12 loss=3\n", Fault.CUDA_OOM, "torch.OutOfMemoryError: CUDA out of memory."),
+    (TRACE + "my.Odd: step 5 failed, loss=3\n", Fault.EXCEPTION, "my.Odd: step 5 failed, loss=3"),
+    (TRACE + "epoch 5 loss: 0.25\n" + "    more frames\nValueError: x\n", Fault.EXCEPTION, "ValueError: x"),
+    (TRACE + "epoch 5 loss: 0.25\nepoch 6 loss: 0.25\n", Fault.NONE, None),
+    # chains
+    (TRACE + "KeyError: 'lr'\n\nDuring handling of the above exception, another exception occurred:\n\n" + TRACE + "RuntimeError: no config\n", Fault.EXCEPTION, "KeyError: 'lr'"),
+    (TRACE + "ZeroDivisionError: division by zero\n\nThe above exception was the direct cause of the following exception:\n\n" + TRACE + "TrainError: failed\n", Fault.EXCEPTION, "ZeroDivisionError: division by zero"),
+    (TRACE + "queue.Empty\n\nDuring handling of the above exception, another exception occurred:\n\n" + TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
+    (TRACE + "AssertionError: oh\nE1122 agent: failed (exitcode: 1) local_rank: 0 (pid: 4711)\n" + TRACE + "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n====\n", Fault.EXCEPTION, "AssertionError: oh"),
+    ("[rank1]: " + TRACE.replace("\n", "\n[rank1]: ") + "IndexError: out of range\n", Fault.EXCEPTION, "IndexError: out of range"),
+    # no traceback
+    ("Killed\n", Fault.KILLED, "Killed"),
+    ("run.sh: line 3: 12345 Killed                  python train.py\n", Fault.KILLED, "run.sh: line 3: 12345 Killed                  python train.py"),
+    ("Killed\nslurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch.\n", Fault.OOM, "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch."),
+    ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***\n", Fault.TIMEOUT, "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"),
+    ("Segmentation fault (core dumped)\n", Fault.KILLED, "Segmentation fault (core dumped)"),
+    ("usage: train.py [-h] [--lr LR]\ntrain.py: error: unrecognized arguments: --lrr\n", Fault.EXCEPTION, "train.py: error: unrecognized arguments: --lrr"),
+    ("the model killed it on the leaderboard\nNo errors found\n0 errors\n", Fault.NONE, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "exception"), FAULTS, ids=[f"{i}-{f.value}" for i, (_, f, _) in enumerate(FAULTS)]
+)
+def test_faults_in_text(text, fault, exception):
+    verdict = read(text)[0].fault
+    assert (verdict.fault, verdict.exception) == (fault, exception)
+
+
+def test_a_known_epoch_ends_the_rule_for_the_first_one():
+    assert read("epoch 1 step 5\nepoch 2 step 6\n")[0].progress == Progress(2, None, "epoch")
+
+
+def test_a_traceback_gives_no_points():
+    assert read(TRACE + "ValueError: expected dim=3\n")[1] == []
+
+
+def test_closing_numbers_do_not_clear_a_fault():
+    text = (
+        "epoch 1 loss: 0.5\n"
+        + TRACE
+        + "ValueError: x\nwandb: loss 0.5\nExited with exit code 1.\n    Max Processes :   10\n"
+    )
+    assert read(text)[0].fault.exception == "ValueError: x"
+
+
+def test_non_finite_names_the_first_metric():
+    reader, _ = read("AP_small: nan\nloss: nan\n")
+    assert reader.non_finite == "AP_small"
+    assert reader.series["loss"].bad == 1
+    assert reader.series["loss"].highest is None
+
+
+SAMPLE = (
+    "Epoch 1/3\r\n"
+    "\r 0%|   | 0/4 [00:00<?, ?it/s]\r 50%|#  | 2/4 [00:01<00:01, 2it/s, loss=0.7]\r100%|###| 4/4 [00:02<00:00, 2it/s, loss=0.6]\n"
+    "{'eval_loss': 0.5, 'epoch': 1.0}\n"
+    "\x1b[32mval acc: 86.4%\x1b[0m größe: 3,5 ünï\n\n"
+    + TRACE
+    + "KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n"
+    + TRACE
+    + "RuntimeError: CUDA out of memory.\n"
+    "1/2 [=>...] - loss: 0.9\b\b\b\b2/2 [=====] - loss: 0.8"
+).encode()
+
+
+def everything(reader: LogReader, points: list) -> tuple:
+    values = tuple((p.name, repr(p.value), p.step, p.epoch, p.line) for p in points)
+    series = tuple(repr(one) for one in reader.series.values())
+    return (
+        values, series, reader.progress, reader.fault, reader.steps_seen, reader.lines, tuple(reader.tail), reader.non_finite,
+    )  # fmt: skip
+
+
+def in_pieces(data: bytes, cuts: list[int]) -> tuple:
+    reader, points = LogReader(), []
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    for start, end in pairwise(edges):
+        points += reader.feed(data[start:end])
+    points += reader.finish()
+    return everything(reader, points)
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_chunking_changes_nothing(cuts):
+    assert in_pieces(SAMPLE, cuts) == in_pieces(SAMPLE, [])
+
+
+_TOKENS = st.sampled_from(
+    [b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
+     b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000]
+)  # fmt: skip
+
+
+@given(
+    st.lists(_TOKENS | st.binary(max_size=20), max_size=30).map(b"".join), st.lists(st.integers(0, 10**6), max_size=8)
+)
+@settings(max_examples=200, deadline=None)
+def test_anything_is_read_alike_in_any_chunks_and_never_raises(data, cuts):
+    assert in_pieces(data, cuts) == in_pieces(data, [])
+
+
+@given(st.text(alphabet="ab1.,:=|-/[](){}'\"% \te+naif@_", max_size=120))
+@settings(max_examples=300, deadline=None)
+def test_names_are_names(line):
+    for name, value in read_line(line).pairs:
+        assert 0 < len(name) <= 60
+        assert any(c.isalpha() for c in name)
+        assert isinstance(value, float)
+
+
+def test_memory_is_bounded():
+    reader = LogReader(tail_lines=5)
+    for i in range(2000):
+        reader.feed(b"name_%d: 1\n" % i)
+    assert len(reader.series) == 500
+    reader.feed(b"other: 1\n")
+    assert "other" not in reader.series
+    assert reader.note is not None and "1501" in reader.note
+    for _ in range(200):
+        reader.feed(b"loss: 0.5 " + b"x" * 65_000)
+    assert len(reader._buffer) <= 64 * 1024
+    reader.feed(b"\nacc: 0.5\n")
+    assert reader.series["acc"].count == 1
+    assert reader.series["loss"].final == 0.5
+    assert all(len(line) <= 300 for line in reader.tail)
+    assert len(reader.tail) == 5
+
+
+def test_garbage_does_not_raise():
+    data = os.urandom(300_000)
+    reader, _ = read(data)
+    assert all(c >= " " or c == "\t" for line in reader.tail for c in line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a " * 30_000, "a=" * 30_000, "1 " * 30_000, "1," * 30_000, "loss: " * 10_000, "[" * 60_000, "(A(" * 20_000, "{'a': " * 10_000, "5%|" * 20_000,
+     "epoch " * 10_000, "a.b." * 15_000, "- " * 30_000, "1:" * 30_000, "|" * 60_000, "loss 1 " * 8_000, "A" * 60_000 + "=1", "━" * 20_000 + "1/2 "],
+    ids=lambda line: line[:6],
+)  # fmt: skip
+def test_no_line_is_slow(line):
+    started = time.perf_counter()
+    read(line + "\n")
+    assert time.perf_counter() - started < 1.0
+
+
+def test_tail_is_clean_and_bounded():
+    reader, _ = read("\x1b[31mred\x1b[0m\n" + "y" * 1000 + "\nold\rnew\n\n\0\0bell\x07\n", tail_lines=4, tail_chars=20)
+    assert reader.tail == ["red", "y" * 19 + "…", "new", "bell"]
+
+
+def test_summary_is_the_contract_document(tmp_path):
+    log = tmp_path / "train.log"
+    log.write_text("Epoch 1/2\nval_acc: 0.5\nEpoch 2/2\nval_acc: nan\nloss: inf\n")
+    document = summarise(log, "val_acc", "max")
+    assert document["metrics"]["val_acc"] == {"final": "nan", "count": 2}
+    assert document["metrics"]["loss"] == {"final": "inf", "count": 1}
+    assert document["objective"] == {"name": "val_acc", "final": "nan", "best": 0.5, "best_step": 1, "count": 2}
+    assert document["progress"] == {"done": 2, "total": 2, "unit": "epoch"}
+    assert (document["fault"], document["exception"]) == ("nan", None)
+    json.loads(json.dumps(document, allow_nan=False))
+
+
+def test_summary_says_what_it_assumed():
+    log = [b"epoch 1 val_loss=0.5\n", b"epoch 2 val_loss=0.7\n"]
+    document = summarise(log, "loss", None)
+    assert document["objective"]["name"] == "val_loss"
+    assert document["objective"]["best"] == 0.5
+    assert "direction min" in document["objective_note"]
+    missing = summarise(log, "accuracy", None)
+    assert missing["objective"] is None
+    assert "val_loss" in missing["objective_note"]
+    assert summarise(log, None, None)["objective"] is None
+
+
+def test_summary_refuses_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="regular file"):
+        summarise(tmp_path / "fifo", None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [("val_loss", "min"), ("FID", "min"), ("RMSE", "min"), ("perplexity", "min"), ("WER", "min"), ("accuracy", "max"), ("BLEU", "max"), ("mIoU", "max"), ("episode_reward", "max")],
+)  # fmt: skip
+def test_direction_by_name(name, direction):
+    assert direction_of(name) == direction
+
+
+def test_speed():
+    lines = b"".join(
+        b"epoch: %d step: %d/9999 loss: %.4f acc: %.4f lr: 1e-3\n" % (i // 100, i, 1 / (i + 1), i / 1e4)
+        for i in range(3000)
+    )
+    started = time.process_time()
+    read(lines)
+    assert (time.process_time() - started) / 3000 < 300e-6  # about 30 us on the machine where it was written

@@ -1,0 +1,90 @@
+"""Which metric of a log a human's name means."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from auto_experiment.watch.metrics.match import Ambiguous, Match, Missing, match_objective
+
+CASES = [
+    ("loss", ["loss", "val_loss"], "loss"),
+    ("val_accuracy", ["accuracy", "val_accuracy"], "val_accuracy"),
+    ("val loss", ["train loss", "val_loss"], "val_loss"),
+    ("validation loss", ["Val Loss", "Train Loss"], "Val Loss"),
+    ("val_acc", ["Validation-accuracy"], "Validation-accuracy"),
+    ("val_loss", ["eval_loss", "loss"], "eval_loss"),
+    ("accuracy", ["acc", "loss"], "acc"),
+    ("perplexity", ["ppl", "loss"], "ppl"),
+    ("top-1 accuracy", ["acc@1", "acc@5"], "acc@1"),
+    ("top-1 accuracy", ["top1", "top5"], "top1"),
+    ("top1 acc", ["Acc@1", "Acc@5"], "Acc@1"),
+    ("top-5 accuracy", ["val_acc1", "val_acc5"], "val_acc5"),
+    ("FID", ["fid", "IS_mean"], "fid"),
+    ("FID score", ["FID", "IS"], "FID"),
+    ("accuracy", ["train_acc", "val_acc", "test_acc"], "val_acc"),
+    ("accuracy", ["train_acc", "test_acc"], "test_acc"),
+    ("accuracy", ["train_acc"], "train_acc"),
+    ("acc", ["test_accuracy", "accuracy", "train_accuracy"], "accuracy"),
+    ("test accuracy", ["val_acc", "test_acc"], "test_acc"),
+    ("train loss", ["Training Loss", "Validation Loss"], "Training Loss"),
+    ("mIoU", ["val_mIoU", "mIoU_train"], "val_mIoU"),
+    ("loss", ["train/loss", "val/loss"], "val/loss"),
+    ("CrossEntropyLoss", ["train/CrossEntropyLoss"], "train/CrossEntropyLoss"),
+    ("valLoss", ["val_loss"], "val_loss"),
+]
+
+
+@pytest.mark.parametrize(("metric", "names", "wanted"), CASES, ids=[f"{m}-{i}" for i, (m, _, _) in enumerate(CASES)])
+def test_match(metric, names, wanted):
+    for order in itertools.permutations(names):
+        answer = match_objective(metric, order)
+        assert isinstance(answer, Match), answer
+        assert answer.name == wanted
+
+
+@pytest.mark.parametrize(
+    ("metric", "names"),
+    [
+        ("accuracy", ["val_acc", "valid_accuracy"]),
+        ("accuracy", ["Accuracy", "acc"]),
+        ("val loss", ["val_loss", "eval_loss", "val loss 2"]),
+    ],
+)
+def test_two_candidates_are_never_settled_by_a_guess(metric, names):
+    answer = match_objective(metric, names)
+    assert isinstance(answer, Ambiguous)
+    assert set(answer.candidates) <= set(names)
+    assert len(answer.candidates) == 2
+
+
+@pytest.mark.parametrize(
+    ("metric", "names"),
+    [
+        ("accuracy", []),
+        ("accuracy", ["loss", "val_loss"]),
+        ("val loss", ["train loss", "loss"]),
+        ("test_acc", ["val_acc", "acc"]),
+        ("top-1 accuracy", ["acc@5", "top5"]),
+        ("F1", ["F2", "f1_macro_weighted_x"]),
+        ("loss", ["bbox_loss", "cls_loss"]),
+        ("", ["loss"]),
+    ],
+)
+def test_missing(metric, names):
+    answer = match_objective(metric, names)
+    assert isinstance(answer, Missing)
+    assert answer.seen == tuple(sorted(names))
+
+
+def test_it_says_how():
+    assert match_objective("acc", ["acc"]) == Match("acc", "exact")
+    assert match_objective("acc", ["Accuracy"]) == Match("Accuracy", "same name")
+    assert match_objective("acc", ["val_acc"]) == Match("val_acc", "validation split of acc")
+
+
+def test_a_name_that_the_metric_does_not_touch_changes_nothing():
+    names = ["val_acc", "loss"]
+    before = match_objective("accuracy", names)
+    assert match_objective("accuracy", [*names, "lr", "grad_norm", "train_acc", "test_acc"]) == before
