@@ -464,8 +464,10 @@ def _frozen(lines: list[_Line]) -> tuple[tuple[str, ...], list[str]]:
     for line in lines:
         item = _ITEM.fullmatch(line.text)
         text = (item["text"] if item else line.text).strip()[:_TOO_LONG]
-        found = [] if _says_nothing(text) else _globs(text)
-        if not found and item and not _says_nothing(text):
+        if _says_nothing(text) and "*" not in text:  # "**" is a glob without a word in it
+            continue
+        found = _globs(text)
+        if item and not found:
             notices.append(f'line {line.number}: "{_cut(text)}" is not taken for a frozen file: write a path or a glob')
         globs += found
     return tuple(dict.fromkeys(globs)), notices

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -520,7 +520,9 @@ def all_keys() -> list[tuple[str, FieldInfo]]:
 def section_class(name: str) -> type[Section] | None:
     field = Config.model_fields.get(name)
     kind = field.annotation if field else None
-    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+    if get_origin(kind) is not None or not isinstance(kind, type):  # Python 3.10 calls tuple[...] a type as well
+        return None
+    return kind if issubclass(kind, Section) else None
 
 
 def allowed(field: FieldInfo) -> str:
@@ -585,7 +587,8 @@ def _unknown(key: str) -> str:
     section = section_class(parent) if parent else Config
     names = list(section.model_fields) if section else []
     dotted = [known for known, _ in all_keys() if known.endswith(f".{name}")]
-    close = get_close_matches(name, names, n=1, cutoff=0.6) or dotted[:1] or _close_leaf(name)
+    very_close = get_close_matches(name, names, n=1, cutoff=0.8) or dotted[:1] or _close_leaf(name)
+    close = very_close or get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         meant = close[0] if "." in close[0] or not parent else f"{parent}.{close[0]}"
         return f"{plain(key)}: unknown key; did you mean {meant}?"

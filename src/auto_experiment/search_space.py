@@ -30,7 +30,8 @@ _LARGEST_WHOLE = 2**53  # a float holds every whole number up to here
 def is_space_line(text: str) -> bool:
     """Does ``text`` have the shape of a search-space line? ``parse_line`` may still refuse its values."""
     name, _, value = _halves(text)
-    return bool(_NAME.fullmatch(name)) and bool(_ENDS.fullmatch(value) or re.fullmatch(r"\[[^\[\]]*\]", value))
+    has_values = (value.startswith("[") and value.endswith("]")) or _ENDS.fullmatch(value)
+    return bool(_NAME.fullmatch(name) and has_values)
 
 
 def parse_line(text: str) -> Parameter:

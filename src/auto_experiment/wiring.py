@@ -7,79 +7,33 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from auto_experiment.brief import load_brief
-from auto_experiment.config import Config, Environment, load_config, read_environment, require_provider
-from auto_experiment.cycle.controller import Controller, Parts
+from auto_experiment.config import Config, Environment, require_provider
+from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground
-from auto_experiment.cycle.inputs import Inputs, objective_of, read_inputs, require_program
-from auto_experiment.errors import EnvironmentNotReady, UsageError
+from auto_experiment.cycle.inputs import Inputs, read_inputs, require_program
+from auto_experiment.cycle.parts import Parts
+from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher
 from auto_experiment.ledger.lock import ProjectLock
-from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.planners.base import Planner
 from auto_experiment.planners.scripted import ScriptedPlanner
+from auto_experiment.project import Place, project_of
 from auto_experiment.records.observation import GpuSample
 from auto_experiment.report.markdown import write_report
-from auto_experiment.views.project import Project
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
 
-Overrides = dict[str, object]
 
-
-@dataclass(frozen=True)
-class Place:
-    """A project as the command line names it. ``config_file``: another one than config.yaml."""
-
-    root: str
-    config_file: str | None
-    overrides: Overrides
-    env: Environment
-
-    @classmethod
-    def of(cls, root: str, config_file: str | None = None, overrides: Overrides | None = None) -> Place:
-        return cls(os.path.abspath(root), config_file, overrides or {}, read_environment())
-
-    def config(self) -> Config:
-        return load_config(self.root, self.config_file, self.overrides)
-
-    def paths(self, config: Config) -> ProjectPaths:
-        project = config.project
-        return ProjectPaths.of(self.root, brief=project.brief, workspace=project.workspace, ledger=project.ledger)
-
-    def inputs(self) -> Inputs:
-        return read_inputs(self.paths(self.config()), self.config, self.env)
-
-
-def project_of(inputs: Inputs, paths: ProjectPaths) -> Project:
-    shown = min(len(inputs.brief.text), inputs.config.memory.brief_max_chars)
-    return Project(inputs.config.project.name or "", inputs.brief.goal, paths, inputs.objective, shown)
-
-
-def look_at(place: Place) -> Project:
-    """A project as the views need it; what cannot be read yet (no command, no objective) is left open."""
-    config = place.config()
-    brief = load_brief(place.paths(config).brief)
-    try:
-        objective = objective_of(config, brief)
-    except UsageError:
-        objective = None
-    shown = min(len(brief.text), config.memory.brief_max_chars)
-    return Project(config.project.name or "", brief.goal, place.paths(config), objective, shown)
+def inputs_of(place: Place) -> Inputs:
+    return read_inputs(place.paths(place.config()), place.config, place.env)
 
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.child(place.config()))
-
-
-def open_reader(paths: ProjectPaths) -> Reader | None:
-    """None when nothing has run yet."""
-    return Reader.open(paths.ledger) if os.path.exists(paths.ledger) else None
 
 
 def make_workspace(paths: ProjectPaths) -> None:
@@ -116,7 +70,7 @@ def controller_of(
     wait_for_lock_s: float = 0.0,
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first."""
-    inputs = place.inputs()
+    inputs = inputs_of(place)
     paths = place.paths(inputs.config)
     require_program(inputs.command, inputs, place.root, place.env)
     planner = planner or planner_of(inputs.config, place.env)
@@ -135,7 +89,7 @@ def controller_of(
 
 def ready(place: Place) -> ProjectPaths:
     """Everything that `run` would refuse is refused here, before a background process is started."""
-    inputs = place.inputs()
+    inputs = inputs_of(place)
     paths = place.paths(inputs.config)
     require_program(inputs.command, inputs, place.root, place.env)
     planner_of(inputs.config, place.env)
@@ -177,9 +131,9 @@ def _built(
             launcher=launcher,
             monitor=monitor,
             host=host,
-            read_inputs=place.inputs,
-            project=functools.partial(project_of, paths=paths),
-            report=lambda: write_report(project_of(inputs, paths), ledger),
+            read_inputs=functools.partial(inputs_of, place),
+            project=lambda now: project_of(now.config, now.brief, paths),
+            report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,
         )
         yield Controller(parts, inputs, max_cycles=inputs.config.agent.max_cycles)

@@ -61,7 +61,7 @@ class YamlFile:
         self.lines: dict[str, int] = {}
         self.values: dict[str, Any] = {}
         node, loader = self._compose(_read(source, required=required))
-        if node is None:
+        if node is None or node.tag == f"{_TAG}null":
             return
         if not isinstance(node, yaml.MappingNode):
             kind = "a list" if isinstance(node, yaml.SequenceNode) else f"just {shown(node.value)}"

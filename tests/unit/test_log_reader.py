@@ -248,6 +248,11 @@ def test_best_step_is_the_line_own_counter():
     assert (series.highest, series.highest_step, series.lowest, series.lowest_step) == (0.9, 2, 0.5, 1)
 
 
+def test_the_first_of_equal_bests_gives_the_step():
+    series = read("epoch 1 acc: 0.9\nepoch 2 acc: 0.9\nepoch 3 acc: 0.9\n")[0].series["acc"]
+    assert (series.highest_step, series.lowest_step, series.final_step) == (1, 1, 3)
+
+
 def test_redraws_give_each_new_value_once():
     bar = "".join(f"\r {i}%|#| {i}/100 [00:01<00:01, 9it/s, loss={0.5 if i < 3 else 0.4}]" for i in range(1, 5))
     reader, points = read(bar + "\n")
@@ -335,6 +340,7 @@ FAULTS = [
     (TRACE + "queue.Empty\n\nDuring handling of the above exception, another exception occurred:\n\n" + TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
     (TRACE + "AssertionError: oh\nE1122 agent: failed (exitcode: 1) local_rank: 0 (pid: 4711)\n" + TRACE + "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n====\n", Fault.EXCEPTION, "AssertionError: oh"),
     ("[rank1]: " + TRACE.replace("\n", "\n[rank1]: ") + "IndexError: out of range\n", Fault.EXCEPTION, "IndexError: out of range"),
+    (TRACE + "BrokenPipeError: [Errno 32] Broken pipe\n" + TRACE + "ValueError: bad label 7\n", Fault.EXCEPTION, "ValueError: bad label 7"),
     # no traceback
     ("Killed\n", Fault.KILLED, "Killed"),
     ("run.sh: line 3: 12345 Killed                  python train.py\n", Fault.KILLED, "run.sh: line 3: 12345 Killed                  python train.py"),
@@ -464,13 +470,15 @@ def test_garbage_does_not_raise():
 @pytest.mark.parametrize(
     "line",
     ["a " * 30_000, "a=" * 30_000, "1 " * 30_000, "1," * 30_000, "loss: " * 10_000, "[" * 60_000, "(A(" * 20_000, "{'a': " * 10_000, "5%|" * 20_000,
-     "epoch " * 10_000, "a.b." * 15_000, "- " * 30_000, "1:" * 30_000, "|" * 60_000, "loss 1 " * 8_000, "A" * 60_000 + "=1", "━" * 20_000 + "1/2 "],
+     "epoch " * 10_000, "a.b." * 15_000, "- " * 30_000, "1:" * 30_000, "|" * 60_000, "loss 1 " * 8_000, "A" * 60_000 + "=1", "━" * 20_000 + "1/2 ", "a" + " " * 60_000 + "b1", "step" + " " * 60_000 + "x1", ":" * 60_000 + "1", " " * 60_000 + "Average 1",
+     "Error " * 10_000, "A" * 60_000 + "rror: 1", "a." * 30_000 + "Error", "cuda " * 12_000, "|a" + " " * 60_000 + "1", "1/2" + " " * 60_000, "x:1" + ",111" * 15_000 + "x", "{'a': tensor(" + "," * 60_000, "batch " * 10_000, "1 a" * 20_000,
+     "[1/" * 20_000, "1%|" + "|1/" * 20_000, "Epoch[" * 10_000, "\x1b[" * 30_000, "\x1b]" * 30_000, "12:34 " * 10_000, "/1 (1" * 12_000],
     ids=lambda line: line[:6],
 )  # fmt: skip
 def test_no_line_is_slow(line):
-    started = time.perf_counter()
+    started = time.process_time()
     read(line + "\n")
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 2.0
 
 
 def test_tail_is_clean_and_bounded():

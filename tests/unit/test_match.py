@@ -27,6 +27,8 @@ CASES = [
     ("accuracy", ["train_acc", "test_acc"], "test_acc"),
     ("accuracy", ["train_acc"], "train_acc"),
     ("acc", ["test_accuracy", "accuracy", "train_accuracy"], "accuracy"),
+    ("accuracy", ["acc", "val_acc"], "val_acc"),
+    ("acc", ["acc", "val_acc"], "acc"),
     ("test accuracy", ["val_acc", "test_acc"], "test_acc"),
     ("train loss", ["Training Loss", "Validation Loss"], "Training Loss"),
     ("mIoU", ["val_mIoU", "mIoU_train"], "val_mIoU"),

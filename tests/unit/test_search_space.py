@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auto_experiment.errors import UsageError
@@ -26,8 +26,11 @@ from auto_experiment.search_space import could_be_whole, is_space_line, parse_li
         ("- --n: 1e1 .. 1e3 int", Parameter("--n", "int", 10, 1000)),
         ("- -b: 0...5", Parameter("-b", "float", 0, 0.5)),
         ("- --same: 3 .. 3 int", Parameter("--same", "int", 3, 3)),
-        ("- x/y@z: [1, 2.5, -3, 1e-3, on, true, 007]", Parameter("x/y@z", "choice", choices=(1, 2.5, -3, 1e-3, "on", "true", "007"))),
-        ("- --s: [\"a, b\", 'c]', \"1\"]", Parameter("--s", "choice", choices=("a, b", "c]", "1"))),
+        (
+            "- x/y@z: [1, 2.5, -3, 1e-3, on, true, 007]",
+            Parameter("x/y@z", "choice", choices=(1, 2.5, -3, 1e-3, "on", "true", "007")),
+        ),
+        ('- --s: ["a, b", \'c]\', "1"]', Parameter("--s", "choice", choices=("a, b", "c]", "1"))),
         ("- --größe: [klein, groß]", Parameter("--größe", "choice", choices=("klein", "groß"))),
     ],
 )
@@ -87,7 +90,9 @@ def test_a_mapping_refuses_other_values(value):
         parse_mapping({"--x": value})
 
 
-@pytest.mark.parametrize("text", ["stop", "try a higher learning rate: 0.1", "see [1, 2]", "", "--lr 0.1", "note: run 3"])
+@pytest.mark.parametrize(
+    "text", ["stop", "try a higher learning rate: 0.1", "see [1, 2]", "", "--lr 0.1", "note: run 3"]
+)
 def test_a_directive_in_words_is_no_space_line(text):
     assert not is_space_line(text)
 
@@ -98,7 +103,13 @@ def test_a_bad_space_line_has_the_shape_of_one():
 
 @pytest.mark.parametrize(
     ("line", "asks"),
-    [("--b: 16 .. 64", True), ("--b: 16 .. 64 int", False), ("--d: 0 .. 1", False), ("--d: 0.0 .. 8", False), ("--b: 1 .. 64 log", True)],
+    [
+        ("--b: 16 .. 64", True),
+        ("--b: 16 .. 64 int", False),
+        ("--d: 0 .. 1", False),
+        ("--d: 0.0 .. 8", False),
+        ("--b: 1 .. 64 log", True),
+    ],
 )
 def test_a_real_interval_with_whole_ends_is_worth_a_question(line, asks):
     assert could_be_whole(parse_line(line), line) is asks
@@ -106,7 +117,7 @@ def test_a_real_interval_with_whole_ends_is_worth_a_question(line, asks):
 
 names = st.from_regex(r"(--?)?[a-z_][a-z0-9_.-]{0,10}", fullmatch=True)
 # "%g" keeps six digits: what is written with six comes back as it was
-reals = st.floats(-1e6, 1e6).map(lambda value: float(f"{value:.6g}"))
+reals = st.floats(-1e6, 1e6).map("{:.6g}".format).map(float)
 wholes = st.integers(-(2**53), 2**53)
 words = st.from_regex(r"[a-z_][a-z0-9_./-]{0,8}", fullmatch=True)
 
@@ -115,19 +126,21 @@ words = st.from_regex(r"[a-z_][a-z0-9_./-]{0,8}", fullmatch=True)
 def parameters(draw):
     name, kind = draw(names), draw(st.sampled_from(["float", "int", "choice"]))
     if kind == "choice":
-        items = draw(st.lists(words | st.integers(-999, 999) | reals, min_size=1, unique_by=lambda item: str(item)))
+        items = draw(st.lists(words | st.integers(-999, 999) | reals, min_size=1, unique_by=str))
         items = [item for index, item in enumerate(items) if item not in items[:index]]
         return Parameter(name, kind, choices=tuple(items))
     low, high = sorted((draw(reals if kind == "float" else wholes), draw(reals if kind == "float" else wholes)))
     return Parameter(name, kind, float(low), float(high), log=low > 0 and draw(st.booleans()))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(parameters())
 def test_a_parameter_written_and_read_is_the_same(parameter):
     assert parse_line(str(parameter)) == parameter
     assert parse_line(f"- {parameter}") == parameter
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.text() | st.from_regex(r"- --?[a-z]+: [\[\]0-9a-z., \"'-]*"))
 def test_any_text_is_read_or_refused_in_one_line(text):
     is_space_line(text)

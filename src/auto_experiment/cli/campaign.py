@@ -14,6 +14,7 @@ import click
 
 from auto_experiment.cli.common import existing_folder, project_option
 from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady
+from auto_experiment.project import Place
 
 _START_S = 20.0
 
@@ -42,8 +43,6 @@ def run_command(
     Ends by itself when the target is reached, the search space, a budget or --max-cycles is used up, and writes the
     report. Ctrl-C or `auto-experiment stop` end it within 2 seconds; a training goes on and is adopted by the next run.
     """
-    from auto_experiment.wiring import Place
-
     existing_folder(project)
     if gpu is not None and not re.fullmatch(r"[\w-]+(,[\w-]+)*", gpu):
         raise click.UsageError(f"--gpu {gpu!r}: give ids such as 0 or 0,1")
@@ -73,7 +72,7 @@ def run_loop(
 ) -> int:
     """The loop in this process; returns the exit status."""
     from auto_experiment.cycle.inputs import add_directive
-    from auto_experiment.wiring import Place, controller_of
+    from auto_experiment.wiring import controller_of
 
     place = Place.of(project, config_file, overrides)
     say = _silent if quiet else _line
@@ -107,7 +106,7 @@ def _detach(
 ) -> int:
     """Start the loop in its own session; returns once it holds the project, or says why it does not."""
     from auto_experiment.ledger.lock import holder
-    from auto_experiment.wiring import Place, ready
+    from auto_experiment.wiring import ready
 
     place = Place.of(root, config_file, {"agent.provider": provider} if provider else {})
     paths = ready(place)

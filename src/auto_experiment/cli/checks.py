@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, require_provider
-from auto_experiment.cycle.inputs import Inputs, objective_of, require_program, search_path, training_command
+from auto_experiment.cycle.inputs import Inputs, require_program, search_path, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.database import file_system, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
+from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.wiring import Place, gpu_samples
+from auto_experiment.wiring import gpu_samples
 
 _LOW_DISK = 1 << 30
 

@@ -13,20 +13,18 @@ import click
 
 from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
 from auto_experiment.errors import UsageError
-from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import experiment_name
+from auto_experiment.project import Place, Project
 from auto_experiment.views import listing, status
-from auto_experiment.views.project import Project, standing
+from auto_experiment.views.standing import standing
 
 
 @contextlib.contextmanager
 def _opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
     """The project and its ledger, None when nothing has run yet. Works for a project whose command is not set yet."""
-    from auto_experiment.wiring import Place, look_at, open_reader
-
-    project = look_at(Place.of(existing_folder(folder)))
-    ledger = open_reader(project.paths)
+    project = Place.of(existing_folder(folder)).look()
+    ledger = Reader.open(project.paths.ledger) if os.path.exists(project.paths.ledger) else None
     try:
         yield project, ledger
     finally:
@@ -184,7 +182,3 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
 
 def _flat(value: object) -> str:
     return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-
-
-def controller_pid(project: Project) -> int | None:
-    return holder(project.paths.lock)

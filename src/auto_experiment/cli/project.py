@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
+from auto_experiment.project import Place
 
 
 @click.command("init", epilog="Example: auto-experiment init ~/cifar")
@@ -23,7 +24,6 @@ def init_command(folder: str) -> None:
 def check_command(project: str, as_json: bool) -> int:
     """Say what is ready and what is missing, a line each. Exit status 3 when something needed is missing."""
     from auto_experiment.cli.checks import run_checks
-    from auto_experiment.wiring import Place
 
     checks = run_checks(Place.of(existing_folder(project)))
     if as_json:

@@ -12,6 +12,7 @@ from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
 from auto_experiment.errors import AutoExperimentError
 from auto_experiment.ledger.lock import holder
 from auto_experiment.paths import ProjectPaths
+from auto_experiment.project import Place
 from auto_experiment.watch import requests
 
 _STOP_S = 10.0  # a controller promises 2 s; a loaded machine gets more before we complain
@@ -58,9 +59,9 @@ def stop_command(stop_run: bool, project: str) -> None:
 
 def _collect(project: str) -> str:
     """Whatever is still open, with the lock in our own hands: also after a controller that died meanwhile."""
-    from auto_experiment.wiring import Place, collect
+    from auto_experiment.wiring import collect
 
-    return collect(Place.of(project), lambda text: click.echo(text))
+    return collect(Place.of(project), click.echo)
 
 
 def _wait_until_free(paths: ProjectPaths, seconds: float, pid: int) -> None:
@@ -75,7 +76,5 @@ def _wait_until_free(paths: ProjectPaths, seconds: float, pid: int) -> None:
 
 
 def _paths(project: str) -> ProjectPaths:
-    from auto_experiment.wiring import Place
-
     place = Place.of(existing_folder(project))
     return place.paths(place.config())

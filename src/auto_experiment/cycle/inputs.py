@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, Environment
-from auto_experiment.errors import CommandError, UsageError
+from auto_experiment.errors import CommandError
 from auto_experiment.files import atomic_write
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
+from auto_experiment.project import objective_of
 from auto_experiment.records.brief import Brief, Parameter
 
 DIRECTIVE_MAX = 2000  # characters of a directive that reach a planner
-
-NO_OBJECTIVE = (
-    'no objective: the Goal names no metric that could be read; write it as "reach 78% accuracy" or "val loss under '
-    '0.4" in PROJECT_BRIEF.md, or set objective.metric and objective.direction in config.yaml'
-)
 
 
 @dataclass(frozen=True)
@@ -51,29 +47,6 @@ def read_inputs(paths: ProjectPaths, load_config: Callable[[], Config], env: Env
     if cut > 0:
         said += (f"the brief is {len(brief.text):,} characters long: the last {cut:,} do not reach a model",)
     return Inputs(config, brief, objective_of(config, brief), words, space, brief.notices + said)
-
-
-def objective_of(config: Config, brief: Brief) -> Objective:
-    """Config first, else the brief's Goal. A target that may be a fraction or a percentage is settled later."""
-    stated = config.objective
-    metric = stated.metric or brief.metric
-    direction: str | None = stated.direction
-    if direction is None and (not stated.metric or stated.metric == brief.metric):
-        direction = brief.direction
-    if metric is None:
-        raise UsageError(NO_OBJECTIVE)
-    if direction is None:
-        raise UsageError(
-            f"objective.metric is {metric}, but not whether more or less of it is better; "
-            "set objective.direction to max or min in config.yaml"
-        )
-    if stated.target is not None:
-        target: float | None = stated.target
-        open_scale = direction == "max" and 0 < stated.target <= 1
-    else:
-        target = None if stated.metric else brief.target
-        open_scale = target is not None and brief.target_is_percent
-    return Objective(metric, direction, target, stated.select, "percent?" if open_scale else "")
 
 
 def training_command(
@@ -172,6 +145,25 @@ def read_directive(paths: ProjectPaths) -> Directive | None:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
     return Directive(text) if text else None
+
+
+def pending_directive(paths: ProjectPaths, consumed: str | None) -> Directive | None:
+    """The pending directive, after the one that a plan was already made with is out of the way: a kill may have left
+    it in place. ``consumed``: the text of the newest directive that the ledger has."""
+    found = read_directive(paths)
+    if found and consumed and found.text.startswith(consumed) and _newest_archived(paths) != consumed:
+        archive_directive(paths, consumed)
+        found = read_directive(paths)
+    return found
+
+
+def _newest_archived(paths: ProjectPaths) -> str | None:
+    folder = paths.directive_archive
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    if not names:
+        return None
+    with open(os.path.join(folder, max(names)), encoding="utf-8", errors="replace") as file:
+        return file.read().strip()
 
 
 def add_directive(paths: ProjectPaths, text: str) -> None:

@@ -82,3 +82,11 @@ def _series(kept: Mapping[str, Any]) -> Series:
     """NaN and infinities are texts in JSON; a series has them as numbers."""
     numbers: dict[str, Any] = {k: float(v) if isinstance(v, str) and k != "name" else v for k, v in kept.items()}
     return Series(**numbers)
+
+
+def one_line_result(outcome: Outcome, objective: Objective, result: Result) -> str:
+    """For the terminal."""
+    if outcome.value is None or not outcome.counts:
+        return f"{result.value}: {outcome.reason or outcome.value_note or outcome.state.value}"
+    best = " (new best)" if result is Result.IMPROVED else ""
+    return f"{objective.metric}={outcome.value:g}{best}"

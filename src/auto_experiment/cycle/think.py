@@ -13,7 +13,7 @@ from auto_experiment.planners.base import Fate, Leading, PlanView, Trial
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import RunState
-from auto_experiment.views.project import Standing, best_attempt
+from auto_experiment.views.standing import Standing, best_attempt
 
 
 def plan_view(ledger: Reader, inputs: Inputs, now: Standing, *, directive: Directive | None, memory: str) -> PlanView:

@@ -3,7 +3,9 @@ and what was cut or could not be read. Reads the ledger; decides nothing."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from auto_experiment import __version__, clock
@@ -11,9 +13,10 @@ from auto_experiment.clock import human, seconds
 from auto_experiment.files import atomic_write
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
+from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.listing import listing
-from auto_experiment.views.project import Project, Standing, best_attempt, standing
+from auto_experiment.views.standing import Standing, best_attempt, standing
 
 
 def write_report(project: Project, ledger: Reader) -> str:
@@ -60,11 +63,13 @@ def _best(project: Project, ledger: Reader, now: Standing | None, best: AttemptR
     if best is None or now is None or best.value is None:
         return [*lines, "No run gave a value that counts and beats what was known before."]
     experiment = ledger.experiment(best.experiment)
+    read_as = _code(best.summary.get("read_as") or now.objective.metric)
+    title = _md(experiment.title if experiment else "")
     lines += [
-        f"**{_md(now.objective.metric)} = {best.value:g}** in {best.run_name}: {_md(experiment.title if experiment else '')}",
+        f"**{_md(now.objective.metric)} = {best.value:g}** in {best.run_name}: {title}",
         "",
-        f"One run with one seed: a lead, not a confirmed improvement. The value is the {now.objective.select} one of the "
-        f"run, read as `{_code(best.summary.get('read_as') or now.objective.metric)}`.",
+        "One run with one seed: a lead, not a confirmed improvement. "
+        f"The value is the {now.objective.select} one of the run, read as `{read_as}`.",
         "",
         "To repeat it:",
         "",
@@ -76,8 +81,6 @@ def _best(project: Project, ledger: Reader, now: Standing | None, best: AttemptR
 
 
 def _repeat(project: Project, best: AttemptRow) -> Iterable[str]:
-    import shlex
-
     yield f"cd {shlex.quote(project.paths.root)}"
     devices = best.spec.get("env", {}).get("CUDA_VISIBLE_DEVICES")
     yield (f"CUDA_VISIBLE_DEVICES={shlex.quote(devices)} " if devices is not None else "") + best.command
@@ -160,7 +163,7 @@ def _span(attempt: AttemptRow) -> tuple[float, float]:
 
 def _idle(spans: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
     ordered = sorted(spans)
-    gaps = [max(after[0] - before[1], 0.0) for before, after in zip(ordered, ordered[1:], strict=False)]
+    gaps = [max(after[0] - before[1], 0.0) for before, after in pairwise(ordered)]
     return sum(gaps), gaps
 
 

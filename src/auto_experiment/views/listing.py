@@ -9,8 +9,9 @@ from auto_experiment.jsonable import plain
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, LessonRow
 from auto_experiment.objective import Objective
+from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
-from auto_experiment.views.project import Project, Standing
+from auto_experiment.views.standing import Standing
 
 
 def listing(project: Project, ledger: Reader | None, now: Standing | None) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from auto_experiment.clock import human
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
-from auto_experiment.views.project import Project, Standing, best_attempt, chars, standing
+from auto_experiment.project import Project
+from auto_experiment.views.standing import Standing, best_attempt, standing
 
 _DECISIONS = 5
 
@@ -30,7 +31,7 @@ def status(project: Project, ledger: Reader | None) -> dict[str, Any]:
         "best": _best(ledger, now),
         "current_runs": [_current(project, a) for a in ledger.open_attempts()] if ledger else [],
         "decisions": [n.text for n in ledger.notes("decision", _DECISIONS)] if ledger else [],
-        "memory": {"brief_chars": project.brief_chars, "log_chars": chars(project.paths.memory_log)},
+        "memory": {"brief_chars": project.brief_chars, "log_chars": _chars(project.paths.memory_log)},
         "pending_directive": _pending(project),
         "llm": {**_llm(ledger), "calls_while_training": 0},
     }
@@ -80,6 +81,12 @@ def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
         "progress": attempt.summary.get("progress"),
         "metrics": {s["name"]: s["final"] for s in series},
     }
+
+
+def _chars(path: str) -> int:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        return len(file.read(1 << 20))
+    return 0
 
 
 def _pending(project: Project) -> str | None:

@@ -157,8 +157,10 @@ class Monitor:
 
         A rule that holds ends the run, and its sentence comes back with ``Over``; so does ``stop --run``.
         """
+        stopping = STOP_RUN_REASON if self.stop_run_asked else ""
+        if stopping:
+            self._launcher.stop(ref, stopping)
         feed, log = self._open_feed(ref), _Log(make_reader())
-        stopping = ""
         now = time.monotonic()
         flush_at, beat_at = now + _FLUSH_S, now + self._heartbeat_s
         for rule in rules:

@@ -13,7 +13,7 @@ _NAMED = re.compile(
     r"(?P<word>[EeGgTtCcSsIiUuBbMm](?<![\w./-].)(?i:(?<=e)poch|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
     r"|(?<=b)atch(?:_id|_idx)?|lobal[ _]?step|rain(?:ing)?[ _]step|urrent[ _]step|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode"
     r"|imesteps?|(?<=m)ini-?batch))"
-    r"(?:\s*[:=#]\s*|\s+|(?=\[))[\[(#]?\s*"
+    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=\[))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?![\w%]|\.\d)"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"

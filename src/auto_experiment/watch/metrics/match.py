@@ -1,12 +1,13 @@
 """The metric that a human named, among the names that a log prints. Never guesses: one candidate, or none chosen.
 
-Three levels; the first that has any candidate decides:
+1. The very name always wins.
+2. A name with a split ("val loss") means the same name written differently: case, punctuation, and words for the same
+   thing (validation = valid = val = eval = dev, accuracy = acc, perplexity = ppl, top-1 accuracy = acc@1).
+3. A name without a split ("accuracy") means, in this order: the metric of the validation split, the metric without a
+   split, that of the test split, that of the training split; each of them written in any of the ways above. A test
+   value is never chosen where a validation value exists.
 
-1. the very name;
-2. the same name, written differently: case, punctuation, and words for the same thing (validation = valid = val =
-   eval = dev, accuracy = acc, perplexity = ppl, top-1 accuracy = acc@1);
-3. the same metric with a split in front. When the human named no split: validation, then the name without a split,
-   then test, then training; a test value is never chosen where a validation value exists.
+More than one candidate where the first is found: ambiguous.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where in its course a run is: epochs before named steps before progress bars. Holds only the latest of each.
 
-An epoch that is a fraction ("epoch 2.37") says where a value belongs; as progress it comes last. So does an epoch 0 or 1
-that is the only one so far, without a total, of a run that counts its steps.
+An epoch that is a fraction ("epoch 2.37") says where a value belongs; as progress it comes last. So does an epoch 0 or
+1 that is the only one so far, without a total, of a run that counts its steps.
 """
 
 from __future__ import annotations

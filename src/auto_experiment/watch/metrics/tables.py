@@ -9,7 +9,7 @@ from auto_experiment.watch.metrics.reading import Reading
 
 _ROW = re.compile(rf"\s*[|│┃]\s*([A-Za-z_][\w /@.%()-]{{0,58}}?)\s*[|│┃]\s*({NUMBER})\s*%?\s*[|│┃]\s*")
 _COCO = re.compile(
-    r"\s*Average (Precision|Recall)\s+\(A[PR]\) @\[ IoU=([\d.]+(?::[\d.]+)?)\s*"
+    r"\bAverage (Precision|Recall)\s+\(A[PR]\) @\[ IoU=([\d.]+(?::[\d.]+)?)\s*"
     rf"\| area=\s*(\w+)\s*\| maxDets=\s*(\d+)\s*\]\s*=\s*({NUMBER})"
 )
 _COUNTERS = {"epoch": "epoch", "step": "step", "total_timesteps": "step", "iterations": "", "n_updates": "", "fps": ""}

@@ -21,7 +21,8 @@ LONGEST_NAME = 60
 _FAR = 200  # how far before a value its name and its split are looked for
 
 _PAIR = re.compile(
-    r"(?P<sep>[:=> \t][:= \t]*(?:is[ \t]+|of[ \t]+)?)"  # one class of characters first: the engine skips to it
+    # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
+    r"(?P<sep>[:=> \t][:= \t]{0,20}(?:is[ \t]{1,9}|of[ \t]{1,9})?)"
     rf"(?:(?:tensor|(?:np\.)?float\d*)\()?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless

@@ -1,25 +1,12 @@
-"""What the views need of a project beside the ledger: its name, goal, paths, objective. Reads small files only."""
+"""Where a campaign stands: the objective as the ledger has it, and the one "best so far" of the program."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.objective import Objective
-from auto_experiment.paths import ProjectPaths
-
-
-@dataclass(frozen=True)
-class Project:
-    """``brief_chars``: how much of the brief reaches a model. ``objective``: as stated, before any run."""
-
-    name: str
-    goal: str
-    paths: ProjectPaths
-    objective: Objective | None
-    brief_chars: int
 
 
 @dataclass(frozen=True)
@@ -52,9 +39,3 @@ def best_attempt(ledger: Reader, now: Standing | None, before: int | None = None
     if best is None or (now.bar is not None and not now.objective.better(best.value, now.bar)):
         return None
     return best
-
-
-def chars(path: str) -> int:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return len(file.read())
-    return 0

@@ -1,0 +1,45 @@
+# Every target does its own set-up: it needs Python 3.10 or newer with pip and venv, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUITE_FLAGS ?= -n 2 --dist loadgroup -q
+DEMO ?= demo
+
+.PHONY: test check demo bench docs clean
+
+test: .make/dev  ## the whole suite
+	$(BIN)/python -m pytest $(SUITE_FLAGS)
+
+check: .make/dev .make/check  ## lint, types; warnings are errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: .make/demo  ## a real campaign that is killed once midway and carried on
+	$(BIN)/python examples/digits/killed_midway.py $(DEMO)
+
+bench: .make/dev  ## measures every figure of docs/benchmarks.md
+	$(BIN)/python benchmarks/all.py
+
+docs: .make/dev  ## writes the generated pages
+	$(BIN)/python docs/make_configuration.py
+
+.make/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; make PYTHON=python3.12 names one"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p .make && touch $@
+
+.make/demo: .make/venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+.make/dev: .make/demo pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.make/check: .make/venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-check.txt
+	@touch $@
+
+clean:  ## removes what the targets made
+	rm -rf $(VENV) .make build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

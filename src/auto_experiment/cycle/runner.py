@@ -1,0 +1,263 @@
+"""EXECUTE, carried out: starts an attempt, watches it to its end, stores what it came to.
+
+Every step may be done again after a restart: ``ensure`` starts nothing twice, and a log that is read again gives the
+same points under the same numbers. The writer is the controller's, handed in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from auto_experiment import clock
+from auto_experiment.clock import human
+from auto_experiment.cycle import dry_run, execute
+from auto_experiment.cycle.inputs import Inputs
+from auto_experiment.cycle.parts import Parts
+from auto_experiment.launchers.base import Began
+from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, Phase, experiment_name
+from auto_experiment.ledger.writer import Transaction
+from auto_experiment.records.outcome import Outcome
+from auto_experiment.records.plan import Plan
+from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.views.standing import Standing
+from auto_experiment.watch import gpu
+from auto_experiment.watch.metrics.reader import LogReader
+from auto_experiment.watch.monitor import Batch, Heartbeat, Over
+from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, StopWhenMetric, TwoSteps
+
+MAX_ATTEMPTS = 3  # starts of one run that infrastructure may cost before the run counts as lost
+WAIVED = "waived"  # the gate of a training that the config let start without a dry run
+
+
+class Runner:
+    """``show`` is called whenever what ``status`` shows has changed."""
+
+    def __init__(self, parts: Parts, show: Callable[[], None]) -> None:
+        self._parts = parts
+        self._ledger, self._say, self._show = parts.ledger, parts.say, show
+        self._gpu: threading.Thread | None = None
+        self._said: set[str] = set()
+
+    # -- the two phases -----------------------------------------------------------------------------------------
+
+    def intend(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, *, gated: bool) -> Phase:
+        """Store the intent of what an experiment starts first: its dry run, or the training itself when the config
+        waives the gate. Returns the phase that this leads to."""
+        if gated:
+            self._intend_dry(tx, inputs, experiment, plan, number=1)
+            return Phase.DRY_RUN
+        self._intend_full(tx, inputs, experiment, plan, gate=WAIVED)
+        return Phase.TRAINING
+
+    def dry_run(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
+        """The gate: only a passed dry run stores the intent of a training."""
+        attempt = self._open_attempt(experiment) or self._another_dry_run(experiment, plan, inputs)
+        outcome, reader = self.follow(attempt, [TwoSteps(), Hang(None)], inputs, now)
+        if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
+            return
+        verdict = dry_run.judge(outcome, reader)
+        if self._parts.monitor.stop_run_asked and not verdict.passed:
+            self._store(attempt, outcome, now, passed=False)  # no verdict: the next `run` makes another dry run
+            return
+        if not verdict.passed:
+            failed = replace(outcome, reason=f"dry run failed: {verdict.said}")
+            self._store(attempt, failed, now, passed=False, then=(cycle, Phase.REFLECT))
+            self._say(f"  dry run failed: {verdict.said}")
+            return
+        with self._ledger.transaction() as tx:
+            tx.outcome(attempt.id, outcome, objective=now.objective.identity, passed=True)
+            self._intend_full(tx, inputs, experiment.id, plan, gate=attempt.name)
+            tx.phase(cycle.id, Phase.TRAINING)
+        self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
+
+    def training(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
+        attempt = self._open_attempt(experiment)
+        if attempt is None:
+            raise RuntimeError(f"{experiment.name} is in training without an open attempt")
+        rules: list[Rule] = [NonFiniteObjective(now.objective.metric), Hang(inputs.config.monitor.hang_timeout)]
+        rules += [StopWhenMetric(rule) for rule in plan.stop_when]
+        outcome, reader = self.follow(attempt, rules, inputs, now)
+        if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
+            return
+        settled = settle(now, outcome, reader)
+        with self._ledger.transaction() as tx:
+            if settled is not now:
+                tx.event("objective", **settled.document())
+            tx.outcome(attempt.id, outcome, objective=now.objective.identity)
+            tx.phase(cycle.id, Phase.REFLECT)
+        self._say(f"  {_ended_line(outcome, now)}")
+        for note in (*outcome.notes, outcome.value_note, settled.said if settled is not now else ""):
+            self._say_once(note)
+
+    def collect(self, experiment: ExperimentRow, inputs: Inputs, now: Standing) -> None:
+        """End the experiment's open attempt, if there is one, and store how it ended."""
+        attempt = self._open_attempt(experiment)
+        if attempt:
+            self._parts.monitor.stop_run_asked = True
+            outcome, _ = self.follow(attempt, [], inputs, now)
+            self._parts.monitor.stop_run_asked = False
+            self._store(attempt, outcome, now, passed=False if attempt.kind is Kind.DRY else None)
+
+    # -- one attempt --------------------------------------------------------------------------------------------
+
+    def follow(
+        self, attempt: AttemptRow, rules: Sequence[Rule], inputs: Inputs, now: Standing
+    ) -> tuple[Outcome, LogReader]:
+        """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
+        ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
+        if not self._parts.monitor.stop_run_asked:
+            claim = self._parts.launcher.ensure(ref, spec, execute.environment(self._parts.ground, inputs))
+            if attempt.claim is None:
+                with self._ledger.transaction() as tx:
+                    tx.claimed(attempt.id, claim)
+        tail = inputs.config.monitor.log_tail_lines
+        pid: int | None = None
+        for seen in self._parts.monitor.watch(ref, rules, lambda: LogReader(tail_lines=tail)):
+            if isinstance(seen, Began):
+                pid = seen.running.pid
+                self._began(attempt, pid, seen.running.started_at)
+            elif isinstance(seen, Batch):
+                with self._ledger.transaction() as tx:
+                    tx.observed(attempt.id, seen.points, _live(seen.reader, pid))
+            elif isinstance(seen, Heartbeat):
+                self._heartbeat(attempt, seen, inputs)
+            else:
+                return _outcome(seen, now, attempt), seen.reader
+        raise RuntimeError(f"{attempt.name}: the watch ended without an end")
+
+    def _began(self, attempt: AttemptRow, pid: int | None, started_at: float | None) -> None:
+        with self._ledger.transaction() as tx:
+            tx.began(attempt.id, clock.iso(started_at))
+            tx.observed(attempt.id, (), {"pid": pid})
+        if attempt.kind is Kind.FULL:
+            self._say(f"  training: pid {pid}, log {self._parts.ground.paths.train_log(attempt.name)}")
+        self._show()
+
+    def _retry(self, attempt: AttemptRow, outcome: Outcome, inputs: Inputs, now: Standing) -> bool:
+        """A new attempt for one that infrastructure cost us, once its process tree is proven gone. False: no more."""
+        if outcome.reason != execute.NEVER_STARTED:
+            ended = self._parts.launcher.sweep(execute.ref_of(self._parts.ground, attempt.name))
+            self._say(f"  {attempt.name} lost: {outcome.reason}" + (f"; {ended} leftovers ended" if ended else ""))
+        if self._parts.monitor.stop_run_asked or attempt.n >= MAX_ATTEMPTS:
+            return False
+        name = f"{attempt.run_name}/a{attempt.n + 1}"
+        spec = execute.spec_of(self._parts.ground, inputs, name, attempt.kind, attempt.command)
+        with self._ledger.transaction() as tx:
+            tx.outcome(attempt.id, outcome, objective=now.objective.identity)
+            tx.attempt(
+                spec,
+                experiment=attempt.experiment,
+                kind=attempt.kind,
+                n=attempt.n + 1,
+                command=attempt.command,
+                params=attempt.params,
+                run=attempt.run,
+                gate=attempt.gate,
+                gpus=attempt.gpus,
+            )
+        self._say(f"  trying again: {name}")
+        return True
+
+    def _another_dry_run(self, experiment: ExperimentRow, plan: Plan, inputs: Inputs) -> AttemptRow:
+        """The last one was ended by a human: its verdict is no verdict."""
+        number = len({a.run_name for a in self._ledger.attempts(experiment.id) if a.kind is Kind.DRY}) + 1
+        with self._ledger.transaction() as tx:
+            self._intend_dry(tx, inputs, experiment.id, plan, number)
+        return self._ledger.open_attempts()[-1]
+
+    def _say_once(self, note: str) -> None:
+        """How a value was read is worth a line the first time, and again when it changes."""
+        if note and note not in self._said:
+            self._said.add(note)
+            self._say(f"  {note}")
+
+    def _open_attempt(self, experiment: ExperimentRow) -> AttemptRow | None:
+        found = [a for a in self._ledger.open_attempts() if a.experiment == experiment.id]
+        return found[-1] if found else None
+
+    # -- what is stored -----------------------------------------------------------------------------------------
+
+    def _intend_dry(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, number: int) -> None:
+        spec = self._spec(inputs, f"{experiment_name(experiment)}/dry{number:02d}/a1", Kind.DRY, plan)
+        tx.attempt(spec, experiment=experiment, kind=Kind.DRY, n=1, command=plan.command, params=plan.params)
+
+    def _intend_full(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, gate: str) -> None:
+        spec = self._spec(inputs, f"{experiment_name(experiment)}/run01/a1", Kind.FULL, plan)
+        tx.attempt(
+            spec,
+            experiment=experiment,
+            kind=Kind.FULL,
+            n=1,
+            command=plan.command,
+            params=plan.params,
+            run=tx.run(experiment, 1, plan.command, plan.params),
+            gate=gate,
+            gpus=execute.gpu_count(self._parts.ground),
+        )
+
+    def _spec(self, inputs: Inputs, attempt: str, kind: Kind, plan: Plan) -> Spec:
+        return execute.spec_of(self._parts.ground, inputs, attempt, kind, plan.command)
+
+    def _store(
+        self,
+        attempt: AttemptRow,
+        outcome: Outcome,
+        now: Standing,
+        *,
+        passed: bool | None,
+        then: tuple[CycleRow, Phase] | None = None,
+    ) -> None:
+        with self._ledger.transaction() as tx:
+            tx.outcome(attempt.id, outcome, objective=now.objective.identity, passed=passed)
+            if then:
+                tx.phase(then[0].id, then[1])
+
+    # -- the heartbeat ------------------------------------------------------------------------------------------
+
+    def _heartbeat(self, attempt: AttemptRow, beat: Heartbeat, inputs: Inputs) -> None:
+        progress = beat.reader.progress
+        done = f"{progress.unit} {progress.done:g}" if progress else "no progress line yet"
+        total = f" of {progress.total:g}" if progress and progress.total is not None else ""
+        self._say(f"  {attempt.run_name}: {done}{total}")
+        self._show()
+        if self._gpu is None or not self._gpu.is_alive():  # nvidia-smi can hang: never in the way of the loop
+            env = self._parts.ground.env.child(inputs.config)
+            self._gpu = threading.Thread(target=self._sample_gpus, args=(env,), daemon=True)
+            self._gpu.start()
+
+    def _sample_gpus(self, env: Mapping[str, str]) -> None:
+        for one in gpu.sample(self._parts.host, env):
+            memory = f"{one.memory_used}/{one.memory_total} MiB"
+            self._say(f"  GPU {one.index} {one.name}: {one.utilisation}% busy, {memory}")
+
+
+def settle(now: Standing, outcome: Outcome, reader: LogReader) -> Standing:
+    """The first run that prints the metric says whether a target of 0.78 means 0.78 or 78."""
+    series = reader.series.get(outcome.read_as) if outcome.read_as else None
+    if not now.objective.scale or series is None or series.highest is None:
+        return now
+    factor = now.objective.factor(series)
+    objective = now.objective.settled(factor)
+    bar = None if now.bar is None else round(now.bar * factor, 10)
+    unit = "percentages" if series.highest > 1 else "fractions"
+    target = "" if objective.target is None else f": the target is {objective.target:g}"
+    return Standing(objective, bar, f"{outcome.read_as} is printed in {unit}{target}")
+
+
+def _outcome(over: Over, now: Standing, attempt: AttemptRow) -> Outcome:
+    return execute.outcome_of(over.sighting, over.reader, now.objective, attempt.spec)
+
+
+def _live(reader: LogReader, pid: int | None) -> dict[str, object]:
+    """What ``status`` shows of a run that goes on."""
+    progress = reader.progress
+    series = [{"name": s.name, "final": s.final, "count": s.count} for s in reader.series.values()]
+    return {"series": series[:100], "progress": progress.__dict__ if progress else None, "pid": pid}
+
+
+def _ended_line(outcome: Outcome, now: Standing) -> str:
+    value = "" if outcome.value is None else f", {now.objective.metric}={outcome.value:g}"
+    why = f" ({outcome.reason})" if outcome.reason else ""
+    return f"{outcome.state.value}{why} after {human(outcome.duration_s)}{value}"

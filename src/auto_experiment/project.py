@@ -1,0 +1,92 @@
+"""A project as the humans wrote it: its folder, paths, config, brief, and the objective that the two state."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from auto_experiment.brief import load_brief
+from auto_experiment.config import Config, Environment, load_config, read_environment
+from auto_experiment.errors import UsageError
+from auto_experiment.objective import Objective
+from auto_experiment.paths import ProjectPaths
+from auto_experiment.records.brief import Brief
+
+NO_OBJECTIVE = (
+    'no objective: the Goal names no metric that could be read; write it as "reach 78% accuracy" or "val loss under '
+    '0.4" in PROJECT_BRIEF.md, or set objective.metric and objective.direction in config.yaml'
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the views need beside the ledger. ``objective``: as stated, before any run; None when it cannot be read.
+    ``brief_chars``: how much of the brief reaches a model."""
+
+    name: str
+    goal: str
+    paths: ProjectPaths
+    objective: Objective | None
+    brief_chars: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project as the command line names it. ``config_file``: another one than config.yaml; ``overrides``: what
+    options of the command line say, by dotted key."""
+
+    root: str
+    config_file: str | None = None
+    overrides: dict[str, object] = field(default_factory=dict)
+    env: Environment = field(default_factory=read_environment)
+
+    @classmethod
+    def of(cls, root: str, config_file: str | None = None, overrides: dict[str, object] | None = None) -> Place:
+        return cls(os.path.abspath(root), config_file, overrides or {})
+
+    def config(self) -> Config:
+        """Read afresh at each call: people edit it while the loop runs."""
+        return load_config(self.root, self.config_file, self.overrides)
+
+    def paths(self, config: Config) -> ProjectPaths:
+        project = config.project
+        return ProjectPaths.of(self.root, brief=project.brief, workspace=project.workspace, ledger=project.ledger)
+
+    def look(self) -> Project:
+        """For the views: what cannot be read yet (no command, no objective) is left open."""
+        config = self.config()
+        paths = self.paths(config)
+        return project_of(config, load_brief(paths.brief), paths)
+
+
+def project_of(config: Config, brief: Brief, paths: ProjectPaths) -> Project:
+    try:
+        objective = objective_of(config, brief)
+    except UsageError:
+        objective = None
+    shown = min(len(brief.text), config.memory.brief_max_chars)
+    return Project(config.project.name or "", brief.goal, paths, objective, shown)
+
+
+def objective_of(config: Config, brief: Brief) -> Objective:
+    """Config first, else the brief's Goal. A target that may be a fraction or a percentage is settled later.
+    Raises UsageError when the metric or the direction is not stated."""
+    stated = config.objective
+    metric = stated.metric or brief.metric
+    direction: str | None = stated.direction
+    if direction is None and (not stated.metric or stated.metric == brief.metric):
+        direction = brief.direction
+    if metric is None:
+        raise UsageError(NO_OBJECTIVE)
+    if direction is None:
+        raise UsageError(
+            f"objective.metric is {metric}, but not whether more or less of it is better; "
+            "set objective.direction to max or min in config.yaml"
+        )
+    if stated.target is not None:
+        target: float | None = stated.target
+        open_scale = direction == "max" and 0 < stated.target <= 1
+    else:
+        target = None if stated.metric else brief.target
+        open_scale = target is not None and brief.target_is_percent
+    return Objective(metric, direction, target, stated.select, "percent?" if open_scale else "")
