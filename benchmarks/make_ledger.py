@@ -34,6 +34,7 @@ from auto_experiment.records.observation import Fault, Point, Progress, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
 from auto_experiment.records.run import Claim, Kind, RunState, Spec
+from auto_experiment.views.standing import Standing
 
 OBJECTIVE = Objective("val_accuracy", "max")
 BATCH = 2_000  # experiments in one transaction
@@ -263,9 +264,8 @@ def make(root: str, count: int, *, is_open: bool = False, points: int = 0, seed:
         with writer.transaction() as tx:
             writer.session = tx.session("made", "00000000-0000-4000-8000-000000000000", 1, __version__)
         with writer.transaction() as tx:
-            stated = {**OBJECTIVE.document(), "scale": OBJECTIVE.scale, "bar": None}
-            tx.event("objective_stated", **stated)
-            tx.event("objective", **stated, said="")
+            for kind in ("objective_stated", "objective"):
+                tx.event(kind, **Standing(OBJECTIVE).document())
         for first in range(0, count, BATCH):
             with writer.transaction() as tx:
                 for number in range(first, min(first + BATCH, count)):

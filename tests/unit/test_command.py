@@ -26,8 +26,11 @@ def refusal(text: str) -> str:
     [
         ("python train.py", ("python", "train.py")),
         ("  python   train.py  ", ("python", "train.py")),
-        ('python "my train.py" --name \'a b\'', ("python", "my train.py", "--name", "a b")),
-        ("torchrun --nproc_per_node 2 train.py --cfg x", ("torchrun", "--nproc_per_node", "2", "train.py", "--cfg", "x")),
+        ("python \"my train.py\" --name 'a b'", ("python", "my train.py", "--name", "a b")),
+        (
+            "torchrun --nproc_per_node 2 train.py --cfg x",
+            ("torchrun", "--nproc_per_node", "2", "train.py", "--cfg", "x"),
+        ),
         ("python train.py model.lr=1e-3 +x=[1,2]", ("python", "train.py", "model.lr=1e-3", "+x=[1,2]")),
         ('python t.py --note "a & b; c | d > e"', ("python", "t.py", "--note", "a & b; c | d > e")),
         ("python t.py --url http://x/y?a=1#b", ("python", "t.py", "--url", "http://x/y?a=1#b")),
@@ -122,7 +125,9 @@ def test_values_are_put_in(words, params, wanted):
 
 
 NAMES = st.sampled_from(["--lr", "-b", "--opt", "model.lr", "seed"])
-VALUES = st.one_of(st.integers(-999, 999), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["a b", "sgd", "-x"]))
+VALUES = st.one_of(
+    st.integers(-999, 999), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["a b", "sgd", "-x"])
+)
 
 
 @given(st.dictionaries(NAMES, VALUES), st.dictionaries(NAMES, VALUES))

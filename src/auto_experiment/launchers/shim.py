@@ -41,6 +41,7 @@ SETTLE = 0.2  # seconds that orphans get to end by themselves once the main proc
 LEFTOVER_GRACE = 5.0  # then seconds between SIGTERM and SIGKILL for them
 CHUNK = 256 * 1024  # bytes of a log per turn of `follow`
 QUICK, SLOW = 0.02, 1.0  # seconds between two looks at a log that has just grown, and at one that is silent
+PATIENCE = 0.3  # how much later than it was written a line may be seen, as a share of the silence before it
 DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
 
 
@@ -982,11 +983,13 @@ class Followed:
 
     def __init__(self, name: str, offset: int) -> None:
         self.name, self.folder = name, raw(name)
-        self.offset, self.inode, self.size = offset, -1, -1
+        self.log = at(self.folder, b"train.log")
+        self.offset, self.inode = offset, -1
         self.limit = None  # type: Optional[int]  # once it is over: where the log ends for us
         self.claim = read_record(self.folder, b"claim") or {}
         self.began = False
         self.pause, self.due, self.doubt_at = QUICK, 0.0, 0.0
+        self.heard = time.monotonic()
         self.alive = -1
 
     def join(self) -> None:
@@ -1001,18 +1004,19 @@ class Followed:
         if self.alive >= 0:
             os.close(self.alive)
         self.alive, self.due = -1, 0.0
-        self.limit = regular_size(at(self.folder, b"train.log"))  # processes that survived it may write for ever
+        self.limit = regular_size(self.log)  # processes that survived it may write for ever
 
     def turn(self, now: float) -> bool:
         """Say what is new. False: the end was told."""
         self.look_for_start()
         count = self.copy_log()
         if count:
+            self.heard = now
             self.pause = 0.0 if count == CHUNK or self.limit is not None else QUICK
         elif self.limit is not None:
             return not self.tell_end()
         else:
-            self.pause = min(max(QUICK, self.pause * 2), SLOW)
+            self.pause = min(max(QUICK, PATIENCE * (now - self.heard)), SLOW)
             self.doubt(now)
         self.due = now + self.pause
         return True
@@ -1039,12 +1043,11 @@ class Followed:
 
     def copy_log(self) -> int:
         """Pass on at most one piece. Only a regular file is opened: a FIFO or a link in its place is not the log."""
-        path = at(self.folder, b"train.log")
         try:
-            found = os.lstat(path)
+            found = os.lstat(self.log)
             if not stat.S_ISREG(found.st_mode) or (found.st_ino, found.st_size) == (self.inode, self.offset):
                 return 0
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(self.log, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return 0
         try:

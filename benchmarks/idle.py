@@ -1,0 +1,135 @@
+"""What the controller costs while a training runs: CPU seconds per hour, and memory.
+
+    python benchmarks/idle.py
+
+Two projects at once, each after nine short experiments (so that Optuna and its sampler are loaded and have been used):
+in one the tenth training is silent, in the other it prints a line a second. CPU time is that of the controller and its
+helper (the log follower), children that have ended included, over a window after a warm-up, times 3,600 over its length.
+A heartbeat (every 900 seconds by default) does not fall into the window: it is measured apart, in a third project with
+one every second, and four of them are added to the hour.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass
+
+import measuring
+import projects
+from auto_experiment.paths import ProjectPaths
+
+LONG_FROM = 10
+WARM_UP_S = 20.0
+WINDOW_S = 120.0
+HEARTBEATS_PER_HOUR = 4
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One project with its controller in the long training."""
+
+    paths: ProjectPaths
+    controller: int
+    shim: int
+
+    @property
+    def family(self) -> list[int]:
+        return [self.controller, *projects.children(self.controller)]
+
+
+def measure(quick: bool) -> measuring.Result:
+    result = measuring.Result()
+    warm_up, window = (1.0, 2.0) if quick else (WARM_UP_S, WINDOW_S)
+    long_from = 2 if quick else LONG_FROM
+    with projects.scratch() as folder, contextlib.ExitStack() as stack:
+        silent = _begin(stack, os.path.join(folder, "silent"), long_from, pace=0)
+        lines = _begin(stack, os.path.join(folder, "lines"), long_from, pace=1)
+        beats = _begin(stack, os.path.join(folder, "beats"), long_from, pace=0, extra="monitor: {poll_interval: 1}")
+        scenes = (silent, lines, beats)
+        time.sleep(warm_up)
+        before, began = [_cpu_s(scene) for scene in scenes], time.monotonic()
+        time.sleep(window)
+        after, took = [_cpu_s(scene) for scene in scenes], time.monotonic() - began
+        used = [(b - a) * 3600 / took for a, b in zip(before, after, strict=True)]
+        heartbeat_s = max(used[2] - used[0], 0.0) / 3600
+        hourly = HEARTBEATS_PER_HOUR * heartbeat_s
+        result.add("idle_silent", "CPU of controller and helper, silent log", [used[0] + hourly], "CPU-s/h", 2)
+        result.add("idle_lines", "CPU of controller and helper, a line a second", [used[1] + hourly], "CPU-s/h", 10)
+        result.add("idle_heartbeat", "one heartbeat, contained four times in the above", [heartbeat_s * 1000], "CPU-ms")
+        _add_memory(result, lines)
+    result.notes.append(f"window {took:.0f} s after {warm_up:g} s, extrapolated to an hour; {_clock_in_words()}")
+    return result
+
+
+def _begin(stack: contextlib.ExitStack, root: str, long_from: int, *, pace: float, extra: str = "") -> Scene:
+    paths = projects.make_project(root, seconds=0.1, long_from=long_from, pace=pace, extra=extra)
+    child = stack.enter_context(projects.controller(root))
+    claim = os.path.join(paths.attempt(f"exp{long_from:03d}/run01/a1"), "claim")
+    shim = int(projects.until(lambda: _document(claim))["pid"])
+    return Scene(paths, child.pid, shim)
+
+
+def _document(path: str) -> dict[str, object] | None:
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+        return dict(json.load(file))
+    return None
+
+
+def _add_memory(result: measuring.Result, scene: Scene) -> None:
+    family = [_memory_mib(pid) for pid in scene.family]
+    rss, pss = (sum(one[kind] for one in family) for kind in ("Rss", "Pss"))
+    result.add("idle_rss", "memory of controller and helper, Optuna loaded: RSS", [rss], "MiB", 80)
+    result.add("idle_pss", "the same: PSS", [pss], "MiB")
+    shim = _memory_mib(scene.shim)
+    result.add("shim_rss", "memory of the shim: RSS", [shim["Rss"]], "MiB", 15)
+    result.add("shim_pss", "the same: PSS", [shim["Pss"]], "MiB")
+    each = ", ".join(f"{one['Rss']:.1f} (private {one['Private_Dirty'] + one['Private_Clean']:.1f})" for one in family)
+    result.notes.append(f"RSS in MiB of controller, helper: {each}")
+
+
+def _memory_mib(pid: int) -> dict[str, float]:
+    found = {}
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        for line in file:
+            words = line.split()
+            if words[-1] == "kB":
+                found[words[0].rstrip(":")] = int(words[1]) / 1024
+    return found
+
+
+# -- CPU time -----------------------------------------------------------------------------------------------------
+
+
+def _cpu_s(scene: Scene) -> float:
+    """Of the controller and its helper: what they used, and what children used that they have waited for."""
+    return sum(_own_cpu_s(pid) + _reaped_cpu_s(pid) for pid in scene.family)
+
+
+def _own_cpu_s(pid: int) -> float:
+    """In nanoseconds from schedstat where the kernel keeps it, else in clock ticks from stat."""
+    with contextlib.suppress(OSError):
+        total = 0
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total / 1e9
+    fields = projects.stat_fields(pid)
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _reaped_cpu_s(pid: int) -> float:
+    fields = projects.stat_fields(pid)
+    return (int(fields[13]) + int(fields[14])) / TICKS
+
+
+def _clock_in_words() -> str:
+    fine = os.path.exists("/proc/self/schedstat")
+    return "CPU time from /proc/PID/schedstat (nanoseconds)" if fine else f"from /proc/PID/stat (1/{TICKS} s)"
+
+
+if __name__ == "__main__":
+    measuring.main("idle", __doc__, measure)
