@@ -2,10 +2,10 @@
 
     python benchmarks/adopt.py
 
-Three cases: the controller was killed with kill -9 while the training ran, and it still runs (until ``state.json`` names
-the new controller and the training's pid); the training ended while nobody watched (until REFLECT is entered for it);
-the controller was killed between the intent and the start (until the training's process exists). From the fork of the
-new controller; for information, there is no target.
+Three cases: the controller was killed with kill -9 while the training ran, and it still runs (until ``state.json``
+names the new controller and the training as running); the training ended while nobody watched (until REFLECT is entered
+for it); the controller was killed between the intent and the start (until the training's process exists). From the fork
+of the new controller; for information, there is no target.
 """
 
 from __future__ import annotations

@@ -92,9 +92,7 @@ def _campaign(root: str, seed: int, experiments: int) -> Campaign:
         make_demo(root, sys.executable, seed)
         _shorten(os.path.join(root, "config.yaml"), experiments)
     began = time.monotonic()
-    subprocess.run(
-        [projects.COMMAND, "demo", root, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([projects.COMMAND, "demo", root, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
     took = time.monotonic() - began
     rows = _json("list", root)
     best_name = _json("status", root)["best"]["experiment"]
@@ -114,7 +112,7 @@ def _shorten(config: str, experiments: int) -> None:
     with open(config, encoding="utf-8") as file:
         text = file.read()
     with open(config, "w", encoding="utf-8") as file:
-        file.write(text.replace(f"experiments: {EXPERIMENTS}", f"experiments: {experiments}"))
+        file.write(text.replace(f"experiments: {EXPERIMENTS}", f"experiments: {experiments}").replace("80", "4"))
 
 
 def _json(verb: str, root: str) -> Any:

@@ -4,8 +4,8 @@
 
 Two projects at once, each after nine short experiments (so that Optuna and its sampler are loaded and have been used):
 in one the tenth training is silent, in the other it prints a line a second. CPU time is that of the controller and its
-helper (the log follower), children that have ended included, over a window after a warm-up, times 3,600 over its length.
-A heartbeat (every 900 seconds by default) does not fall into the window: it is measured apart, in a third project with
+helper (the log follower), children that have ended included, over a window after a warm-up, extrapolated to an hour. A
+heartbeat (every 900 seconds by default) does not fall into the window: it is measured apart, in a third project with
 one every second, and four of them are added to the hour.
 """
 

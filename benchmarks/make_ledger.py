@@ -3,10 +3,10 @@
     python benchmarks/make_ledger.py DIR N [--open] [--points P] [--seed S]
 
 The brief, the config and the training script are real, and every row goes in through the ledger's own writer; only the
-clock is a made one, so that the experiments lie behind each other. ``status``, ``list``, ``show`` and ``run`` work on it.
-One in five goes wrong: a failed dry run, a crash, a kill, a NaN, an early stop. With ``--open`` the last experiment's
-training is intended and not started, as after a kill of the controller; N counts it. ``--points P`` stores so many points
-of each metric of each training. There are no log files.
+clock is a made one, so that the experiments lie behind each other. ``status``, ``list``, ``show`` and ``run`` work on
+it. One in five goes wrong: a failed dry run, a crash, a kill, a NaN, an early stop. With ``--open`` the last
+experiment's training is intended and not started, as after a kill of the controller; N counts it. ``--points P`` stores
+so many points of each metric of each training. There are no log files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,14 @@ GRACE_S = 30.0
 FATES = (
     (0.04, RunState.FAILED, 1, None, Fault.EXCEPTION, "exit status 1: ValueError: bad shape"),
     (0.03, RunState.KILLED, None, 9, Fault.OOM, "killed by signal 9 (out of memory)"),
-    (0.04, RunState.STOPPED, None, 15, Fault.NAN, "nan rule: the objective val_accuracy was reported as NaN or infinite"),
+    (
+        0.04,
+        RunState.STOPPED,
+        None,
+        15,
+        Fault.NAN,
+        "nan rule: the objective val_accuracy was reported as NaN or infinite",
+    ),
     (0.04, RunState.STOPPED, None, 15, Fault.NONE, "stop_when rule: val_loss above 10, and val_loss was 12.5"),
 )
 DRY_FAILS = 0.05
@@ -253,7 +260,9 @@ class Maker:
             tx.note("milestone", line, author="harness", plan=cycle)
 
 
-def make(root: str, count: int, *, is_open: bool = False, points: int = 0, seed: int = 0, **project: float) -> ProjectPaths:
+def make(
+    root: str, count: int, *, is_open: bool = False, points: int = 0, seed: int = 0, **project: float
+) -> ProjectPaths:
     """The project with ``count`` experiments; ``project`` goes to ``projects.make_project``."""
     paths = projects.make_project(root, **project)  # type: ignore[arg-type]
     os.makedirs(os.path.dirname(paths.ledger), exist_ok=True)
@@ -302,7 +311,11 @@ def _outcome(
 
 def _series(reached: float, done: int) -> tuple[Series, ...]:
     last, first = reached * (1 - 0.9**done), reached * 0.1
-    rows = (("train_loss", 1.2 - last, 1.2 - first), ("val_loss", 1.3 - last, 1.3 - first), ("val_accuracy", last, first))
+    rows = (
+        ("train_loss", 1.2 - last, 1.2 - first),
+        ("val_loss", 1.3 - last, 1.3 - first),
+        ("val_accuracy", last, first),
+    )
     return tuple(_one_series(name, done, round(final, 4), round(start, 4)) for name, final, start in rows)
 
 

@@ -102,7 +102,7 @@ def commit() -> str:
     """The commit of the product that is measured, and whether its files differ from it."""
     try:
         name = _git("rev-parse", "--short=10", "HEAD")
-        return name + (" with changes" if _git("status", "--porcelain", "--", "src", "benchmarks") else "")
+        return name + (" with changes" if _git("status", "--porcelain", "--", "src") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -163,6 +163,7 @@ def main(name: str, about: str | None, measure: Callable[[bool], Result]) -> Non
     document = {
         "benchmark": name,
         "quick": args.quick,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": facts,
         "load": {"one_minute_before": float(load_before), "busy_share_before": round(busy, 3)},
         "seconds": round(time.monotonic() - began, 1),

@@ -19,7 +19,14 @@ from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.run import Kind
 
-PARTS = ("think", "start of the dry run", "end of the dry run", "start of the training", "end of the training", "reflect")
+PARTS = (
+    "think",
+    "start of the dry run",
+    "end of the dry run",
+    "start of the training",
+    "end of the training",
+    "reflect",
+)
 
 
 def measure(quick: bool) -> measuring.Result:
@@ -27,7 +34,9 @@ def measure(quick: bool) -> measuring.Result:
     with projects.scratch() as folder:
         young = projects.make_project(os.path.join(folder, "young"))
         projects.run(young.root, 4 if quick else 16)
-        _add(result, young, range(2, 4) if quick else range(5, 16), "cycle_10", "overhead of a cycle near cycle 10", 300)
+        _add(
+            result, young, range(2, 4) if quick else range(5, 16), "cycle_10", "overhead of a cycle near cycle 10", 300
+        )
 
         count = 30 if quick else 994
         old = make_ledger.make(os.path.join(folder, "old"), count)
@@ -39,9 +48,7 @@ def measure(quick: bool) -> measuring.Result:
     return result
 
 
-def _add(
-    result: measuring.Result, paths: ProjectPaths, cycles: range, name: str, what: str, target: float
-) -> None:
+def _add(result: measuring.Result, paths: ProjectPaths, cycles: range, name: str, what: str, target: float) -> None:
     result.add(name, what, _overheads(paths, cycles), "ms", target)
     parts = _parts(paths, cycles)
     said = ", ".join(f"{part} {statistics.median(values):.0f}" for part, values in parts.items())

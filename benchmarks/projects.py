@@ -75,9 +75,7 @@ def make_project(
     command = training_command().replace("\\", "\\\\").replace('"', '\\"')
     with open(os.path.join(root, "config.yaml"), "w", encoding="utf-8") as file:
         file.write(
-            CONFIG.format(
-                command=command, seconds=seconds, jitter=jitter, long_from=long_from, pace=pace, extra=extra
-            )
+            CONFIG.format(command=command, seconds=seconds, jitter=jitter, long_from=long_from, pace=pace, extra=extra)
         )
     shutil.copyfile(os.path.join(HERE, "training.py"), os.path.join(root, "train.py"))
     return ProjectPaths.of(root)
@@ -168,11 +166,8 @@ def phase_times(reader: Reader) -> dict[int, dict[str, float]]:
 
 
 def children(parent: int) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := stat_fields(int(name))) and int(fields[1]) == parent:
-            found.append(int(name))
-    return found
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in pids if (fields := stat_fields(pid)) and int(fields[1]) == parent]
 
 
 def stat_fields(pid: int) -> list[str]:

@@ -43,7 +43,9 @@ def _result(paths: ProjectPaths) -> measuring.Result:
             reflected.append((phases["reflect"] - ended_at) * 1000)
     result.add("reaction", "a training's last act -> REFLECT starts", reached, "ms", 50)
     result.add("reaction_shim", "of that: last act -> the shim has the exit status", seen, "ms")
-    result.add("reaction_controller", "of that: exit status -> the outcome is being stored, REFLECT starts", reflected, "ms")
+    result.add(
+        "reaction_controller", "of that: exit status -> the outcome is being stored, REFLECT starts", reflected, "ms"
+    )
     result.add("reaction_lesson", "a training's last act -> the lesson is being stored", done, "ms")
     return result
 

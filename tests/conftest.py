@@ -6,7 +6,7 @@ started is killed by pid, and then nothing of the project may be left.
 
 A training script may ``import judge``. The judge keeps its own record outside the project, which the program under test
 neither reads nor writes: ``judge.note(planned=3)`` adds a line to it, ``judge.wait("go")`` holds the training until the
-test calls ``project.open("go")``, ``judge.DRY`` tells a dry run from a training.
+test calls ``project.open("go")``, ``judge.DRY`` tells a dry run from a training, ``judge.alive(pid)`` whether a process lives.
 """
 
 from __future__ import annotations
@@ -74,6 +74,13 @@ def note(**facts):
     fd = os.open(os.path.join(DESK, "judge.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(fd, line.encode())
     os.close(fd)
+
+
+def alive(pid):
+    try:
+        return open("/proc/%d/stat" % pid).read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def wait(gate, patience=120.0):
@@ -157,7 +164,7 @@ class Project:
     def cli(self, *words: object, status: int | None = 0, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. ``status``: what its exit status must be (None: any)."""
         done = subprocess.run(
-            self._words(words), env=self.env, cwd=self.desk, capture_output=True, text=True, timeout=timeout,
+            self.words(*words), env=self.env, cwd=self.desk, capture_output=True, text=True, timeout=timeout,
             stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         if status is not None:
@@ -172,7 +179,7 @@ class Project:
         out = self.desk / f"out{len(self._started):03d}.txt"
         with open(out, "wb") as file:
             child = subprocess.Popen(
-                self._words(words, patch), env=self.env, cwd=self.desk,
+                self.words(*words, patch=patch), env=self.env, cwd=self.desk,
                 **{"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file, **popen},
             )  # fmt: skip
         self._started.append(Started(child, out))
@@ -181,9 +188,11 @@ class Project:
     def json(self, *words: object) -> Any:
         return json.loads(self.cli(*words, "--json").stdout)
 
-    def _words(self, words: tuple[object, ...], patch: str = "") -> list[str]:
+    def words(self, *words: object, patch: str = "") -> list[str]:
+        """The whole command line of a command of the program."""
         program = [sys.executable, "-c", f"{patch}\n{MAIN}"] if patch else [str(COMMAND)]
-        return [*program, *(str(word) for word in words), "--project", str(self.root)]
+        place = () if "--project" in words else ("--project", self.root)
+        return [*program, *(str(word) for word in (*words, *place))]
 
     # -- what happened ------------------------------------------------------------------------------------------
 
@@ -225,7 +234,13 @@ class Project:
         """Let the trainings go on that wait at ``gate``."""
         (self.desk / f"gate.{gate}").touch()
 
+    def until(self, condition: Callable[[], object], patience: float = PATIENCE) -> None:
+        until(condition, lambda: f"waited in vain:\n{self.said()}", patience=patience)
+
     # -- processes ----------------------------------------------------------------------------------------------
+
+    def alive(self, pid: int) -> bool:
+        return is_alive(pid)
 
     def processes(self) -> dict[int, str]:
         """Every live process that belongs to the project, by pid: trainings and what they started, their supervisors,

@@ -15,7 +15,7 @@ from auto_experiment.cycle.inputs import Inputs, read_inputs, require_program
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.hosts.local import LocalHost
-from auto_experiment.launchers.process import ProcessLauncher
+from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.paths import ProjectPaths
@@ -116,7 +116,7 @@ def _built(
     gpus: str | None,
 ) -> Iterator[Controller]:
     paths, host = place.paths(inputs.config), LocalHost()
-    launcher = ProcessLauncher(host, env=place.env.variables)
+    launcher = ProcessLauncher(host, shim=compiled_shim(), env=place.env.variables)
     for notice in inputs.notices:
         say(notice)
     if gpus is None and inputs.brief.gpus is not None:

@@ -787,8 +787,10 @@ class TestFollow:
         assert self.log_of(events) == b""
         assert events[-1].sighting.exit.stopped == "done"
 
-    def test_a_stranger_on_the_fifo_delays_but_does_not_hide_the_end(self, lab, feed, listen):
+    def test_a_stranger_on_the_fifo_delays_but_does_not_hide_the_end(self, patched_lab, listen):
+        lab = patched_lab("shim.DOUBT = 0.2")
         ref = lab.start("echo up; exec sleep 1000")
+        feed = lab.launcher.follow()
         feed.add(ref)
         listen(feed, self.log_of)
         stranger = os.open(lab.path(ref, "alive"), os.O_RDONLY | os.O_NONBLOCK)
@@ -797,6 +799,7 @@ class TestFollow:
             assert isinstance(listen(feed, self.over)[-1].sighting, Lost)
         finally:
             os.close(stranger)
+            feed.close()
 
     def test_one_bad_folder_does_not_stop_the_others(self, lab, feed, listen):
         good, bad = lab.start("echo good"), lab.start("exit 0")

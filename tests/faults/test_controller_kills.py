@@ -54,7 +54,7 @@ def test_fifty_random_kills_lose_nothing_and_repeat_nothing(project):
         controller = campaign.start("run")
         wait_for(controller, lambda run=controller: holder(campaign.paths.lock) == run.pid)
         if in_a_row >= IN_A_ROW:
-            wait_for(controller, lambda: stands_at(campaign) != before)
+            wait_for(controller, lambda was=before: stands_at(campaign) != was)
         time.sleep(dice.uniform(0.0, dice.choice((0.15, 0.9))))  # the short phases get their share
         assert not controller.is_over(), f"ended by itself:\n{controller.text}"
         controller.kill()

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import is_alive, until
 
 from auto_experiment.records.run import Kind, RunState
 
@@ -39,7 +38,7 @@ for step in (1, 2):
 if judge.DRY:
     sys.exit()
 seen = [json.loads(line) for line in open(judge.DESK + "/judge.log")] if os.path.exists(judge.DESK + "/judge.log") else []
-left = [line["daemon"] for line in seen if os.path.exists("/proc/%d" % line["daemon"])]
+left = [line["daemon"] for line in seen if judge.alive(line["daemon"])]
 daemon = subprocess.Popen(["sleep", "1000"], start_new_session=True)
 judge.note(note="up", daemon=daemon.pid, left=left)
 judge.wait("go")
@@ -53,9 +52,9 @@ class TestATrainingThatIsStillGoing:
         work = project(HELD.format(end="sys.exit(0)"))
         first = work.start("run")
         training = work.training(dry=False)
-        until(lambda: work.attempt(RUN).state is RunState.RUNNING)
+        work.until(lambda: work.attempt(RUN).state is RunState.RUNNING)
         first.kill()
-        assert is_alive(training["pid"]), "a training does not depend on its controller"
+        assert work.alive(training["pid"]), "a training does not depend on its controller"
 
         second = work.start("run", "--max-cycles", 1)
         second.said("carrying on with cycle 1 at training after a crash")
@@ -120,7 +119,7 @@ class TestATrainingThatEndedWhileNobodyWatched:
         training = work.training(dry=False)
         first.kill()
         work.open("go")
-        until(lambda: not work.processes())
+        work.until(lambda: not work.processes())
         work.cli("run", "--max-cycles", 1)
         row = work.attempt(RUN)
         assert (row.exit_code, row.signal, row.state) == (code, number, state)
@@ -175,7 +174,7 @@ class TestALostTraining:
             run = work.start("run", "--max-cycles", 1)
         again = work.training(attempt="exp001/run01/a2")
         assert again["left"] == [], "the second start found nothing of the first"
-        assert not is_alive(lost["pid"])
+        assert not work.alive(lost["pid"])
         work.open("go")
         assert run.wait() == 0
 
@@ -203,7 +202,7 @@ class TestALostTraining:
         fulls = [a for a in work.attempts() if a.kind is Kind.FULL]
         assert [(a.state, a.exit_code, a.signal) for a in fulls] == [(RunState.LOST, None, None)] * 3
         (experiment,) = work.json("list")
-        assert (experiment["result"], experiment["value"]) == ("failed", None)
+        assert experiment["result"] == "failed"
         assert not work.processes(), "nothing of the lost ones is left"
 
     def test_that_never_started_gets_another_attempt(self, project):
@@ -229,16 +228,19 @@ class TestOneControllerAtATime:
         work = project(HELD.format(end="sys.exit(0)"))
         first = work.start("run")
         work.training(dry=False)
-        until(lambda: work.attempt(RUN).state is RunState.RUNNING)
+        work.until(lambda: work.attempt(RUN).state is RunState.RUNNING)
         if paused:
             first.signal(signal.SIGSTOP)
         os.symlink(work.root, work.desk / "alias")
         before = facts(work)
-        for words in (("run",), ("run", "--detach"), ("run", "--max-cycles", 1, "--directive", "- --lr: 1 .. 2")):
-            for where in (work.root, work.desk / "alias"):
-                done = work.cli(*words, "--project", where, status=3)
-                assert f"pid {first.pid}" in done.stderr
-                assert len(done.stderr.splitlines()) == 1
+        for words in (
+            ("run", "--directive", "- --lr: 1 .. 2"),
+            ("run", "--project", work.desk / "alias"),
+            ("run", "--detach"),
+        ):
+            refused = work.cli(*words, status=3)
+            assert f"pid {first.pid}" in refused.stderr
+            assert len(refused.stderr.splitlines()) == 1
         assert facts(work) == before
         first.signal(signal.SIGCONT)
         work.open("go")

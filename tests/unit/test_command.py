@@ -64,6 +64,22 @@ def test_shell_syntax_is_refused_with_a_way_out(text):
     assert "experiment.setup" in message
 
 
+@pytest.mark.xfail(
+    reason="split judges words after their quotes are gone: a quoted operator is an argument, not shell syntax"
+)
+@pytest.mark.parametrize("word", [";", "|", "&", "<", ">>"])
+def test_a_quoted_operator_is_an_argument(word):
+    assert split(f"python t.py --separator '{word}'") == ("python", "t.py", "--separator", word)
+
+
+@pytest.mark.xfail(reason="$NAME is passed on as it is written: neither replaced, as a shell would, nor refused")
+@pytest.mark.parametrize(
+    "text", ["python a.py --data $DATA/cifar", "python a.py --data ${DATA}", 'python a.py "$HOME/x"']
+)
+def test_a_variable_is_not_passed_on_as_text(text):
+    assert "shell syntax" in refusal(text)
+
+
 @pytest.mark.parametrize("text", ["", "   ", "\t"])
 def test_an_empty_command_says_where_to_write_one(text):
     assert "Training:" in refusal(text)
@@ -152,5 +168,5 @@ def test_a_number_is_spelled_so_that_it_comes_back(value):
 
 
 def test_values_that_are_not_there_are_left_out():
-    assert values_in("t.py --lr 1 x=2".split(), ["--lr", "--momentum", "x", "y"]) == {"--lr": "1", "x": "2"}
+    assert values_in(("t.py", "--lr", "1", "x=2"), ["--lr", "--momentum", "x", "y"]) == {"--lr": "1", "x": "2"}
     assert values_in(["t.py", "--lr"], ["--lr"]) == {}

@@ -25,6 +25,7 @@ _START_S = 20.0
 @click.option("--max-cycles", type=int, metavar="N", help="Cycles of this call; an adopted, unfinished one counts.")
 @click.option("--directive", metavar="TEXT", help="Leave a directive first, as `direct` does.")
 @click.option("--provider", metavar="P", help="optuna (no model, no key).")
+@click.option("--model", hidden=True)
 @click.option("--config", "config_file", type=click.Path(), metavar="FILE", help="Another file than config.yaml.")
 @click.option("--detach", is_flag=True, help="Run on in the background, in a session of its own.")
 @click.option("--quiet", is_flag=True, hidden=True)
@@ -34,6 +35,7 @@ def run_command(
     max_cycles: int | None,
     directive: str | None,
     provider: str | None,
+    model: str | None,
     config_file: str | None,
     detach: bool,
     quiet: bool,
@@ -51,13 +53,15 @@ def run_command(
     overrides: dict[str, object] = {}
     if provider is not None:
         overrides["agent.provider"] = provider
+    if model is not None:
+        overrides["agent.model"] = model
     if max_cycles is not None:
         overrides["agent.max_cycles"] = max_cycles
-    place = Place.of(project, config_file, overrides)
+    Place.of(project, config_file, overrides).config()
     if directive is not None and not directive.strip():
         raise click.UsageError("--directive is empty; say what the next experiment should do")
     if detach:
-        return _detach(place.root, gpu, max_cycles, directive, provider, config_file)
+        return _detach(os.path.abspath(project), gpu, max_cycles, directive, provider, config_file)
     return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet)
 
 
@@ -117,8 +121,8 @@ def _detach(
         words += [name, value] if value else []
     with open(paths.controller_log, "ab") as log:
         start = log.tell()
-        child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=root, start_new_session=True
+        child = subprocess.Popen(  # in /: `python -m` would import the modules that lie in its folder
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True
         )
     deadline = time.monotonic() + _START_S
     while holder(paths.lock) != child.pid:

@@ -54,7 +54,7 @@ class Runner:
     def dry_run(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
         """The gate: only a passed dry run stores the intent of a training."""
         attempt = self._open_attempt(experiment) or self._another_dry_run(experiment, plan, inputs)
-        outcome, reader = self.follow(attempt, [TwoSteps(), Hang(None)], inputs, now)
+        outcome, reader = self.follow(attempt, [TwoSteps()], inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
             return
         verdict = dry_run.judge(outcome, reader)

@@ -39,7 +39,7 @@ def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
         )
     if verdict != "ok":
         db.close()
-        raise LedgerRefused(f"{path}: is damaged ({verdict}); {_RESCUE}")
+        raise LedgerRefused(f"{path}: is damaged ({' '.join(str(verdict).split())}); {_RESCUE}")
     return db
 
 

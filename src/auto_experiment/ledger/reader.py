@@ -142,12 +142,12 @@ class Reader:
         ]
 
     def best(self, objective: str, direction: str, before: int | None = None) -> AttemptRow | None:
-        """The attempt with the best value that counts, read with this objective identity; the first one of a tie.
+        """The training with the best value that counts, read with this objective identity; the first one of a tie.
         ``before``: only attempts with a smaller id."""
         order = "DESC" if direction == "max" else "ASC"
         row = self._one(
-            f"SELECT {_ATTEMPT} FROM attempt WHERE counts = 1 AND objective = ? AND id < ? ORDER BY value {order}, id "
-            "LIMIT 1",
+            f"SELECT {_ATTEMPT} FROM attempt WHERE counts = 1 AND kind = 'full' AND objective = ? AND id < ? "
+            f"ORDER BY value {order}, id LIMIT 1",
             objective,
             (1 << 62) if before is None else before,
         )

@@ -41,7 +41,7 @@ def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
     pid = holder(project.paths.lock)
     cycle = ledger.last_cycle() if ledger else None
     session = ledger.last_session() if ledger else None
-    if pid is None:
+    if pid is None or (session is not None and session.ended_at and session.pid == pid):  # or is just leaving
         reason = None if session is None else session.reason or "ended without a word (killed?)"
         return {"state": "stopped", "until": None, "pid": None, "phase": None, "reason": reason}
     parked = cycle.parked if cycle else None

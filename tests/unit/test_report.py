@@ -1,0 +1,318 @@
+"""REPORT.md from a ledger that the test has filled."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from auto_experiment.ledger.lock import ProjectLock
+from auto_experiment.ledger.rows import Phase
+from auto_experiment.ledger.writer import Writer
+from auto_experiment.objective import Objective
+from auto_experiment.paths import ProjectPaths
+from auto_experiment.project import Project
+from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
+from auto_experiment.records.observation import Fault, Series
+from auto_experiment.records.outcome import Outcome
+from auto_experiment.records.plan import Action, Plan
+from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.report.markdown import render, write_report
+
+UP = Objective("acc", "max", 0.9)
+SECTIONS = ["## Goal", "## Best result", "## Experiments", "## Faults", "## Time"]
+
+
+class Campaign:
+    """A ledger, filled as the loop would fill it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths = ProjectPaths.of(str(folder))
+        Path(self.paths.workspace).mkdir(parents=True)
+        self.lock = ProjectLock.take(self.paths.lock)
+        self.ledger = Writer.open_with(self.paths.ledger, self.lock)
+        with self.ledger.transaction() as tx:
+            self.ledger.session = tx.session("h", "b", 1, "v")
+        self.objective = UP
+        self.goal = "reach 90% accuracy"
+        self.at = 1_700_000_000.0
+
+    def close(self):
+        self.ledger.close()
+        self.lock.release()
+
+    def stands(self, objective=UP, bar=None, said=""):
+        self.objective = objective
+        with self.ledger.transaction() as tx:
+            tx.event("objective", **objective.document(), scale=objective.scale, bar=bar, said=said)
+
+    def experiment(
+        self,
+        value=None,
+        title="a title",
+        command="python t.py",
+        gate="dry",
+        result=Result.NOT_IMPROVED,
+        env=None,
+        **facts,
+    ):
+        plan = Plan(Action.EXPERIMENT, title=title, hypothesis="h", success_criteria="s", command=command)
+        known = {
+            "state": RunState.FINISHED, "exit_code": 0, "signal": None, "fault": Fault.NONE, "exception": None,
+            "reason": "", "started_at": self.at, "ended_at": self.at + 60, "duration_s": 60.0, "value": value,
+            "value_note": "", "read_as": "acc",
+        }  # fmt: skip
+        dry = Outcome(**{**known, "ended_at": self.at + 5, "value": None, "started_at": self.at})
+        objective = facts.pop("objective", self.objective)
+        self.at += 100
+        with self.ledger.transaction() as tx:
+            cycle = tx.cycle()
+            tx.plan(cycle, plan, "")
+            n = tx.experiment(cycle, plan, "")
+            name = f"exp{n:03d}"
+            if gate == "dry":
+                gate = f"{name}/dry01/a1"
+                spec = Spec(gate, ("python",), "/")
+                attempt = tx.attempt(spec, experiment=n, kind=Kind.DRY, n=1, command=command, params={})
+                tx.outcome(attempt, dry, objective=objective.identity, passed=True)
+            spec = Spec(f"{name}/run01/a1", ("python",), "/", env=env or {})
+            attempt = tx.attempt(
+                spec, experiment=n, kind=Kind.FULL, n=1, command=command, params={}, run=tx.run(n, 1, command, {}), gate=gate
+            )  # fmt: skip
+            outcome = Outcome(**{**known, **facts})
+            tx.outcome(attempt, outcome, objective=objective.identity)
+            tx.lesson(cycle, Lesson(result, Reflection(Finding.INCONCLUSIVE, "d", Next.ITERATE)))
+            tx.phase(cycle, Phase.DONE)
+        return name
+
+    @property
+    def text(self):
+        project = Project("cifar", self.goal, self.paths, self.objective, 10)
+        return render(project, self.ledger)
+
+    def section(self, title):
+        return self.text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+    def row(self, name):
+        return next(line for line in self.section("Experiments").splitlines() if line.startswith(f"| {name} "))
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    folder = tmp_path / "it's my projéct"
+    folder.mkdir()
+    made = Campaign(folder)
+    yield made
+    made.close()
+
+
+def test_before_any_run(campaign):
+    text = campaign.text
+    assert [line for line in text.splitlines() if line.startswith("## ")] == SECTIONS
+    assert "No run gave a value" in text
+    assert "none yet" in text
+
+
+def test_best_result_and_how_to_repeat_it(campaign):
+    campaign.stands()
+    campaign.experiment(0.7)
+    campaign.experiment(
+        0.8,
+        title="the winner",
+        command="sh -c 'echo ran \"$CUDA_VISIBLE_DEVICES\" $PWD'",
+        env={"CUDA_VISIBLE_DEVICES": "0,1"},
+    )
+    campaign.experiment(0.75)
+    best = campaign.section("Best result")
+    assert "acc = 0.8" in best
+    assert "exp002/run01" in best
+    assert "the winner" in best
+    assert "not a confirmed improvement" in best
+    script = best.partition("```sh\n")[2].partition("```")[0]
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"ran 0,1 {campaign.folder}\n"
+    assert shlex.quote(str(campaign.folder)) in script
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "words"),
+    [
+        (0.9, 0.91, "**The target was reached.**"),
+        (0.9, 0.9, "**The target was reached.**"),
+        (0.9, 0.89, "**The target was not reached.**"),
+        (None, 0.99, "No target was set."),
+    ],
+)
+def test_the_verdict(campaign, target, value, words):
+    campaign.stands(Objective("acc", "max", target))
+    campaign.experiment(value)
+    assert words in campaign.section("Goal")
+
+
+def test_a_value_that_does_not_count_reaches_nothing(campaign):
+    campaign.stands()
+    campaign.experiment(0.99, state=RunState.FAILED, exit_code=1, reason="exit status 1", result=Result.FAILED)
+    assert "**The target was not reached.**" in campaign.text
+    assert "No run gave a value that counts" in campaign.text
+
+
+def test_nothing_worse_than_the_brief_is_called_a_best(campaign):
+    campaign.stands(bar=0.85)
+    campaign.experiment(0.8)
+    assert "Current Best is 0.85" in campaign.section("Goal")
+    assert "No run gave a value that counts and beats" in campaign.section("Best result")
+
+
+def test_every_experiment_has_its_row_in_order(campaign):
+    campaign.stands()
+    names = [campaign.experiment(0.1 * n, title=f"number {n}") for n in range(1, 8)]
+    rows = [line.split(" ")[1] for line in campaign.section("Experiments").splitlines() if line.startswith("| exp")]
+    assert rows == names
+    assert "| 0.3 |" in campaign.row("exp003")
+    assert "1m00s" in campaign.row("exp003")
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            {
+                "state": RunState.FAILED,
+                "exit_code": 3,
+                "fault": Fault.EXCEPTION,
+                "reason": "exit status 3: ValueError: x",
+            },
+            ["failed", "3", "exception", "ValueError: x"],
+        ),
+        (
+            {
+                "state": RunState.KILLED,
+                "exit_code": None,
+                "signal": 9,
+                "fault": Fault.OOM,
+                "reason": "killed by signal 9",
+            },
+            ["killed", "9", "oom"],
+        ),
+        (
+            {"state": RunState.STOPPED, "exit_code": None, "signal": 15, "fault": Fault.NAN, "reason": "nan rule: acc"},
+            ["stopped", "nan rule"],
+        ),
+        ({"state": RunState.LOST, "exit_code": None, "reason": "the machine restarted"}, ["lost", "machine restarted"]),
+        (
+            {"state": RunState.STOPPED, "exit_code": None, "signal": 15, "fault": Fault.TIMEOUT, "reason": "limit"},
+            ["timeout"],
+        ),
+    ],
+)
+def test_faults_are_told_for_what_they_are(campaign, facts, words):
+    campaign.stands()
+    campaign.experiment(result=Result.FAILED, **facts)
+    row = next(line for line in campaign.section("Faults").splitlines() if line.startswith("| exp001/run01/a1 "))
+    assert all(word in row for word in words)
+
+
+def test_no_faults(campaign):
+    campaign.experiment(0.5)
+    assert "None." in campaign.section("Faults")
+
+
+def test_where_time_went(campaign):
+    campaign.stands()
+    for _ in range(3):
+        campaign.experiment(0.5)
+    table = campaign.section("Time")
+    assert "| training | 3m00s |" in table
+    assert "| dry runs | 15.0s |" in table
+    assert "| between trainings (dry runs included) | 1m20s |" in table
+    assert "median pause between two trainings was 40.0s" in table
+
+
+def test_what_was_switched_off_is_said(campaign):
+    campaign.stands()
+    campaign.experiment(0.5, gate="waived")
+    assert "Started without a dry run (`experiment.mandatory_dry_run: false`): exp001/run01." in campaign.text
+
+
+def test_why_a_value_is_missing_is_said(campaign):
+    campaign.stands()
+    campaign.experiment(None, value_note="acc was never printed; the log shows: loss, top1")
+    assert "exp001/run01: acc was never printed; the log shows: loss, top1" in campaign.section("What to know")
+
+
+def test_values_for_another_objective_are_not_compared(campaign):
+    campaign.stands()
+    campaign.experiment(0.99, objective=Objective("f1", "max"))
+    campaign.stands()
+    campaign.experiment(0.5)
+    assert "acc = 0.5" in campaign.section("Best result")
+    assert "Measured for another objective, not compared: exp001/run01." in campaign.section("What to know")
+    assert "0.99" not in campaign.row("exp001")
+
+
+def test_a_directives_text_and_answer_are_kept(campaign):
+    with campaign.ledger.transaction() as tx:
+        tx.event("directive", cycle=1, text="try | adam\nplease", cut=12, answer="cannot act on free text")
+        tx.event("inputs_changed", before="a", after="b")
+    known = campaign.section("What to know")
+    assert "try \\| adam / please" in known
+    assert "12 characters were not used" in known
+    assert "cannot act on free text" in known
+    assert "Brief or config changed" in known
+
+
+def test_a_scale_that_was_settled_is_said(campaign):
+    campaign.stands(Objective("acc", "max", 90.0), said="acc is printed in percentages: the target is 90")
+    assert "acc is printed in percentages: the target is 90" in campaign.section("Goal")
+
+
+ABSURD = [
+    "a | b | c",
+    "line one\nline two\n## Fake heading",
+    "<script>alert(1)</script>",
+    "**bold** `code` \\",
+    "x" * 10_000,
+    "🧪" * 500,
+    "\x1b[31mred\x00",
+]
+
+
+@pytest.mark.parametrize("text", ABSURD)
+def test_absurd_words_break_no_table_and_no_section(campaign, text):
+    campaign.stands()
+    campaign.experiment(0.5, title=text, reason=text, value_note=text, command=f"python t.py {shlex.quote(text)}")
+    campaign.experiment(
+        None, title=text, reason=text, value_note=text, state=RunState.FAILED, exit_code=1, exception=text
+    )
+    campaign.goal = text
+    with campaign.ledger.transaction() as tx:
+        tx.event("directive", cycle=1, text=text, cut=0, answer=text)
+    before, _, rest = campaign.text.partition("```sh\n")
+    report = before + rest.partition("```\n")[2]
+    assert [line for line in report.splitlines() if line.startswith("#")] == ["# cifar", *SECTIONS, "## What to know"]
+    for row in (campaign.row("exp001"), campaign.row("exp002")):
+        assert row.replace("\\\\", "").replace("\\|", "").count("|") == 7
+    assert "<script" not in report
+    path = write_report(Project("cifar", campaign.goal, campaign.paths, campaign.objective, 1), campaign.ledger)
+    assert Path(path).read_bytes().decode("utf-8")
+
+
+def test_nan_breaks_nothing(campaign):
+    campaign.stands()
+    series = (Series("acc", 2, math.nan, None, None, None, None, None, bad=2),)
+    campaign.experiment(None, fault=Fault.NAN, series=series, state=RunState.STOPPED, reason="nan rule: acc")
+    assert "nan rule" in campaign.row("exp001")
+
+
+def test_a_thousand_experiments(campaign):
+    campaign.stands()
+    for n in range(60):
+        campaign.experiment(None if n % 3 else n / 100, value_note="never printed", gate="waived")
+    text = campaign.text
+    assert "| exp060 " in text
+    assert "and 40 more" in text
+    assert text.count("never printed") == 20
