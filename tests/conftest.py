@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import yaml
 
+from auto_experiment.errors import LedgerRefused
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow
@@ -206,10 +207,9 @@ class Project:
 
     def attempts(self) -> list[AttemptRow]:
         """The ledger's rows, in order; none while there is no ledger."""
-        if not os.path.exists(self.paths.ledger) or not os.path.getsize(self.paths.ledger):
-            return []
-        with self.ledger() as ledger:
+        with contextlib.suppress(LedgerRefused), self.ledger() as ledger:
             return ledger.attempts()
+        return []
 
     def attempt(self, name: str) -> AttemptRow:
         return next(row for row in self.attempts() if row.name == name)

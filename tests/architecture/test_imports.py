@@ -157,13 +157,18 @@ def test_only_the_cycle_writes_the_ledger():
     assert all(room(u) in {"cycle", "wiring", "ledger"} for u in users), users
 
 
+def calls_of(method: str) -> list[str]:
+    """Every file that calls a method of this name, once per call."""
+    return [
+        place(path)
+        for path in files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
+    ]
+
+
 def test_a_training_is_started_in_one_place():
-    calls = []
-    for path in files():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "ensure":
-                calls.append(place(path))
-    assert calls == ["cycle/runner.py"], calls
+    assert calls_of("ensure") == ["cycle/runner.py"]
 
 
 @pytest.mark.parametrize("library", sorted(k for k, v in HEAVY.items() if v))

@@ -5,7 +5,6 @@ The judge is each training's own record, written outside the project: what was s
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import sqlite3
@@ -14,6 +13,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from auto_experiment.errors import LedgerRefused
 from auto_experiment.ledger.lock import holder
 from auto_experiment.records.run import Kind, RunState
 
@@ -158,12 +158,10 @@ def nothing_said_twice(memory: str) -> None:
 
 def stands_at(campaign):
     """(cycle, phase) as the ledger has it; None before the first cycle."""
-    if not os.path.exists(campaign.paths.ledger) or not os.path.getsize(campaign.paths.ledger):
-        return None
     try:
         with campaign.ledger() as ledger:
             cycle = ledger.last_cycle()
-    except Exception:  # its first transaction is not there yet
+    except LedgerRefused:  # its first transaction is not there yet
         return None
     return (cycle.id, cycle.phase.value) if cycle else None
 

@@ -40,8 +40,9 @@ RUN_DIR = b"AUTO_EXPERIMENT_RUN_DIR"
 SETTLE = 0.2  # seconds that orphans get to end by themselves once the main process has
 LEFTOVER_GRACE = 5.0  # then seconds between SIGTERM and SIGKILL for them
 CHUNK = 256 * 1024  # bytes of a log per turn of `follow`
-QUICK, SLOW = 0.02, 1.0  # seconds between two looks at a log that has just grown, and at one that is silent
-PATIENCE = 0.3  # how much later than it was written a line may be seen, as a share of the silence before it
+QUICK, SLOW = 0.02, 1.0  # seconds between two tries of something that should not take long, and that may
+LOOK = 0.05  # seconds between two looks at a log that has just grown; up to SLOW at one that is silent
+PATIENCE = 0.5  # how much later than it was written a line may be seen, as a share of the silence before it
 DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
 
 
@@ -988,7 +989,7 @@ class Followed:
         self.limit = None  # type: Optional[int]  # once it is over: where the log ends for us
         self.claim = read_record(self.folder, b"claim") or {}
         self.began = False
-        self.pause, self.due, self.doubt_at = QUICK, 0.0, 0.0
+        self.pause, self.due, self.doubt_at = LOOK, 0.0, 0.0
         self.heard = time.monotonic()
         self.alive = -1
 
@@ -1012,11 +1013,11 @@ class Followed:
         count = self.copy_log()
         if count:
             self.heard = now
-            self.pause = 0.0 if count == CHUNK or self.limit is not None else QUICK
+            self.pause = 0.0 if count == CHUNK or self.limit is not None else LOOK
         elif self.limit is not None:
             return not self.tell_end()
         else:
-            self.pause = min(max(QUICK, PATIENCE * (now - self.heard)), SLOW)
+            self.pause = min(max(LOOK, PATIENCE * (now - self.heard)), SLOW)
             self.doubt(now)
         self.due = now + self.pause
         return True

@@ -68,7 +68,7 @@ def _best(project: Project, ledger: Reader, now: Standing | None, best: AttemptR
     lines += [
         f"**{_md(now.objective.metric)} = {best.value:g}** in {best.run_name}: {title}",
         "",
-        "One run with one seed: a lead, not a confirmed improvement. "
+        "One run with one seed: a lead, not a confirmed improvement.",
         f"The value is the {now.objective.select} one of the run, read as `{read_as}`.",
         "",
         "To repeat it:",
