@@ -54,13 +54,17 @@ def measure(quick: bool) -> measuring.Result:
         before, began = [_cpu_s(scene) for scene in scenes], time.monotonic()
         time.sleep(window)
         after, took = [_cpu_s(scene) for scene in scenes], time.monotonic() - began
-        used = [(b - a) * 3600 / took for a, b in zip(before, after, strict=True)]
+        each = [[(b - a) * 3600 / took for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
+        used = [sum(one) for one in each]
         heartbeat_s = max(used[2] - used[0], 0.0) / 3600
         hourly = HEARTBEATS_PER_HOUR * heartbeat_s
         result.add("idle_silent", "CPU of controller and helper, silent log", [used[0] + hourly], "CPU-s/h", 2)
         result.add("idle_lines", "CPU of controller and helper, a line a second", [used[1] + hourly], "CPU-s/h", 10)
         result.add("idle_heartbeat", "one heartbeat, contained four times in the above", [heartbeat_s * 1000], "CPU-ms")
         _add_memory(result, lines)
+    for one, log in zip(each, ("silent log", "a line a second"), strict=False):
+        said = ", ".join(f"{seconds:.2f}" for seconds in one)
+        result.notes.append(f"{log}, CPU-s/h of controller, helper without heartbeats: {said}")
     result.notes.append(f"window {took:.0f} s after {warm_up:g} s, extrapolated to an hour; {_clock_in_words()}")
     return result
 
@@ -104,9 +108,9 @@ def _memory_mib(pid: int) -> dict[str, float]:
 # -- CPU time -----------------------------------------------------------------------------------------------------
 
 
-def _cpu_s(scene: Scene) -> float:
-    """Of the controller and its helper: what they used, and what children used that they have waited for."""
-    return sum(_own_cpu_s(pid) + _reaped_cpu_s(pid) for pid in scene.family)
+def _cpu_s(scene: Scene) -> list[float]:
+    """Of the controller and of its helper: what they used, and what children used that they have waited for."""
+    return [_own_cpu_s(pid) + _reaped_cpu_s(pid) for pid in scene.family]
 
 
 def _own_cpu_s(pid: int) -> float:

@@ -24,6 +24,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CALM = 0.10  # of all cores busy with other work: below this a measurement begins
 CALM_WAIT_S = 60.0
 
+# Bytecode is kept, as after any installation: a development shell may forbid it, and every start would compile again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -174,11 +174,15 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
         print_json(document)
         return
     for name, series in document["metrics"].items():
-        click.echo(f"{name:40} {series['final']!s:>14}  {series['count']} values")
+        click.echo(f"{name:40} {_short(series['final']):>14}  {series['count']} values")
     for key in ("objective", "objective_note", "progress", "fault", "exception"):
         if document.get(key) is not None:
             click.echo(f"{key}: {_flat(document[key])}")
 
 
 def _flat(value: object) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    return ", ".join(f"{k} {_short(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

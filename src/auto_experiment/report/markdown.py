@@ -15,7 +15,7 @@ from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
 from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
-from auto_experiment.views.listing import listing
+from auto_experiment.views.listing import listing, shown_value
 from auto_experiment.views.standing import Standing, best_attempt, standing
 
 
@@ -97,12 +97,12 @@ def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list
     ]
     for row in rows:
         last = row["runs"][-1] if row["runs"] else None
-        value = "" if row["value"] is None else f"{row['value']:g}"
+        value = "" if row["value"] is None else shown_value(row)
         ended, duration = (_ending(last), _duration(last)) if last else ("", "")
         lines.append(f"| {row['id']} | {_md(row['title'])} | {value} | {row['result'] or ''} | {ended} | {duration} |")
     if not rows:
         lines.append("| | none yet | | | | |")
-    return lines
+    return [*lines, "", "A value in parentheses was reported by a run that failed or was cut short: it does not count."]
 
 
 def _ending(run: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, LessonRow
 from auto_experiment.objective import Objective
 from auto_experiment.project import Project
+from auto_experiment.records.lesson import Result
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.standing import Standing
 
@@ -105,13 +106,28 @@ def as_text(rows: list[dict[str, Any]], metric: str) -> str:
     """A line per experiment."""
     if not rows:
         return "no experiments yet"
+    if any(row["value"] is not None and not _counts(row) for row in rows):
+        note = ["(in parentheses: reported by a run that failed or was cut short, so it does not count)"]
+    else:
+        note = []
     lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':10}title"]
     for row in rows:
         last = row["runs"][-1] if row["runs"] else None
-        value = "-" if row["value"] is None else f"{row['value']:g}"
+        value = shown_value(row)
         state = _state(last) if last else "planned"
         lines.append(f"{row['id']:8}{row['result'] or '-':14}{value:>14}  {state:10}{row['title']}")
-    return "\n".join(lines)
+    return "\n".join(lines + note)
+
+
+def shown_value(row: dict[str, Any]) -> str:
+    """An experiment's value for people: in parentheses when it does not count, "-" when there is none."""
+    if row["value"] is None:
+        return "-"
+    return f"{row['value']:g}" if _counts(row) else f"({row['value']:g})"
+
+
+def _counts(row: dict[str, Any]) -> bool:
+    return row["result"] in (Result.IMPROVED.value, Result.NOT_IMPROVED.value)
 
 
 def _state(run: dict[str, Any]) -> str:
