@@ -120,7 +120,7 @@ def parse_brief(text: str, name: str = BRIEF_NAME) -> Brief:
         raise BriefError(f"{name}: holds NUL characters; write it as UTF-8 text")
     outline = _outline(text)
     if outline.is_empty:
-        raise BriefError(f"{name}: is empty; write at least a `# Goal`, such as: reach 78% accuracy")
+        raise BriefError(f"{name}: says nothing yet; write at least a `# Goal`, such as: reach 78% accuracy")
     goal, stated = _goal(outline, name)
     best = read_current_best(outline.text(BEST), stated)
     command, command_notices = _command(outline)
@@ -386,10 +386,11 @@ def _says_nothing(text: str) -> bool:
     return len(stripped) < _TOO_LONG and " ".join(re.findall(r"\w+", stripped.lower())) in _NO_VALUE
 
 
-def _gpus(text: str) -> tuple[str | None, list[str]]:
+def _gpus(section: str) -> tuple[str | None, list[str]]:
+    """The ids that the section names, a line at a time: a list of GPUs does not go on in the next item."""
     ids: list[int] = []
     notices: list[str] = []
-    for match in _GPUS.finditer(text):
+    for text, match in ((line, match) for line in section.splitlines() for match in _GPUS.finditer(line)):
         before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 60]
         shown = " ".join(match[0].split())
         if _NEGATED.search(before) or _TAKEN.match(after):

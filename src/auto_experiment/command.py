@@ -6,22 +6,21 @@ status that the shim sees the training's own.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from auto_experiment.errors import CommandError
 from auto_experiment.records.brief import Scalar
 
-_OPERATORS = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>", "2>&1", "&>"})
+# What a shell would act on: operators outside quotes; variables and substitutions outside quotes and in double quotes.
+_PARTS = re.compile(r"'[^']*'|(?P<quoted>\"(?:\\.|[^\"\\])*\")|\\.|(?P<operator>[|&;<>]+)|(?P<plain>[^'\"\\|&;<>]+)")
+_SUBSTITUTION = re.compile(r"\$[A-Za-z_({]\w*|`")
 
 
 def split(command: str) -> tuple[str, ...]:
     """The words of a command. Raises CommandError when it is empty, has open quotes, or is shell syntax."""
     try:
-        lexer = shlex.shlex(command, posix=True, punctuation_chars="|&;<>")
-        lexer.whitespace_split = True
-        lexer.commenters = ""
-        shell_words = list(lexer)
         words = tuple(shlex.split(command))
     except ValueError as error:
         raise CommandError(f"training command {command!r}: {error}; close the quotes") from error
@@ -30,13 +29,22 @@ def split(command: str) -> tuple[str, ...]:
             'the training command is empty; write "Training: train.py" under # Codebase in the brief, '
             "or experiment.command in config.yaml"
         )
-    found = next((w for w in shell_words if w and set(w) <= set("|&;<>")), None)
-    if found or "$(" in command or "`" in command:
+    if found := _shell_syntax(command):
         raise CommandError(
-            f"training command {command!r} uses shell syntax ({found or 'a substitution'}); put it into a script, "
+            f"training command {command!r} uses shell syntax ({found}); put it into a script, "
             'or use experiment.setup for what must come before ("source .venv/bin/activate")'
         )
     return words
+
+
+def _shell_syntax(command: str) -> str:
+    """The first piece of shell syntax in a command, "" when there is none."""
+    for part in _PARTS.finditer(command):
+        if part["operator"]:
+            return part["operator"]
+        if found := _SUBSTITUTION.search(part["quoted"] or part["plain"] or ""):
+            return found[0]
+    return ""
 
 
 def join(words: Sequence[str]) -> str:
@@ -44,8 +52,8 @@ def join(words: Sequence[str]) -> str:
 
 
 def program(words: Sequence[str]) -> str:
-    """The word that names the program: the first one that is not NAME=value."""
-    return next((w for w in words if not _is_assignment(w)), words[0])
+    """The word that names the program: the first one that is not NAME=value. Raises CommandError when all are."""
+    return leading_env(words)[1][0]
 
 
 def leading_env(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:

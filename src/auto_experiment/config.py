@@ -349,8 +349,8 @@ class Experiment(Section):
     setup: Line = _key(
         "",
         "one shell line",
-        "Runs before every command, in the same shell: `source .venv/bin/activate`, `conda activate x`, "
-        "`module load cuda`.",
+        "Runs before every command, in the same bash: `source .venv/bin/activate`, "
+        "`source ~/miniconda3/bin/activate x`, `module load cuda`.",
     )
     env: Variables = _key(
         {}, "names with values", "Variables added to the environment of every command. Values are taken as written."

@@ -9,8 +9,8 @@ from typing import Any
 
 
 def dumps(body: object) -> str:
-    """JSON for a column. NaN and infinities become the strings that every output of ours uses."""
-    return json.dumps(plain(body), ensure_ascii=False, allow_nan=False)
+    """JSON for a column or a file: ASCII, so that no text is too strange for SQLite or for a reader."""
+    return json.dumps(plain(body), allow_nan=False)
 
 
 def plain(value: Any) -> Any:

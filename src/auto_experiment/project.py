@@ -68,6 +68,14 @@ def project_of(config: Config, brief: Brief, paths: ProjectPaths) -> Project:
     return Project(config.project.name or "", brief.goal, paths, objective, shown)
 
 
+def bar_of(brief: Brief, objective: Objective) -> float | None:
+    """The brief's Current Best in the scale in which the target is stated: a "75.2%" beside a target of 78 is 75.2."""
+    bar = brief.current_best
+    if bar is not None and brief.current_best_is_percent and (objective.target or 0.0) > 1.0 and bar <= 1.0:
+        return round(bar * 100.0, 10)
+    return bar
+
+
 def objective_of(config: Config, brief: Brief) -> Objective:
     """Config first, else the brief's Goal. A target that may be a fraction or a percentage is settled later.
     Raises UsageError when the metric or the direction is not stated."""
@@ -88,5 +96,5 @@ def objective_of(config: Config, brief: Brief) -> Objective:
         open_scale = direction == "max" and 0 < stated.target <= 1
     else:
         target = None if stated.metric else brief.target
-        open_scale = target is not None and brief.target_is_percent
+        open_scale = brief.target_is_percent or (brief.current_best_is_percent and target is None)
     return Objective(metric, direction, target, stated.select, "percent?" if open_scale else "")

@@ -27,6 +27,12 @@ _COMMENT = re.compile(r"\s#")
 _LARGEST_WHOLE = 2**53  # a float holds every whole number up to here
 
 
+NO_SPACE = (
+    "no search space: add lines such as `- --lr: 1e-4 .. 1e-1 log`, `- --hidden: 32 .. 512 int`, "
+    "`- --optimizer: [sgd, adam]` under `# Search Space` in PROJECT_BRIEF.md (or `search_space:` in config.yaml)"
+)
+
+
 def is_space_line(text: str) -> bool:
     """Does ``text`` have the shape of a search-space line? ``parse_line`` may still refuse its values."""
     name, _, value = _halves(text)

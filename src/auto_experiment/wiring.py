@@ -6,22 +6,25 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from auto_experiment.config import Config, Environment, require_provider
 from auto_experiment.cycle.controller import Controller
-from auto_experiment.cycle.execute import Ground
-from auto_experiment.cycle.inputs import Inputs, read_inputs, require_program
+from auto_experiment.cycle.execute import Ground, gpu_count
+from auto_experiment.cycle.inputs import Inputs, read_inputs
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.errors import EnvironmentNotReady
+from auto_experiment.errors import EnvironmentNotReady, UsageError
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
+from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.writer import Writer
+from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.planners.base import Planner
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, project_of
+from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
@@ -68,11 +71,11 @@ def controller_of(
     gpus: str | None = None,
     planner: Planner | None = None,
     wait_for_lock_s: float = 0.0,
+    inputs: Inputs | None = None,
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first."""
-    inputs = inputs_of(place)
+    inputs = inputs or inputs_of(place)
     paths = place.paths(inputs.config)
-    require_program(inputs.command, inputs, place.root, place.env)
     planner = planner or planner_of(inputs.config, place.env)
     make_workspace(paths)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
@@ -91,7 +94,6 @@ def ready(place: Place) -> ProjectPaths:
     """Everything that `run` would refuse is refused here, before a background process is started."""
     inputs = inputs_of(place)
     paths = place.paths(inputs.config)
-    require_program(inputs.command, inputs, place.root, place.env)
     planner_of(inputs.config, place.env)
     make_workspace(paths)
     ProjectLock.take(paths.lock).release()
@@ -100,10 +102,24 @@ def ready(place: Place) -> ProjectPaths:
 
 def collect(place: Place, say: Callable[[str], None]) -> str:
     """``stop --run`` with the lock in our own hands: end what still runs, store how it ended."""
-    if not os.path.exists(place.paths(place.config()).ledger):
+    reader = Reader.open_if_any(place.paths(place.config()).ledger)
+    if reader is None:
         return "nothing has run here"
-    with controller_of(place, say, planner=ScriptedPlanner(()), wait_for_lock_s=2.0) as controller:
+    with closing(reader):
+        if not reader.open_attempts():
+            return "no training is running"
+    inputs = _loose_inputs(place)
+    with controller_of(place, say, planner=ScriptedPlanner(()), wait_for_lock_s=2.0, inputs=inputs) as controller:
         return controller.collect().reason
+
+
+def _loose_inputs(place: Place) -> Inputs:
+    """For ending a run: that must work also when the brief has become unreadable meanwhile."""
+    try:
+        return inputs_of(place)
+    except UsageError:
+        unknown = Objective("value", "max")  # the ledger's own objective is what counts
+        return Inputs(place.config(), Brief(text="", digest="", goal=""), unknown, ("true",), (), ())
 
 
 @contextmanager
@@ -121,11 +137,14 @@ def _built(
         say(notice)
     if gpus is None and inputs.brief.gpus is not None:
         gpus = inputs.brief.gpus
-        say(f"GPUs {gpus}: as the brief's Constraints say")
+        say(f"CUDA_VISIBLE_DEVICES={gpus}: as the brief's Constraints say")
+    ground = Ground(paths, place.env, gpus)
+    if inputs.config.budget.gpu_hours is not None and gpu_count(ground) == 0:
+        say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
     beat = float(inputs.config.monitor.poll_interval)
     with Monitor(launcher, requests_folder=paths.requests, poke=paths.poke, heartbeat_s=beat) as monitor:
         parts = Parts(
-            ground=Ground(paths, place.env, gpus),
+            ground=ground,
             ledger=ledger,
             planner=planner,
             launcher=launcher,
@@ -136,7 +155,7 @@ def _built(
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,
         )
-        yield Controller(parts, inputs, max_cycles=inputs.config.agent.max_cycles)
+        yield Controller(parts, inputs)
 
 
 def _logged(paths: ProjectPaths, say: Callable[[str], None]) -> Callable[[str], None]:

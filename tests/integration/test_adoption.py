@@ -129,6 +129,13 @@ class TestATrainingThatEndedWhileNobodyWatched:
         assert experiment["runs"][-1]["value"] == 0.9, "what it reported meanwhile is read"
 
 
+def test_list_names_the_pid_of_the_training_after_its_end_too(project):
+    work = project()
+    work.cli("run", "--max-cycles", 1)
+    (experiment,) = work.json("list")
+    assert [run["pid"] for run in experiment["runs"]] == [line["pid"] for line in work.judged()]
+
+
 class TestAnAttemptWhoseStartWasCutOff:
     """The intent is stored; the controller dies right before it starts anything, or right after."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment.ledger.lock import holder
 from auto_experiment.records.run import Kind, RunState
 
 RUN = "exp001/run01/a1"
@@ -49,6 +50,16 @@ def deadly(self, ref, spec, env):
         os.kill(os.getpid(), signal.SIGKILL)
     return ensure(self, ref, spec, env)
 ProcessLauncher.ensure = deadly
+"""
+
+LISTENS_LATE = """
+import time
+from auto_experiment.watch.monitor import Monitor
+enter = Monitor.__enter__
+def late(self):
+    time.sleep(1)
+    return enter(self)
+Monitor.__enter__ = late
 """
 
 SHORT_GRACE = "from auto_experiment.cycle import execute; execute.GRACE_S = 0.5"
@@ -99,6 +110,14 @@ class TestStopEndsTheController:
         run.said("the data is not there yet")
         work.until(lambda: work.json("status")["controller"]["state"] == "parked")
         stop_in_time(work, run)
+        assert work.json("status")["controller"]["state"] == "stopped"
+
+    def test_that_has_taken_the_project_and_does_not_listen_yet(self, project):
+        work = project(HELD)
+        run = work.start("run", patch=LISTENS_LATE)
+        work.until(lambda: holder(work.paths.lock) == run.pid)
+        work.cli("stop")
+        assert run.wait() == 0
         assert work.json("status")["controller"]["state"] == "stopped"
 
     def test_that_is_not_there_is_no_error(self, project):

@@ -334,7 +334,7 @@ def test_a_frozen_item_in_words_is_said():
     "text", ["", " \n\t\n", "# Goal\n", "# Goal\n\n## Codebase\n", "<!-- # Goal\nx -->", "\ufeff", "# Goal\n<!-- x -->"]
 )
 def test_an_empty_brief(text):
-    assert "is empty" in refusal(text)
+    assert "says nothing yet" in refusal(text)
 
 
 def test_an_empty_goal():

@@ -125,16 +125,21 @@ def in_force(text):
     return re.sub(r"^( *)# (?=[a-z_]+: )", r"\1", text, flags=re.MULTILINE)
 
 
-def test_the_config_sets_nothing(project):
-    assert set(yaml.safe_load(content(project, "config.yaml")).values()) == {None}
+def at_defaults(text: str) -> str:
+    return in_force(text).replace("provider: optuna ", "provider: anthropic ")
+
+
+def test_the_config_sets_only_the_provider_that_works_without_a_key(project):
+    document = yaml.safe_load(content(project, "config.yaml"))
+    assert document.pop("agent") == {"provider": "optuna"}
+    assert set(document.values()) == {None}
 
 
 def test_every_key_of_the_config_stands_there_at_its_default(project):
-    untouched = load_config(str(project))
-    (project / "config.yaml").write_text(in_force(content(project, "config.yaml")))
-    assert load_config(str(project)) == untouched
+    (project / "config.yaml").write_text(at_defaults(content(project, "config.yaml")))
+    written = load_config(str(project))
     os.unlink(project / "config.yaml")
-    assert load_config(str(project)) == untouched
+    assert load_config(str(project)) == written
 
 
 def test_every_key_that_is_built_is_in_the_config_and_no_other(project):

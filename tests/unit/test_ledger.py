@@ -203,7 +203,7 @@ def test_a_reader_refuses_it_too(tmp_path, name):
 
 def test_an_empty_file_is_a_ledger_whose_maker_was_killed(tmp_path):
     (tmp_path / "ledger.db").touch()
-    with pytest.raises(LedgerRefused, match="still empty"):
+    with pytest.raises(LedgerRefused, match="there is no ledger yet"):
         Reader.open(str(tmp_path / "ledger.db"))
     book = Book(tmp_path)
     assert book.writer.cycle_count() == 0

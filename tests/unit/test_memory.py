@@ -37,14 +37,6 @@ from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.run import RunState
 
 AT = "2026-11-23T07:05:09.123Z"
-NO_NEW_RENDERING = pytest.mark.xfail(
-    reason="Notebook.write stores no rendering when the human's edit already gives the file its new text: "
-    "the same edit is then found again at each THINK, and an added line comes twice"
-)
-WORDLESS = pytest.mark.xfail(
-    reason="a line without words is rendered as a stamp with a space behind it, which is read back without the space "
-    "and so taken for a human's edit"
-)
 DEFAULT = Caps(2000, 1200, 15)
 STAMP = re.compile(r"\[\d\d-\d\d \d\d:\d\d\] \S")
 ABSURD = [
@@ -319,7 +311,6 @@ def test_a_removed_line_stays_away(book, gone):
     assert book.has("later") == 6
 
 
-@NO_NEW_RENDERING
 def test_a_removal_is_noticed_once(book):
     book.says("one")
     book.says("two")
@@ -329,7 +320,7 @@ def test_a_removal_is_noticed_once(book):
     assert book.think() == (0, 0)
 
 
-@pytest.mark.parametrize("place", [0, 1, pytest.param(2, marks=NO_NEW_RENDERING)])
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_an_edited_line_is_respected(book, place):
     lines = ["two", "three"]
     lines.insert(place, "lr above 0.1 diverges")
@@ -413,9 +404,7 @@ def test_an_old_version_put_back_is_no_deletion(book):
     assert [book.has(w) for w in ("one", "two", "three", "mine")] == [1, 1, 1, 1]
 
 
-@pytest.mark.parametrize(
-    "text", [pytest.param(t, marks=NO_NEW_RENDERING if t[:1] == "[" else ()) for t in ABSURD if t.strip("# ")]
-)
+@pytest.mark.parametrize("text", [t for t in ABSURD if t.strip("# ")])
 def test_absurd_lines_by_hand_stay_within_the_caps(book, text):
     book.says("one")
     book.think()
@@ -427,7 +416,7 @@ def test_absurd_lines_by_hand_stay_within_the_caps(book, text):
     assert book.has("one") == 1
 
 
-@pytest.mark.parametrize("text", [pytest.param("#", marks=WORDLESS), pytest.param("# #", marks=WORDLESS), "-", "*"])
+@pytest.mark.parametrize("text", ["#", "# #", "-", "*"])
 def test_marks_without_words_by_hand_settle_down(book, text):
     book.think()
     book.file.write_text(f"{book.text}{text}\n", encoding="utf-8")
@@ -435,7 +424,6 @@ def test_marks_without_words_by_hand_settle_down(book, text):
     assert book.think() == (0, 0)
 
 
-@WORDLESS
 @pytest.mark.parametrize("text", ["", "#", "\n\n", "  "])
 def test_a_decision_without_words_is_not_taken_for_an_edit(book, text):
     book.says(text)
@@ -452,9 +440,6 @@ def test_the_best_so_far_stays_through_a_long_campaign(book):
     assert book.has("Exp261") == 1
 
 
-@pytest.mark.xfail(
-    reason="an edited best line becomes a human's note that is no longer kept: later results push it out"
-)
 def test_the_best_so_far_stays_when_its_line_was_edited(book):
     book.best = book.says("Exp001: the best one (new best!)", "milestone")
     book.think()

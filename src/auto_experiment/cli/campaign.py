@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from typing import NoReturn
 
 import click
 
@@ -80,15 +82,16 @@ def run_loop(
 
     place = Place.of(project, config_file, overrides)
     say = _silent if quiet else _line
+    signal.signal(signal.SIGTERM, _interrupted)  # until the controller listens itself
     with controller_of(place, say, gpus=gpu) as controller:
-        paths = place.paths(place.config())
         if directive:
-            add_directive(paths, directive)
+            add_directive(place.paths(place.config()), directive)
         ending = controller.run()
-    say(f"ended: {ending.reason}")
-    if not ending.interrupted and os.path.exists(paths.report):
-        say(f"report: {paths.report}")
     return 130 if ending.interrupted else 0
+
+
+def _interrupted(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _line(text: str) -> None:

@@ -7,12 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, require_provider
-from auto_experiment.cycle.inputs import Inputs, require_program, search_path, training_command
+from auto_experiment.cycle.inputs import require_program, search_path, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.database import file_system, refuse_network_disk
 from auto_experiment.ledger.lock import holder
@@ -83,8 +84,7 @@ def _tried(name: str, say: Callable[[], str]) -> Check:
 
 def _command(config: Config, brief: Brief, place: Place) -> str:
     words, said = training_command(config, brief, place.root, place.env)
-    inputs = Inputs(config, brief, objective_of(config, brief), words, (), ())
-    program = require_program(words, inputs, place.root, place.env)
+    program = require_program(words, config.experiment.setup, place.root, place.env)
     return "; ".join((f"{command.join(words)} ({program})", *said))
 
 
@@ -139,13 +139,11 @@ def _probe(folder: str) -> str:
 
 def _ledger(path: str) -> str:
     refuse_network_disk(path)
-    if not os.path.exists(path):
+    ledger = Reader.open_if_any(path)
+    if ledger is None:
         return "none yet"
-    ledger = Reader.open(path)
-    try:
+    with closing(ledger):
         return f"{ledger.experiment_count()} experiments"
-    finally:
-        ledger.close()
 
 
 def _git(place: Place) -> Check:

@@ -24,7 +24,7 @@ from auto_experiment.views.standing import standing
 def _opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
     """The project and its ledger, None when nothing has run yet. Works for a project whose command is not set yet."""
     project = Place.of(existing_folder(folder)).look()
-    ledger = Reader.open(project.paths.ledger) if os.path.exists(project.paths.ledger) else None
+    ledger = Reader.open_if_any(project.paths.ledger)
     try:
         yield project, ledger
     finally:

@@ -6,6 +6,7 @@ Imports click and nothing heavier: ``--help`` is instant because the commands ar
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import NoReturn
@@ -66,9 +67,14 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="auto-experiment %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Runs your deep-learning experiments while you sleep, and can be believed in the morning.
 
     \b
@@ -76,6 +82,8 @@ def cli() -> None:
     auto-experiment init            # then: your own project
     auto-experiment run --gpu 0
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> NoReturn:
@@ -85,8 +93,15 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    for stream in (sys.stdout, sys.stderr):  # a path or a log line may hold what the terminal's encoding cannot say
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        status = cli.main(standalone_mode=False, prog_name="auto-experiment")
+        with cli.make_context("auto-experiment", sys.argv[1:]) as context:
+            status = cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
     except click.ClickException as error:
         print(f"auto-experiment: {_one_line(error)}", file=sys.stderr)
         return error.exit_code

@@ -19,8 +19,13 @@ _STOP_S = 10.0  # a controller promises 2 s; a loaded machine gets more before w
 _STOP_RUN_S = GRACE_S + 5.0 + _STOP_S
 
 
-@click.command("direct", epilog='Example: auto-experiment direct "- --lr: 1e-4 .. 1e-2 log"')
-@click.argument("text")
+@click.command(
+    "direct",
+    # a search-space line begins with a dash: no short option may be read out of it
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    epilog='Example: auto-experiment direct "- --lr: 1e-4 .. 1e-2 log"',
+)
+@click.argument("text", type=click.UNPROCESSED)
 @project_option
 def direct_command(text: str, project: str) -> None:
     """Leave a directive for the next THINK, of highest priority. A pending one is kept, yours comes after it."""
@@ -44,13 +49,9 @@ def stop_command(stop_run: bool, project: str) -> None:
     """
     paths = _paths(project)
     pid = holder(paths.lock)
-    asked = None
     if pid is not None:
-        asked = requests.ask(paths.requests, paths.poke, requests.STOP_RUN if stop_run else requests.STOP)
-        _wait_until_free(paths, _STOP_RUN_S if stop_run else _STOP_S, pid)
+        _stop(paths, requests.STOP_RUN if stop_run else requests.STOP, _STOP_RUN_S if stop_run else _STOP_S, pid)
         click.echo(f"controller {pid} ended")
-    if asked:
-        requests.withdraw(asked)
     if stop_run:
         click.echo(_collect(project))
     elif pid is None:
@@ -64,12 +65,23 @@ def _collect(project: str) -> str:
     return collect(Place.of(project), click.echo)
 
 
-def _wait_until_free(paths: ProjectPaths, seconds: float, pid: int) -> None:
+def _stop(paths: ProjectPaths, kind: str, seconds: float, pid: int) -> None:
+    """Ask, and wait until the project is free. A controller that has just taken it may not listen yet: ask again."""
     deadline = time.monotonic() + seconds
+    asked = requests.ask(paths.requests, paths.poke, kind)
+    try:
+        _wait_until_free(paths, kind, asked, deadline, pid)
+    finally:
+        if asked:
+            requests.withdraw(asked)
+
+
+def _wait_until_free(paths: ProjectPaths, kind: str, asked: str | None, deadline: float, pid: int) -> None:
     while holder(paths.lock) is not None:
+        asked = asked or requests.ask(paths.requests, paths.poke, kind)
         if time.monotonic() > deadline:
             raise AutoExperimentError(
-                f"controller {pid} has not ended after {seconds:.0f} s; look at {paths.controller_log}, "
+                f"controller {pid} has not ended in time; look at {paths.controller_log}, "
                 "or end it with kill: a training goes on and can be adopted"
             )
         time.sleep(0.02)

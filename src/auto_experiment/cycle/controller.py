@@ -18,9 +18,11 @@ from auto_experiment.cycle.runner import Runner
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
-from auto_experiment.ledger.rows import CycleRow, ExperimentRow, Phase, experiment_name
+from auto_experiment.ledger.rows import CycleRow, EventRow, ExperimentRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
+from auto_experiment.objective import Objective
 from auto_experiment.planners.base import ReflectView
+from auto_experiment.project import bar_of
 from auto_experiment.records.lesson import Lesson, Next, Result
 from auto_experiment.records.plan import Action, Plan
 from auto_experiment.views.standing import Standing, best_attempt, standing
@@ -36,13 +38,13 @@ class Ending:
 
 
 class Controller:
-    def __init__(self, parts: Parts, inputs: Inputs, *, max_cycles: int = -1) -> None:
+    def __init__(self, parts: Parts, inputs: Inputs) -> None:
         self._parts, self._inputs = parts, inputs
         self._ledger, self._monitor, self._say = parts.ledger, parts.monitor, parts.say
         self._paths = parts.ground.paths
         self._runner = Runner(parts, self._show)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
-        self._max_cycles, self._cycles = max_cycles, 0
+        self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
         self._asked_for_end = ""  # why a plan or a reflection asked for the report
 
@@ -51,17 +53,21 @@ class Controller:
     def run(self) -> Ending:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
         self._begin_session()
+        report = ""
         try:
             while not (reason := self.advance()):
                 self._monitor.check()
             ending = Ending(reason)
-            self._parts.report(self._inputs)
+            report = self._parts.report(self._inputs)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
         except AutoExperimentError as error:
             self._end_session(f"error: {error}")
             raise
         self._end_session(ending.reason)
+        self._say(f"ended: {ending.reason}")
+        if report:
+            self._say(f"report: {report}")
         return ending
 
     def advance(self) -> str:
@@ -92,8 +98,9 @@ class Controller:
         now = self._standing()
         best = best_attempt(self._ledger, now)
         ended = self._asked_for_end or budget.why_end(self._ledger, self._inputs.config, now.objective, best)
-        if not ended and 0 <= self._max_cycles <= self._cycles:
-            ended = f"{self._max_cycles} cycles done (--max-cycles)"
+        most = self._inputs.config.agent.max_cycles
+        if not ended and 0 <= most <= self._cycles:
+            ended = f"{most} cycles done (max_cycles)"
         if not ended:
             with self._ledger.transaction() as tx:
                 tx.cycle()
@@ -173,7 +180,7 @@ class Controller:
         elif plan.action is Action.REPORT:
             self._asked_for_end = plan.reason or "the plan asked for the report"
         else:
-            self._park(cycle, basis, plan.reason)
+            self._park(cycle, think.basis(inputs, None, memory), plan.reason)
 
     def _store_plan(
         self, tx: Transaction, cycle: CycleRow, plan: Plan, basis: str, directive: Directive | None
@@ -268,13 +275,12 @@ class Controller:
     def _state_objective(self, inputs: Inputs) -> Standing:
         """Store the objective when the humans state another one than before. A settled scale stays settled."""
         last = self._ledger.last_event("objective_stated")
-        new = Standing(inputs.objective, inputs.brief.current_best)
+        new = Standing(inputs.objective, bar_of(inputs.brief, inputs.objective))
         if last is None or dict(last.body) != new.document():
             with self._ledger.transaction() as tx:
                 tx.event("objective_stated", **new.document())
                 tx.event("objective", **new.document())
-            changed = "" if last is None else " (changed: earlier values are not compared with later ones)"
-            self._say(f"objective: {new.objective}{changed}")
+            self._say(f"objective: {new.objective}{_change(last, inputs.objective)}")
         return self._standing()
 
     def _standing(self) -> Standing:
@@ -309,6 +315,13 @@ class Controller:
         """Write state.json, for people and programs; nothing of ours reads it back."""
         document = status(self._parts.project(self._inputs), self._ledger)
         atomic_write(self._paths.state, dumps(document) + "\n")
+
+
+def _change(last: EventRow | None, new: Objective) -> str:
+    if last is None:
+        return ""
+    same = all(last.body[key] == value for key, value in new.document().items() if key != "target")
+    return " (changed)" if same else " (changed: earlier values are not compared with later ones)"
 
 
 def _boot_id() -> str:

@@ -3,6 +3,7 @@ the gate, the controller stores the intent, the launcher starts."""
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from auto_experiment.watch.stop_rules import HANG_RULE, NAN_RULE
 GRACE_S = 30.0
 DRY_GRACE_S = 5.0
 NEVER_STARTED = "never started"
+_SECRET = re.compile(r"(?i)key|token|secret|passw|credential|auth")
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ def ref_of(ground: Ground, attempt: str) -> Ref:
 def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str) -> Spec:
     """What an attempt of this command starts. The program is resolved here and so recorded with the run."""
     words = command.split(text)
-    program = require_program(words, inputs, ground.paths.root, ground.env)
-    assigned, argv = command.leading_env(words)
     settings = inputs.config.experiment
+    program = require_program(words, settings.setup, ground.paths.root, ground.env)
+    assigned, argv = command.leading_env(words)
     if settings.setup:
         argv = ("bash", "-c", f'{{ {settings.setup}\n}} && exec "$@"', "bash", *argv)
     else:
@@ -56,7 +58,7 @@ def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str)
         attempt=attempt,
         argv=argv,
         cwd=ground.paths.root,
-        env={**assigned, **_harness_env(ground, attempt, dry=dry)},
+        env={**_shown(settings.env), **assigned, **_harness_env(ground, attempt, dry=dry)},
         env_names=tuple(sorted(settings.env)),
         wall_limit_s=float(settings.dry_run_timeout) if dry else hours,
         grace_s=DRY_GRACE_S if dry else GRACE_S,
@@ -68,6 +70,12 @@ def environment(ground: Ground, inputs: Inputs) -> dict[str, str]:
     child = ground.env.child(inputs.config)
     child["PATH"] = search_path(ground.paths.root, ground.env)
     return {**child, **inputs.config.experiment.env}
+
+
+def _shown(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the config that are written down with the run, so that it can be repeated: all but those whose
+    name says that the value is a secret."""
+    return {name: value for name, value in env.items() if not _SECRET.search(name)}
 
 
 def _harness_env(ground: Ground, attempt: str, *, dry: bool) -> dict[str, str]:

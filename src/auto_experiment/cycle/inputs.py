@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, Environment
-from auto_experiment.errors import CommandError
+from auto_experiment.errors import CommandError, UsageError
 from auto_experiment.files import atomic_write
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import objective_of
 from auto_experiment.records.brief import Brief, Parameter
+from auto_experiment.search_space import NO_SPACE
 
 DIRECTIVE_MAX = 2000  # characters of a directive that reach a planner
 
@@ -42,7 +43,10 @@ def read_inputs(paths: ProjectPaths, load_config: Callable[[], Config], env: Env
     config = load_config()
     brief = load_brief(paths.brief)
     words, said = training_command(config, brief, paths.root, env)
+    require_program(words, config.experiment.setup, paths.root, env)
     space = config.parameters or brief.search_space
+    if config.agent.provider == "optuna" and not space:
+        raise UsageError(NO_SPACE)
     cut = len(brief.text) - config.memory.brief_max_chars
     if cut > 0:
         said += (f"the brief is {len(brief.text):,} characters long: the last {cut:,} do not reach a model",)
@@ -86,11 +90,11 @@ def find_program(program: str, root: str, path: str) -> str | None:
     return next((c for c in candidates if os.path.isfile(c) and os.access(c, os.X_OK)), None)
 
 
-def require_program(words: tuple[str, ...], inputs: Inputs, root: str, env: Environment) -> str:
+def require_program(words: tuple[str, ...], setup: str, root: str, env: Environment) -> str:
     """The program's file. Raises CommandError, one line, when it is not there, cannot be executed, or when the script
     that it should run is missing. With ``experiment.setup`` only the shell knows: the dry run will tell."""
     program = command.program(words)
-    if inputs.config.experiment.setup:
+    if setup:
         return program
     path = search_path(root, env)
     found = find_program(program, root, path)

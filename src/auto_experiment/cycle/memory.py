@@ -66,7 +66,7 @@ def one_line(text: str, limit: int = _ENTRY_MAX) -> str:
 
 def stamped(at: str, text: str) -> str:
     """ "[MM-DD HH:MM] text" in local time; a line that already has such a stamp keeps its own."""
-    flat = one_line(text)
+    flat = one_line(text) or "(no words)"
     return flat if _STAMP.match(flat) else f"{clock.local(at):[%m-%d %H:%M]} {flat}"
 
 
@@ -106,8 +106,8 @@ def parse(text: str) -> list[tuple[str, str]]:
             kind = "milestone"
         elif line == DECISIONS:
             kind = "decision"
-        elif line and line != TITLE:
-            found.append((kind, one_line(line, 2 * _ENTRY_MAX)))
+        elif line != TITLE and (words := one_line(line, 2 * _ENTRY_MAX)):
+            found.append((kind, words))
     return found
 
 

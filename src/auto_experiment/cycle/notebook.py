@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 
 from auto_experiment.config import Memory
-from auto_experiment.cycle.memory import KEPT_RENDERINGS, Caps, Entry, Rendering, edits, render, stamped
+from auto_experiment.cycle.memory import KEPT_RENDERINGS, Caps, Edits, Entry, Rendering, edits, render, stamped
 from auto_experiment.files import atomic_write
 from auto_experiment.ledger.rows import NoteRow
 from auto_experiment.ledger.writer import Writer
@@ -26,19 +26,38 @@ class Notebook:
             return 0, 0
         found = edits(text, self._renderings(), newest_was_written=self._newest_was_written())
         if found.removed or found.added:
+            plans = self._plans_of_edited(found)
             with self._ledger.transaction() as tx:
                 for note in found.removed:
                     tx.drop_note(note)
-                for kind, line in found.added:
-                    tx.note(kind, line, author="human")
+                for (kind, line), plan in zip(found.added, plans, strict=True):
+                    tx.note(kind, line, author="human", plan=plan)
                 tx.event("memory_edit", added=len(found.added), removed=len(found.removed))
         return len(found.added), len(found.removed)
+
+    def _plans_of_edited(self, found: Edits) -> list[int | None]:
+        """For each added line the cycle of the line that it replaces, when as many lines of its section went as came:
+        an edited line stays what it was about, the best so far above all."""
+        gone = [row for row in map(self._ledger.note, found.removed) if row]
+        plans: list[int | None] = []
+        for kind in ("milestone", "decision"):
+            out = [row.plan for row in gone if row.kind == kind]
+            came = sum(added == kind for added, _ in found.added)
+            plans_of_kind: list[int | None] = list(out) if len(out) == came else [None] * came
+            plans.extend(plans_of_kind)
+        order = sorted(range(len(found.added)), key=lambda i: found.added[i][0] != "milestone")
+        placed: list[int | None] = [None] * len(found.added)
+        for place, plan in zip(order, plans, strict=True):
+            placed[place] = plan
+        return placed
 
     def write(self, caps: Memory, best_cycle: int | None) -> None:
         """Render the notes and replace the file, when that changes it."""
         limits = Caps(caps.log_max_chars, caps.milestone_max_chars, caps.max_recent_entries)
         rendering = render(self._entries(best_cycle), limits)
-        if rendering.text == self.text():
+        text, newest = self.text(), self._ledger.last_event("memory")
+        known = newest is not None and newest.body["lines"] == [list(line) for line in rendering.lines]
+        if rendering.text == text and known:
             return
         digest = _digest(rendering.text)
         with self._ledger.transaction() as tx:

@@ -17,7 +17,8 @@ from auto_experiment.watch.monitor import Monitor
 
 @dataclass(frozen=True)
 class Parts:
-    """``read_inputs`` reads brief and config afresh; ``report`` writes the report; ``say`` tells a human one line."""
+    """``read_inputs`` reads brief and config afresh; ``report`` writes the report and returns its path; ``say`` tells a
+    human one line."""
 
     ground: Ground
     ledger: Writer
@@ -27,5 +28,5 @@ class Parts:
     host: Host
     read_inputs: Callable[[], Inputs]
     project: Callable[[Inputs], Project]
-    report: Callable[[Inputs], object]
+    report: Callable[[Inputs], str]
     say: Callable[[str], None]

@@ -113,14 +113,12 @@ class Runner:
                 with self._ledger.transaction() as tx:
                     tx.claimed(attempt.id, claim)
         tail = inputs.config.monitor.log_tail_lines
-        pid: int | None = None
         for seen in self._parts.monitor.watch(ref, rules, lambda: LogReader(tail_lines=tail)):
             if isinstance(seen, Began):
-                pid = seen.running.pid
-                self._began(attempt, pid, seen.running.started_at)
+                self._began(attempt, seen.running.pid, seen.running.started_at)
             elif isinstance(seen, Batch):
                 with self._ledger.transaction() as tx:
-                    tx.observed(attempt.id, seen.points, _live(seen.reader, pid))
+                    tx.observed(attempt.id, seen.points, _live(seen.reader))
             elif isinstance(seen, Heartbeat):
                 self._heartbeat(attempt, seen, inputs)
             else:
@@ -129,8 +127,7 @@ class Runner:
 
     def _began(self, attempt: AttemptRow, pid: int | None, started_at: float | None) -> None:
         with self._ledger.transaction() as tx:
-            tx.began(attempt.id, clock.iso(started_at))
-            tx.observed(attempt.id, (), {"pid": pid})
+            tx.began(attempt.id, pid, clock.iso(started_at))
         if attempt.kind is Kind.FULL:
             self._say(f"  training: pid {pid}, log {self._parts.ground.paths.train_log(attempt.name)}")
         self._show()
@@ -181,7 +178,15 @@ class Runner:
 
     def _intend_dry(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, number: int) -> None:
         spec = self._spec(inputs, f"{experiment_name(experiment)}/dry{number:02d}/a1", Kind.DRY, plan)
-        tx.attempt(spec, experiment=experiment, kind=Kind.DRY, n=1, command=plan.command, params=plan.params)
+        tx.attempt(
+            spec,
+            experiment=experiment,
+            kind=Kind.DRY,
+            n=1,
+            command=plan.command,
+            params=plan.params,
+            gpus=execute.gpu_count(self._parts.ground),
+        )
 
     def _intend_full(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, gate: str) -> None:
         spec = self._spec(inputs, f"{experiment_name(experiment)}/run01/a1", Kind.FULL, plan)
@@ -250,11 +255,11 @@ def _outcome(over: Over, now: Standing, attempt: AttemptRow) -> Outcome:
     return execute.outcome_of(over.sighting, over.reader, now.objective, attempt.spec)
 
 
-def _live(reader: LogReader, pid: int | None) -> dict[str, object]:
+def _live(reader: LogReader) -> dict[str, object]:
     """What ``status`` shows of a run that goes on."""
     progress = reader.progress
     series = [{"name": s.name, "final": s.final, "count": s.count} for s in reader.series.values()]
-    return {"series": series[:100], "progress": progress.__dict__ if progress else None, "pid": pid}
+    return {"series": series[:100], "progress": progress.__dict__ if progress else None}
 
 
 def _ended_line(outcome: Outcome, now: Standing) -> str:

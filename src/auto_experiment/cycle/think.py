@@ -7,8 +7,8 @@ import json
 import sqlite3
 
 from auto_experiment.cycle.inputs import Directive, Inputs
-from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
+from auto_experiment.ledger.writer import Writer
 from auto_experiment.planners.base import Fate, Leading, PlanView, Trial
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
@@ -16,7 +16,7 @@ from auto_experiment.records.run import RunState
 from auto_experiment.views.standing import Standing, best_attempt
 
 
-def plan_view(ledger: Reader, inputs: Inputs, now: Standing, *, directive: Directive | None, memory: str) -> PlanView:
+def plan_view(ledger: Writer, inputs: Inputs, now: Standing, *, directive: Directive | None, memory: str) -> PlanView:
     return PlanView(
         number=ledger.experiment_count() + 1,
         objective=now.objective,
@@ -28,6 +28,7 @@ def plan_view(ledger: Reader, inputs: Inputs, now: Standing, *, directive: Direc
         directives=tuple(note.text for note in ledger.directives()),
         directive=directive.shown if directive else None,
         memory=memory,
+        valueless=ledger.valueless_in_a_row(ledger.session or 0),
     )
 
 

@@ -68,7 +68,11 @@ def open_writable(path: str) -> sqlite3.Connection:
 
 def connect(path: str, mode: str) -> sqlite3.Connection:
     db = sqlite3.connect(
-        f"file:{quote(path)}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=True
+        f"file:{quote(os.fsencode(path))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=_BUSY_S,
+        check_same_thread=True,
     )
     db.row_factory = sqlite3.Row
     return db

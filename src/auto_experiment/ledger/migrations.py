@@ -50,7 +50,7 @@ CREATE TABLE attempt (
   spec TEXT NOT NULL, spec_hash TEXT NOT NULL, intent_at TEXT NOT NULL, claim TEXT,
   state TEXT NOT NULL, started_at TEXT, ended_at TEXT, exit_code INTEGER, signal INTEGER, fault TEXT,
   exception TEXT, reason TEXT, objective TEXT, value REAL, counts INTEGER NOT NULL DEFAULT 0, summary TEXT,
-  gpus INTEGER NOT NULL DEFAULT 0, CHECK ((kind = 'full') = (run IS NOT NULL))
+  gpus INTEGER NOT NULL DEFAULT 0, pid INTEGER, CHECK ((kind = 'full') = (run IS NOT NULL))
 );;
 CREATE INDEX attempt_experiment ON attempt(experiment);;
 CREATE INDEX attempt_open ON attempt(id) WHERE state IN ('queued', 'running');;

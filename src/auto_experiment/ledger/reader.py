@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from typing import Any
 
@@ -26,7 +27,7 @@ _SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
 _EXPERIMENT = "id, cycle, title, hypothesis, success_criteria, base, fingerprint"
 _ATTEMPT = (
     "id, name, experiment, run, kind, n, command, params, gate, passed, spec, intent_at, claim, state, started_at, "
-    "ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus"
+    "ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus, pid"
 )
 _LESSON = "cycle, result, finding, milestone, decision, next"
 _NOTE = "id, at, kind, text, author, state, plan"
@@ -42,10 +43,20 @@ class Reader:
     @classmethod
     def open(cls, path: str) -> Reader:
         """Raises LedgerRefused, with the file untouched, when it is no ledger, is damaged or is newer than us."""
+        found = cls.open_if_any(path)
+        if found is None:
+            raise LedgerRefused(f"{path}: there is no ledger yet; `auto-experiment run` makes it")
+        return found
+
+    @classmethod
+    def open_if_any(cls, path: str) -> Reader | None:
+        """None when there is no ledger yet, or its maker has not stored anything in it so far."""
+        if not os.path.exists(path):
+            return None
         db = open_read_only(path)
         if db.execute("PRAGMA user_version").fetchone()[0] == 0:
             db.close()
-            raise LedgerRefused(f"{path}: the ledger is still empty; `auto-experiment run` fills it")
+            return None
         return cls(path, db)
 
     def close(self) -> None:
@@ -153,12 +164,11 @@ class Reader:
         )
         return _attempt(row) if row else None
 
-    def trials(self, after: int = 0) -> list[sqlite3.Row]:
-        """What a planner without memory needs of each finished full attempt, oldest first."""
+    def trials(self) -> list[sqlite3.Row]:
+        """What a planner without memory needs of each ended training and of each failed dry run, oldest first."""
         return self._all(
             "SELECT id, experiment, params, value, counts, state, fault, objective, reason FROM attempt "
-            "WHERE kind = 'full' AND id > ? AND state NOT IN ('queued', 'running') ORDER BY id",
-            after,
+            "WHERE (kind = 'full' OR passed = 0) AND state NOT IN ('queued', 'running') ORDER BY id"
         )
 
     def gpu_seconds(self) -> float:
@@ -185,6 +195,17 @@ class Reader:
         row = self._one(f"SELECT {_LESSON} FROM lesson WHERE cycle = ?", cycle)
         return LessonRow(*row) if row else None
 
+    def valueless_in_a_row(self, session: int) -> int:
+        """How many of the newest cycles of this session ended without a value that counts."""
+        rows = self._all(
+            "SELECT lesson.result FROM cycle JOIN lesson ON lesson.cycle = cycle.id WHERE cycle.session = ? "
+            "ORDER BY cycle.id DESC LIMIT 100",
+            session,
+        )
+        results = [row[0] for row in rows]
+        worked = (i for i, result in enumerate(results) if result in ("improved", "not_improved"))
+        return next(worked, len(results))
+
     def lessons(self) -> dict[int, LessonRow]:
         return {row["cycle"]: LessonRow(*row) for row in self._all(f"SELECT {_LESSON} FROM lesson")}
 
@@ -194,6 +215,10 @@ class Reader:
             f"SELECT {_NOTE} FROM note WHERE kind = ? AND state = ? ORDER BY id DESC LIMIT ?", kind, state, limit
         )
         return [NoteRow(*row) for row in reversed(rows)]
+
+    def note(self, number: int) -> NoteRow | None:
+        row = self._one(f"SELECT {_NOTE} FROM note WHERE id = ?", number)
+        return NoteRow(*row) if row else None
 
     def notes_of(self, cycle: int) -> list[NoteRow]:
         return [NoteRow(*row) for row in self._all(f"SELECT {_NOTE} FROM note WHERE plan = ? ORDER BY id", cycle)]

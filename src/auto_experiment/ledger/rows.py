@@ -75,6 +75,7 @@ class AttemptRow:
     counts: bool
     summary: Mapping[str, Any]
     gpus: int
+    pid: int | None  # the training's own
 
     @property
     def run_name(self) -> str:

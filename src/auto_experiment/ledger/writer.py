@@ -121,8 +121,8 @@ class Transaction:
     def claimed(self, attempt: int, claim: Claim) -> None:
         self._update("attempt", attempt, claim=json.dumps(claim.__dict__))
 
-    def began(self, attempt: int, started_at: str) -> None:
-        self._update("attempt", attempt, state=RunState.RUNNING.value, started_at=started_at)
+    def began(self, attempt: int, pid: int | None, started_at: str) -> None:
+        self._update("attempt", attempt, state=RunState.RUNNING.value, pid=pid, started_at=started_at)
 
     def _moved_on(self, attempt: int) -> None:
         """Something new was stored: the recoveries of its cycle no longer count."""
@@ -159,7 +159,7 @@ class Transaction:
             ended_at=clock.iso(outcome.ended_at) or clock.now(),
             objective=objective,
             value=outcome.value,
-            counts=int(outcome.counts),
+            counts=int(outcome.counts and passed is None),  # a dry run is no result
             passed=None if passed is None else int(passed),
             summary=dumps(outcome.summary()),
         )

@@ -55,6 +55,7 @@ class PlanView:
     directives: tuple[str, ...]  # those of earlier plans, oldest first
     directive: str | None  # the pending one, which outranks everything
     memory: str
+    valueless: int = 0  # how many experiments in a row, up to now in this session, gave no value that counts
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,14 @@ from auto_experiment.records.brief import Parameter, Scalar
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
+from auto_experiment.search_space import NO_SPACE
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 STARTUP_TRIALS = 5  # random trials before the sampler models the space: best of 3 to 10 for campaigns of a dozen runs
+HOPELESS = 8  # experiments in a row without a value that counts: more of the same would only burn the machine
 _TRIES = 20  # how often a sampler may repeat a setting of a finite space before an untried one is drawn
 _ENUMERATED = 100_000  # a finite space up to this size is known setting by setting
-
-NO_SPACE = (
-    "no search space: add lines such as `- --lr: 1e-4 .. 1e-1 log`, `- --hidden: 32 .. 512 int`, "
-    "`- --optimizer: [sgd, adam]` under `# Search Space` in PROJECT_BRIEF.md (or `search_space:` in config.yaml)"
-)
 
 
 class OptunaPlanner:
@@ -63,6 +60,10 @@ def _plan(view: PlanView, *, ends: bool) -> Plan:
         return Plan(Action.REPORT, reason="a directive asked for the report")
     if not view.space:
         raise UsageError(NO_SPACE)
+    if view.valueless >= HOPELESS:
+        return Plan(
+            Action.REPORT, reason=f"{view.valueless} experiments in a row gave no value that counts: look at one"
+        )
     if view.number == 1:
         return _baseline(view)
     params = _next_params(view)

@@ -82,8 +82,17 @@ def _best(project: Project, ledger: Reader, now: Standing | None, best: AttemptR
 
 def _repeat(project: Project, best: AttemptRow) -> Iterable[str]:
     yield f"cd {shlex.quote(project.paths.root)}"
-    devices = best.spec.get("env", {}).get("CUDA_VISIBLE_DEVICES")
-    yield (f"CUDA_VISIBLE_DEVICES={shlex.quote(devices)} " if devices is not None else "") + best.command
+    env = best.spec.get("env", {})
+    for name in sorted(env.keys() - _OWN):
+        yield f"export {name}={shlex.quote(env[name])}"
+    hidden = [name for name in best.spec.get("env_names", ()) if name not in env]
+    if hidden:
+        yield f"# and {', '.join(hidden)} as experiment.env of config.yaml had it"
+    yield shlex.join(best.spec["argv"])
+
+
+# set by the harness for each attempt; a repeat needs none of them
+_OWN = {"AUTO_EXPERIMENT_RUN_DIR", "MASTER_PORT", "PYTHONUNBUFFERED"}
 
 
 def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list[str]:

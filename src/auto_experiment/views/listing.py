@@ -97,7 +97,7 @@ def _run(project: Project, attempt: AttemptRow) -> dict[str, Any]:
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
         "value": attempt.value,
-        "pid": attempt.summary.get("pid") or (attempt.claim or {}).get("pid"),
+        "pid": attempt.pid,
         "log": project.paths.train_log(attempt.name),
     }
 

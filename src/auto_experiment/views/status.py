@@ -68,13 +68,12 @@ def _best(ledger: Reader | None, now: Standing | None) -> dict[str, Any] | None:
 def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
     started = clock.seconds(attempt.started_at)
     series = attempt.summary.get("series", ())
-    claim = attempt.claim or {}
     return {
         "experiment": experiment_name(attempt.experiment),
         "run": attempt.run_name,
         "attempt": attempt.n,
         "kind": attempt.kind.value,
-        "pid": attempt.summary.get("pid") or claim.get("pid"),
+        "pid": attempt.pid,
         "command": attempt.command,
         "log": project.paths.train_log(attempt.name),
         "elapsed_s": None if started is None else max(round(time.time() - started, 1), 0.0),

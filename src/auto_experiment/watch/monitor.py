@@ -70,11 +70,11 @@ class _Log:
         self._counts: dict[str, int] = {}
         self._read_to = 0
 
-    def add(self, piece: LogBytes) -> None:
+    def add(self, piece: LogBytes) -> list[Point]:
         if piece.offset < self._read_to:
             self.reader.restart()
         self._read_to = piece.offset + len(piece.data)
-        self._number(self.reader.feed(piece.data))
+        return self._number(self.reader.feed(piece.data))
 
     def finish(self) -> None:
         self._number(self.reader.finish())
@@ -83,11 +83,12 @@ class _Log:
         taken, self.waiting = self.waiting, []
         return taken
 
-    def _number(self, points: Sequence[Point]) -> None:
+    def _number(self, points: list[Point]) -> list[Point]:
         for point in points:
             seq = self._counts.get(point.name, 0)
             self._counts[point.name] = seq + 1
             self.waiting.append((seq, point))
+        return points
 
 
 class Monitor:
@@ -135,7 +136,7 @@ class Monitor:
         if self._signal_fd in ready:
             names = [signal.Signals(n).name for n in _drain(self._signal_fd) if n in _ENDING]
             if names:
-                raise StopAsked(f"ended by {names[0]}", interrupted=True)
+                raise StopAsked(names[0], interrupted=True)
         return ready
 
     def _take_requests(self) -> bool:
@@ -175,9 +176,10 @@ class Monitor:
             if events is None:  # the helper died: another one reads the log again from its start
                 feed, log = self._open_feed(ref), _Log(make_reader())
                 continue
+            fresh: list[Point] = []
             for event in events:
                 if isinstance(event, LogBytes):
-                    log.add(event)
+                    fresh += log.add(event)
                 elif isinstance(event, Began):
                     yield event
                 else:
@@ -188,7 +190,7 @@ class Monitor:
             now = time.monotonic()
             if not stopping:
                 heard = any(isinstance(event, LogBytes) for event in events)
-                stopping = self._why_stop(rules, now, log.reader, heard=heard)
+                stopping = self._why_stop(rules, now, log.reader, heard, fresh)
                 if stopping:
                     self._launcher.stop(ref, stopping)
             if now >= flush_at:
@@ -199,10 +201,13 @@ class Monitor:
                 beat_at = now + self._heartbeat_s
                 yield Heartbeat(log.reader)
 
-    def _why_stop(self, rules: Sequence[Rule], now: float, reader: LogReader, *, heard: bool) -> str:
+    def _why_stop(
+        self, rules: Sequence[Rule], now: float, reader: LogReader, heard: bool, points: Sequence[Point]
+    ) -> str:
         if self.stop_run_asked:
             return STOP_RUN_REASON
-        return next((v for v in (rule.check(now, reader, heard=heard) for rule in rules) if v), "")
+        verdicts = (rule.check(now, reader, heard=heard, points=points) for rule in rules)
+        return next((v for v in verdicts if v), "")
 
     def _open_feed(self, ref: Ref) -> Feed:
         """A feed that follows ``ref``; opened once for the life of the controller, and again when it died."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from auto_experiment.clock import human
+from auto_experiment.records.observation import Point
 from auto_experiment.records.plan import StopWhen
 from auto_experiment.watch.metrics.match import Match, match_objective
 from auto_experiment.watch.metrics.reader import LogReader
@@ -29,7 +31,10 @@ class Rule(Protocol):
     """``check`` returns the reason to end the run, or "". Times are of the monotonic clock, in seconds."""
 
     def begin(self, now: float) -> None: ...
-    def check(self, now: float, reader: LogReader, *, heard: bool) -> str: ...
+    def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
+        """``heard``: something was added to the log since the last check; ``points``: what was read from it."""
+        ...
+
     def next_look(self) -> float | None:
         """When to look again although nothing was heard; None: never."""
         ...
@@ -52,7 +57,7 @@ class NonFiniteObjective(_Quiet):
         self._name: str | None = None
         self._seen_names = 0
 
-    def check(self, now: float, reader: LogReader, *, heard: bool) -> str:
+    def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
         if len(reader.series) != self._seen_names:
             self._seen_names = len(reader.series)
             match = match_objective(self._metric, reader.series)
@@ -68,18 +73,19 @@ class StopWhenMetric(_Quiet):
 
     def __init__(self, rule: StopWhen) -> None:
         self._rule = rule
-        self._count = 0
 
-    def check(self, now: float, reader: LogReader, *, heard: bool) -> str:
-        match = match_objective(self._rule.metric, reader.series)
-        series = reader.series[match.name] if isinstance(match, Match) else None
-        if series is None or series.count == self._count:
+    def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
+        """Every point is judged, so that it does not matter in which pieces the log arrives."""
+        match = match_objective(self._rule.metric, reader.series) if points else None
+        if not isinstance(match, Match):
             return ""
-        self._count = series.count
-        early = self._rule.after is not None and (series.final_step is None or series.final_step < self._rule.after)
-        if early or not self._crossed(series.final):
-            return ""
-        return f"{STOP_WHEN_RULE}: {self._rule}, and {series.name} was {series.final:g}"
+        mine = (p for p in points if p.name == match.name and not self._early(p) and self._crossed(p.value))
+        point = next(mine, None)
+        return f"{STOP_WHEN_RULE}: {self._rule}, and {point.name} was {point.value:g}" if point else ""
+
+    def _early(self, point: Point) -> bool:
+        at = point.step if point.step is not None else point.epoch
+        return self._rule.after is not None and (at is None or at < self._rule.after)
 
     def _crossed(self, value: float) -> bool:
         if math.isnan(value):
@@ -109,7 +115,7 @@ class Hang:
         pace = statistics.median(self._gaps) if self._gaps else 0.0
         return max(_HANG_FLOOR_S, _HANG_FACTOR * pace)
 
-    def check(self, now: float, reader: LogReader, *, heard: bool) -> str:
+    def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
         if heard and (self._last is not None or reader.lines or reader.tail):
             if self._last is not None:
                 self._gaps.append(now - self._last)
@@ -126,7 +132,7 @@ class Hang:
 class TwoSteps(_Quiet):
     """For the dry run: two steps were seen, or a fault; what comes after proves no more."""
 
-    def check(self, now: float, reader: LogReader, *, heard: bool) -> str:
+    def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
         if reader.non_finite:
             return f"{DRY_RUN_RULE}: {reader.non_finite} was NaN or infinite"
         return f"{DRY_RUN_RULE}: two steps seen" if reader.steps_seen >= 2 else ""

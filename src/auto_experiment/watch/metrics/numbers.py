@@ -24,6 +24,15 @@ _NOT_A_METRIC = re.compile(
 )
 
 
+# The unit itself, so that the next name begins after it: "3.2s", "12 GB", "950 tok/s".
+_UNIT = re.compile(
+    rf"\s?(?:{_UNITS})(?![\w%])|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b|[A-Za-z]+(?!\w)"
+)
+
+_UNIT_WORD = re.compile(rf"{_UNITS}|[A-Za-z]+/(?:s|sec|second|it|iter|step|batch|epoch|min|h)")
+_QUANTITY = re.compile(rf"\d+(?:\.\d+)?(?:m|{_UNITS})")
+
+
 def value_of(text: str) -> float | None:
     """The number that is the whole of ``text``; a percentage keeps its scale; None when it is not a number."""
     text = text.strip()
@@ -42,6 +51,22 @@ def count_of(text: str) -> float:
     factor = _SUFFIX.get(text[-1:], 1.0)
     digits = text.rstrip("kKMmGBb") if factor != 1.0 else text
     return float(digits.replace(",", "")) * factor
+
+
+def past_unit(text: str, end: int) -> int:
+    """Where the unit of the number at ``end`` ends; ``end`` when it has none."""
+    unit = _UNIT.match(text, end)
+    return unit.end() if unit else end
+
+
+def is_unit(word: str) -> bool:
+    """GB, tok/s, ms: a word that belongs to the number before it."""
+    return _UNIT_WORD.fullmatch(word) is not None
+
+
+def is_quantity(word: str) -> bool:
+    """A number with its unit in one word: 3m, 12GB."""
+    return _QUANTITY.fullmatch(word) is not None
 
 
 def is_something_else(text: str, end: int) -> bool:

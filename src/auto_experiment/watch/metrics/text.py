@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from auto_experiment.watch.metrics import counters
-from auto_experiment.watch.metrics.numbers import NUMBER, is_something_else, to_float
+from auto_experiment.watch.metrics.numbers import NUMBER, is_quantity, is_something_else, is_unit, past_unit, to_float
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.splits import WORDS as SPLITS
 from auto_experiment.watch.metrics.splits import split_of
@@ -107,7 +107,7 @@ def read(text: str, into: Reading) -> None:
         named = _name_before(text[max(start, match.start() - _FAR) : match.start()].removesuffix("-"))
         if bare and not named.bare:
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
-        begin, start = start, match.end()
+        begin, start = start, past_unit(text, match.end())
         value = _value(match, text)
         if named.name is None or value is None:
             if bare:
@@ -143,9 +143,12 @@ def _name_before(chunk: str) -> _Name:
     while words and (words[0].lower() in _LEVELS or not _WORD.fullmatch(words[0])):
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
-    numbers = [i for i, word in enumerate(words) if word.isdigit() and before[i] not in {"top", "at"}]
+    numbers = [
+        i for i, word in enumerate(words) if (word.isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
+    ]
     if numbers:
         words = words[numbers[-1] + 1 :]
+        words = words[1:] if len(words) > 1 and is_unit(words[0]) else words
     name = " ".join(words).rstrip(".")
     if len(words) > 4 or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
         return _Name(None, None, apart, bare=False)
