@@ -185,7 +185,7 @@ class Maker:
         self.clock.at += 0.1
         pid = self._draw.randrange(1000, 4_000_000)
         tx.claimed(attempt, Claim(pid, pid * 7, "00000000-0000-4000-8000-000000000000", "made", self.clock.at))
-        tx.began(attempt, self.clock.now())
+        tx.began(attempt, pid + 1, self.clock.now())
 
     def _dry_outcome(self, *, fails: bool) -> Outcome:
         began = self.clock.at

@@ -388,9 +388,9 @@ def test_an_attempt_comes_back_as_it_was_stored(book):
     assert (queued.state, queued.claim, queued.value, queued.counts) == (RunState.QUEUED, None, None, False)
     with book.tx() as tx:
         tx.claimed(attempt, Claim(7, 8, "boot", "host", 9.0))
-        tx.began(attempt, "2026-01-01T00:00:00.000Z")
+        tx.began(attempt, 77, "2026-01-01T00:00:00.000Z")
     (running,) = book.writer.open_attempts()
-    assert (running.state, running.claim["pid"]) == (RunState.RUNNING, 7)
+    assert (running.state, running.claim["pid"], running.pid) == (RunState.RUNNING, 7, 77)
     book.end(
         attempt,
         state=RunState.KILLED,

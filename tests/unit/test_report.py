@@ -79,7 +79,7 @@ class Campaign:
                 spec = Spec(gate, ("python",), "/")
                 attempt = tx.attempt(spec, experiment=n, kind=Kind.DRY, n=1, command=command, params={})
                 tx.outcome(attempt, dry, objective=objective.identity, passed=True)
-            spec = Spec(f"{name}/run01/a1", ("python",), "/", env=env or {})
+            spec = Spec(f"{name}/run01/a1", tuple(shlex.split(command)), "/", env=env or {})
             attempt = tx.attempt(
                 spec, experiment=n, kind=Kind.FULL, n=1, command=command, params={}, run=tx.run(n, 1, command, {}), gate=gate
             )  # fmt: skip

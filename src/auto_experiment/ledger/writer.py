@@ -37,12 +37,12 @@ class Transaction:
     def _insert(self, table: str, **columns: object) -> int:
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
-        cursor = self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))
+        cursor = self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(map(_storable, columns.values())))
         return int(cursor.lastrowid or 0)
 
     def _update(self, table: str, key: int, **columns: object) -> None:
         sets = ", ".join(f"{name} = ?" for name in columns)
-        self._db.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*columns.values(), key))
+        self._db.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*map(_storable, columns.values()), key))
 
     def session(self, host: str, boot_id: str, pid: int, version: str) -> int:
         return self._insert("session", host=host, boot_id=boot_id, pid=pid, version=version, started_at=clock.now())
@@ -242,6 +242,11 @@ class Writer(Reader):
 def is_stored(seq: int) -> bool:
     """Is the seq-th point (from 0) of a metric kept? All of the first 1,000, then about 500 of each doubling."""
     return seq < _DENSE or seq % (1 << (seq // (_DENSE // 2)).bit_length() - 1) == 0
+
+
+def _storable(value: object) -> object:
+    """Lone surrogates (a file name in an old encoding, a torn log) become "?": SQLite takes only real text."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _point(attempt: int, seq: int, point: Point) -> tuple[object, ...]:
