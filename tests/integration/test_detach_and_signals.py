@@ -55,7 +55,7 @@ class TestAnInterruption:
         assert work.alive(line["pid"])
         assert work.attempts()[-1].state is RunState.RUNNING
         controller = work.json("status")["controller"]
-        assert (controller["state"], controller["reason"]) == ("stopped", f"ended by {number.name}")
+        assert (controller["state"], controller["reason"]) == ("stopped", f"interrupted by {number.name}")
         work.open("dry")
         work.open("run")
         work.cli("run", "--max-cycles", 1)
@@ -163,7 +163,7 @@ class TestAStartInTheBackground:
         assert work.attempt(RUN).state is RunState.FINISHED
         assert Path(work.paths.report).exists()
         lines = Counter(line.split(" ", 2)[-1] for line in work.said().splitlines())
-        assert work.json("status")["controller"]["reason"] == "1 cycles done (--max-cycles)"
+        assert work.json("status")["controller"]["reason"] == "1 cycles done (max_cycles)"
         assert [line for line, count in lines.items() if count > 1] == [], "nothing is logged twice"
 
     def test_can_be_looked_at_and_stopped(self, project):

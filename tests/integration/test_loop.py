@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place
 from auto_experiment.records.lesson import Finding, Next, Reflection
@@ -676,11 +677,24 @@ def test_a_directive_that_comes_while_the_planner_thinks_waits_for_the_next_plan
 
 
 def test_a_planner_that_fails_loses_no_directive(project):
-    work = project(brief="# Goal\nReach a high accuracy\n")
-    work.cli("run", "--directive", "please use dropout", status=2)
-    work.cli("run", "--directive", "now", status=2)
-    assert "please use dropout" in work.json("status")["pending_directive"]
+    work = project(MODES)
+    work.cli("direct", "please use dropout")
+
+    class Fails(ScriptedPlanner):
+        def plan(self, view):
+            super().plan(view)
+            raise EnvironmentNotReady("the model is away")
+
+    failing = Fails([])
+    with pytest.raises(EnvironmentNotReady):
+        Rehearsal(work, planner=failing).run()
+    assert [view.directive for view in failing.views] == ["please use dropout"]
+    assert work.json("status")["pending_directive"] == "please use dropout"
     assert archived(work) == []
+    later = Rehearsal(work)
+    later.run()
+    assert [view.directive for view in later.planner.views] == ["please use dropout"]
+    assert len(archived(work)) == 1
 
 
 # --- waiting

@@ -216,7 +216,7 @@ class TestStopRunEndsTheTrainingToo:
         assert "nothing has run here" in work.cli("stop", "--run").stdout
         work.cli("run", "--max-cycles", 1)
         before = work.attempts()
-        assert "nothing was running" in work.cli("stop", "--run").stdout
+        assert "no training is running" in work.cli("stop", "--run").stdout
         assert work.attempts() == before
 
     def test_ends_a_parked_controller(self, project):

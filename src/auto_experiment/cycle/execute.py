@@ -26,7 +26,7 @@ from auto_experiment.watch.stop_rules import HANG_RULE, NAN_RULE
 GRACE_S = 30.0
 DRY_GRACE_S = 5.0
 NEVER_STARTED = "never started"
-_SECRET = re.compile(r"(?i)key|token|secret|passw|credential|auth")
+_SECRET = re.compile(r"(?i)key|token|secret|private|passw|credential|auth")
 
 
 @dataclass(frozen=True)

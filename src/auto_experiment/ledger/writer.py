@@ -37,7 +37,9 @@ class Transaction:
     def _insert(self, table: str, **columns: object) -> int:
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
-        cursor = self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(map(_storable, columns.values())))
+        cursor = self._db.execute(
+            f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(map(_storable, columns.values()))
+        )
         return int(cursor.lastrowid or 0)
 
     def _update(self, table: str, key: int, **columns: object) -> None:

@@ -136,7 +136,7 @@ class Monitor:
         if self._signal_fd in ready:
             names = [signal.Signals(n).name for n in _drain(self._signal_fd) if n in _ENDING]
             if names:
-                raise StopAsked(names[0], interrupted=True)
+                raise StopAsked(f"interrupted by {names[0]}", interrupted=True)
         return ready
 
     def _take_requests(self) -> bool:
