@@ -377,6 +377,13 @@ def test_closing_numbers_do_not_clear_a_fault():
     assert read(text)[0].fault.exception == "ValueError: x"
 
 
+def test_a_gradient_that_overflows_in_mixed_precision_is_no_non_finite_metric():
+    reader, _ = read("step 1 loss: 2.0 grad_norm: inf loss_scale: inf\nstep 2 loss: 1.9 grad_norm: nan\n")
+    assert reader.non_finite is None
+    assert reader.fault.fault is Fault.NONE
+    assert reader.series["grad_norm"].bad == 2
+
+
 def test_non_finite_names_the_first_metric():
     reader, _ = read("AP_small: nan\nloss: nan\n")
     assert reader.non_finite == "AP_small"

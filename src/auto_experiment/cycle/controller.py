@@ -233,8 +233,8 @@ class Controller:
         with self._ledger.transaction() as tx:
             tx.lesson(cycle.id, Lesson(result, said))
             tx.note("decision", said.decision, author="planner", plan=cycle.id)
-            if said.milestone is not None:
-                line = reflect.key_result(experiment, outcome, now.objective, result, said.milestone)
+            if said.milestone is not None or result is Result.IMPROVED:
+                line = reflect.key_result(experiment, outcome, now.objective, result, said.milestone or "")
                 tx.note("milestone", line, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
         self._say(f"{experiment.name}: {reflect.one_line_result(outcome, now.objective, result)}")
@@ -270,6 +270,7 @@ class Controller:
             with self._ledger.transaction() as tx:
                 tx.event("inputs_changed", before=self._inputs.digest, after=inputs.digest)
         self._inputs = inputs
+        self._monitor.heartbeat_s = float(inputs.config.monitor.poll_interval)
         return inputs
 
     def _state_objective(self, inputs: Inputs) -> Standing:

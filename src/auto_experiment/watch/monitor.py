@@ -97,7 +97,7 @@ class Monitor:
     def __init__(self, launcher: Launcher, *, requests_folder: str, poke: str, heartbeat_s: float) -> None:
         self._launcher = launcher
         self._folder, self._poke = requests_folder, poke
-        self._heartbeat_s = heartbeat_s
+        self.heartbeat_s = heartbeat_s
         self._feed: Feed | None = None
         self.stop_run_asked = False  # `stop --run`: whoever watches ends the run, then the controller ends
 
@@ -163,7 +163,7 @@ class Monitor:
             self._launcher.stop(ref, stopping)
         feed, log = self._open_feed(ref), _Log(make_reader())
         now = time.monotonic()
-        flush_at, beat_at = now + _FLUSH_S, now + self._heartbeat_s
+        flush_at, beat_at = now + _FLUSH_S, now + self.heartbeat_s
         for rule in rules:
             rule.begin(now)
         while True:
@@ -198,7 +198,7 @@ class Monitor:
                 if log.waiting:
                     yield Batch(log.take(), log.reader)
             if now >= beat_at:
-                beat_at = now + self._heartbeat_s
+                beat_at = now + self.heartbeat_s
                 yield Heartbeat(log.reader)
 
     def _why_stop(

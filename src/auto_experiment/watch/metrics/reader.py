@@ -29,6 +29,9 @@ _LOSS = re.compile(
 )
 _NO_LOSS = re.compile(r"(?i)scal|best|\bmin|lowest|previous|threshold|weight|nan")
 
+# Mixed precision looks for its loss scale with gradients that overflow: in the first steps that is how it should be.
+_OVERFLOWS = re.compile(r"(?i)grad|norm|scal")
+
 
 class LogReader:
     """Reads one log from its start as it grows. Not thread-safe."""
@@ -179,7 +182,7 @@ class LogReader:
         if math.isfinite(value):
             self._bad_losses.discard(name)
             return
-        if self.non_finite is None:
+        if self.non_finite is None and not _OVERFLOWS.search(name):
             self.non_finite = name
         if _LOSS.search(name) and not _NO_LOSS.search(name):
             self._bad_losses.add(name)
