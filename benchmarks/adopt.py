@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import time
 from typing import Any
 
@@ -71,11 +70,7 @@ def _end_unwatched(paths: ProjectPaths, count: int) -> float:
         os.kill(pid, 15)
     projects.until(lambda: _document(os.path.join(_folder(paths, count), "exit.json")))
     began = time.time()
-    subprocess.run(
-        [projects.COMMAND, "run", "--project", paths.root, "--max-cycles", "1", "--quiet"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    projects.run(paths.root, 1)
     with projects.ledger(paths) as reader:
         event = next(e for e in reversed(reader.events("phase", 20)) if e.body["phase"] == "reflect")
     return ((clock.seconds(event.at) or 0.0) - began) * 1000

@@ -33,18 +33,20 @@ def measure(quick: bool) -> measuring.Result:
     result = measuring.Result()
     with projects.scratch() as folder:
         young = projects.make_project(os.path.join(folder, "young"))
-        projects.run(young.root, 4 if quick else 16)
+        young_peak = projects.run(young.root, 4 if quick else 16)
         _add(
             result, young, range(2, 4) if quick else range(5, 16), "cycle_10", "overhead of a cycle near cycle 10", 300
         )
 
         count = 30 if quick else 994
         old = make_ledger.make(os.path.join(folder, "old"), count)
-        projects.run(old.root, 4 if quick else 13)
+        old_peak = projects.run(old.root, 4 if quick else 13)
         cycles = range(count + 2, count + 4) if quick else range(count + 2, count + 13)
         _add(result, old, cycles, "cycle_1000", "overhead of a cycle near cycle 1,000", 400)
         first = _overheads(old, range(count + 1, count + 2))
         result.add("cycle_1000_first", "the first cycle after a restart there, study rebuilt", first, "ms")
+        result.add("peak_young", "peak memory of the first run (RSS, report at its end included)", [young_peak], "MiB")
+        result.add("peak_1000", "peak memory of the run at cycle 1,000 (the same)", [old_peak], "MiB")
     return result
 
 

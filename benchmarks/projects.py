@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from auto_experiment import clock
@@ -91,14 +92,20 @@ def scratch() -> Iterator[str]:
 # -- the controller -----------------------------------------------------------------------------------------------
 
 
-def run(root: str, cycles: int) -> None:
-    """Run so many cycles, to their end."""
-    subprocess.run(
-        [COMMAND, "run", "--project", root, "--max-cycles", str(cycles), "--quiet"],
-        check=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+def run(root: str, cycles: int) -> float:
+    """Run so many cycles, to their end and the report's. Returns the controller's peak RSS in MiB."""
+    words = [COMMAND, "run", "--project", root, "--max-cycles", str(cycles), "--quiet"]
+    return watched(words).ru_maxrss / 1024
+
+
+def watched(words: Sequence[str]) -> resource.struct_rusage:
+    """Run a command to its end and say what it used."""
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{shlex.join(words)} ended with status {child.returncode}")
+    return usage
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import time
 from collections.abc import Sequence
 
@@ -60,12 +59,8 @@ def _take_turns(commands: dict[str, Sequence[str]], trials: int) -> dict[str, li
 
 def _time_ms(words: Sequence[str]) -> tuple[float, float]:
     began = time.perf_counter()
-    child = subprocess.Popen([projects.COMMAND, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
+    usage = projects.watched([projects.COMMAND, *words])
     wall = (time.perf_counter() - began) * 1000
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with status {child.returncode}")
     return wall, (usage.ru_utime + usage.ru_stime) * 1000
 
 

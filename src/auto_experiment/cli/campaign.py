@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from auto_experiment.cli.common import existing_folder, project_option
+from auto_experiment.cli.common import existing_folder, project_option, to_nowhere
 from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady
 from auto_experiment.project import Place
 
@@ -95,8 +94,10 @@ def _interrupted(_number: int, _frame: object) -> NoReturn:
 
 
 def _line(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError, OSError):  # a lost terminal does not end the loop
+    try:
         print(text, flush=True)
+    except OSError:  # a lost terminal does not end the loop: what is said goes to controller.log anyway
+        to_nowhere(sys.stdout)
 
 
 def _silent(_text: str) -> None:

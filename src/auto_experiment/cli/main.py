@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import sys
 from typing import NoReturn
 
 import click
 
 from auto_experiment import __version__
+from auto_experiment.cli.common import to_nowhere
 from auto_experiment.errors import AutoExperimentError
 
 # name -> (module, one line for --help), in the order of a day's work
@@ -111,7 +111,7 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # `auto-experiment list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout)
         return 0
     except OSError as error:
         print(f"auto-experiment: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
