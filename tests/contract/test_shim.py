@@ -1,7 +1,8 @@
 """The supervisor, with real processes: exact ends, whole trees, single starts, honest losses."""
 
-from __future__ import ast
+from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
