@@ -4,8 +4,8 @@
 
 Two projects at once, each after nine short experiments (so that Optuna and its sampler are loaded and have been used):
 in one the tenth training is silent, in the other it prints a line a second. CPU time is that of the controller and its
-helper (the log follower), children that have ended included, over a window after a warm-up, extrapolated to an hour. A
-heartbeat (every 900 seconds by default) does not fall into the window: it is measured apart, in a third project with
+helper (the log follower), children that have ended included, over four windows after a warm-up, extrapolated to an
+hour. A heartbeat (every 900 seconds by default) does not fall into them: it is measured apart, in a third project with
 one every second, and four of them are added to the hour.
 """
 
@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import measuring
@@ -23,7 +25,7 @@ from auto_experiment.paths import ProjectPaths
 
 LONG_FROM = 10
 WARM_UP_S = 20.0
-WINDOW_S = 120.0
+WINDOW_S, WINDOWS = 120.0, 4
 HEARTBEATS_PER_HOUR = 4
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -51,22 +53,30 @@ def measure(quick: bool) -> measuring.Result:
         beats = _begin(stack, os.path.join(folder, "beats"), long_from, pace=0, extra="monitor: {poll_interval: 1}")
         scenes = (silent, lines, beats)
         time.sleep(warm_up)
-        before, began = [_cpu_s(scene) for scene in scenes], time.monotonic()
-        time.sleep(window)
-        after, took = [_cpu_s(scene) for scene in scenes], time.monotonic() - began
-        each = [[(b - a) * 3600 / took for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
-        used = [sum(one) for one in each]
-        heartbeat_s = max(used[2] - used[0], 0.0) / 3600
-        hourly = HEARTBEATS_PER_HOUR * heartbeat_s
-        result.add("idle_silent", "CPU of controller and helper, silent log", [used[0] + hourly], "CPU-s/h", 2)
-        result.add("idle_lines", "CPU of controller and helper, a line a second", [used[1] + hourly], "CPU-s/h", 10)
-        result.add("idle_heartbeat", "one heartbeat, contained four times in the above", [heartbeat_s * 1000], "CPU-ms")
+        used = [_hourly(scenes, window / WINDOWS) for _ in range(WINDOWS)]  # window, scene, process
+        sums = [[sum(processes) for processes in one] for one in used]
+        heartbeats_s = [max(beating - still, 0.0) / 3600 for still, _, beating in sums]
+        more = HEARTBEATS_PER_HOUR * statistics.median(heartbeats_s)
+        quiet, loud = [one[0] + more for one in sums], [one[1] + more for one in sums]
+        result.add("idle_silent", "CPU of controller and helper, silent log", quiet, "CPU-s/h", 2)
+        result.add("idle_lines", "CPU of controller and helper, a line a second", loud, "CPU-s/h", 10)
+        milliseconds = [one * 1000 for one in heartbeats_s]
+        result.add("idle_heartbeat", "one heartbeat, contained four times in the above", milliseconds, "CPU-ms")
         _add_memory(result, lines)
-    for one, log in zip(each, ("silent log", "a line a second"), strict=False):
-        said = ", ".join(f"{seconds:.2f}" for seconds in one)
+    for number, log in enumerate(("silent log", "a line a second")):
+        said = ", ".join(f"{statistics.median(one):.2f}" for one in zip(*(w[number] for w in used), strict=True))
         result.notes.append(f"{log}, CPU-s/h of controller, helper without heartbeats: {said}")
-    result.notes.append(f"window {took:.0f} s after {warm_up:g} s, extrapolated to an hour; {_clock_in_words()}")
+    length = f"{WINDOWS} windows of {window / WINDOWS:g} s after {warm_up:g} s"
+    result.notes.append(f"{length}, each extrapolated to an hour; {_clock_in_words()}")
     return result
+
+
+def _hourly(scenes: Sequence[Scene], window: float) -> list[list[float]]:
+    """CPU seconds per hour of each scene's processes over the next ``window`` seconds."""
+    before, began = [_cpu_s(scene) for scene in scenes], time.monotonic()
+    time.sleep(window)
+    after, took = [_cpu_s(scene) for scene in scenes], time.monotonic() - began
+    return [[(b - a) * 3600 / took for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
 
 
 def _begin(stack: contextlib.ExitStack, root: str, long_from: int, *, pace: float, extra: str = "") -> Scene:

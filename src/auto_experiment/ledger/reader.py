@@ -140,8 +140,13 @@ class Reader:
     # -- attempts -----------------------------------------------------------------------------------------------
 
     def attempts(self, experiment: int | None = None) -> list[AttemptRow]:
+        """Those of one experiment, or of all. Of all: without their specs, and with a summary only where there is no
+        value, for a list of thousands needs no more."""
         if experiment is None:
-            rows = self._all(f"SELECT {_ATTEMPT} FROM attempt ORDER BY id")
+            light = _ATTEMPT.replace("spec,", "NULL AS spec,").replace(
+                "summary,", "CASE WHEN value IS NULL THEN summary END AS summary,"
+            )
+            rows = self._all(f"SELECT {light} FROM attempt ORDER BY id")
         else:
             rows = self._all(f"SELECT {_ATTEMPT} FROM attempt WHERE experiment = ? ORDER BY id", experiment)
         return [_attempt(row) for row in rows]

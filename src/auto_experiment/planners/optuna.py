@@ -34,6 +34,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 STARTUP_TRIALS = 5  # random trials before the sampler models the space: best of 3 to 10 for campaigns of a dozen runs
 HOPELESS = 8  # experiments in a row without a value that counts: more of the same would only burn the machine
+_NEWEST, _BEST = 400, 100  # trials that the sampler is told of; every setting that was tried is known beside them
 _TRIES = 20  # how often a sampler may repeat a setting of a finite space before an untried one is drawn
 _ENUMERATED = 100_000  # a finite space up to this size is known setting by setting
 
@@ -94,14 +95,21 @@ def _study(view: PlanView) -> tuple[optuna.Study, set[tuple[str, ...]]]:
     lives on caches trials between two calls of ask(), and 1,000 trials take a few hundredths of a second."""
     study = optuna.create_study(direction="maximize" if view.objective.direction == "max" else "minimize")
     distributions = {p.name: _distribution(p) for p in view.space}
-    tried, known = set(), []
-    for trial in view.trials:
-        params = {name: value for name, value in trial.params if _fits(name, value, view.space)}
-        if len(params) == len(view.space):
-            tried.add(_key(params, view.space))
-        known.append(_frozen(trial, params, {name: distributions[name] for name in params}))
-    study.add_trials(known)
-    return study, tried
+    fitting = {t.key: {n: v for n, v in t.params if _fits(n, v, view.space)} for t in view.trials}
+    for trial in _worth_telling(view):
+        params = fitting[trial.key]
+        study.add_trial(_frozen(trial, params, {name: distributions[name] for name in params}))
+    return study, {_key(p, view.space) for p in fitting.values() if len(p) == len(view.space)}
+
+
+def _worth_telling(view: PlanView) -> list[Trial]:
+    """The newest trials and the best ones of all, in their order: what a plan costs does not grow with the project."""
+    if len(view.trials) <= _NEWEST + _BEST:
+        return list(view.trials)
+    measured = [t for t in view.trials if t.fate is Fate.MEASURED and t.value is not None]
+    measured.sort(key=lambda t: t.value or 0.0, reverse=view.objective.direction == "max")
+    kept = {t.key for t in (*view.trials[-_NEWEST:], *measured[:_BEST])}
+    return [t for t in view.trials if t.key in kept]
 
 
 def _ask(study: optuna.Study, view: PlanView, seed: int) -> dict[str, Scalar]:
@@ -128,7 +136,7 @@ def _sample(
     The search space is handed in, not inferred from past trials: the baseline may show only some of the values.
     """
     trial = FrozenTrial(
-        number=len(study.trials), trial_id=-1, state=TrialState.RUNNING, value=None, datetime_start=None,
+        number=len(study.get_trials(deepcopy=False)), trial_id=-1, state=TrialState.RUNNING, value=None, datetime_start=None,
         datetime_complete=None, params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={},
     )  # fmt: skip
     drawn = sampler.sample_relative(study, trial, distributions)
