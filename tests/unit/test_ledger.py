@@ -402,7 +402,7 @@ def test_an_attempt_comes_back_as_it_was_stored(book):
         tail=("a", "b"),
     )
     assert book.writer.open_attempts() == []
-    (row,) = book.writer.attempts()
+    (row,) = book.writer.attempts(experiment)
     assert (row.state, row.exit_code, row.signal, row.fault, row.exception, row.reason) == (
         RunState.KILLED, None, 9, Fault.OOM, "e", "r",
     )  # fmt: skip

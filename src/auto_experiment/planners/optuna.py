@@ -136,8 +136,9 @@ def _sample(
     The search space is handed in, not inferred from past trials: the baseline may show only some of the values.
     """
     trial = FrozenTrial(
-        number=len(study.get_trials(deepcopy=False)), trial_id=-1, state=TrialState.RUNNING, value=None, datetime_start=None,
-        datetime_complete=None, params={}, distributions={}, user_attrs={}, system_attrs={}, intermediate_values={},
+        number=len(study.get_trials(deepcopy=False)), trial_id=-1, state=TrialState.RUNNING, value=None,
+        datetime_start=None, datetime_complete=None, params={}, distributions={}, user_attrs={}, system_attrs={},
+        intermediate_values={},
     )  # fmt: skip
     drawn = sampler.sample_relative(study, trial, distributions)
     alone = {name: d for name, d in distributions.items() if name not in drawn}
