@@ -31,6 +31,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from auto_experiment.errors import ConfigError, MissingKey, UsageError
+from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.brief import Parameter
 from auto_experiment.search_space import FORMS, parse_mapping
 from auto_experiment.yaml_file import YamlFile, plain, shown
@@ -427,23 +428,10 @@ class Config(Section):
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-# --- where its files lie ------------------------------------------------------------------------------------------
-
-
-def brief_path(config: Config, project_dir: str) -> str:
-    return _under(project_dir, config.project.brief)
-
-
-def workspace_path(config: Config, project_dir: str) -> str:
-    return _under(project_dir, config.project.workspace)
-
-
-def ledger_path(config: Config, project_dir: str) -> str:
-    return _under(project_dir, config.project.ledger or os.path.join(config.project.workspace, "ledger.db"))
-
-
-def _under(project_dir: str, path: str) -> str:
-    return os.path.join(os.path.abspath(project_dir), os.path.expanduser(path))
+def paths_of(config: Config, project_dir: str) -> ProjectPaths:
+    """Where the project's files lie."""
+    project = config.project
+    return ProjectPaths.of(project_dir, brief=project.brief, workspace=project.workspace, ledger=project.ledger)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -494,7 +482,7 @@ def _refuse_unbuilt(config: Config, document: YamlFile, overrides: Mapping[str, 
 
 def _refuse_workspace(config: Config, project_dir: str, document: YamlFile) -> None:
     """The workspace gets a .gitignore of everything, and nothing but the controller may write it."""
-    project, workspace = os.path.realpath(project_dir), os.path.realpath(workspace_path(config, project_dir))
+    project, workspace = os.path.realpath(project_dir), os.path.realpath(paths_of(config, project_dir).workspace)
     if os.path.commonpath([project, workspace]) == workspace:
         raise ConfigError(
             f"{document.where('project.workspace')}: project.workspace: given {shown(config.project.workspace)}, "

@@ -23,7 +23,7 @@ class ProjectPaths:
         root = os.path.abspath(root)
         folder = os.path.join(root, os.path.expanduser(workspace))
         database = os.path.join(root, os.path.expanduser(ledger)) if ledger else os.path.join(folder, "ledger.db")
-        return cls(root, os.path.join(root, brief), folder, database)
+        return cls(root, os.path.join(root, os.path.expanduser(brief)), folder, database)
 
     @property
     def memory_log(self) -> str:

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass, field
 
 from auto_experiment.brief import load_brief
-from auto_experiment.config import Config, Environment, load_config, read_environment
-from auto_experiment.errors import UsageError
+from auto_experiment.config import Config, Environment, load_config, paths_of, read_environment
+from auto_experiment.errors import EnvironmentNotReady, UsageError
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.brief import Brief
@@ -48,15 +48,27 @@ class Place:
         """Read afresh at each call: people edit it while the loop runs."""
         return load_config(self.root, self.config_file, self.overrides)
 
+    def loose_config(self) -> Config:
+        """For ending a run: that must work also when the config has become unreadable meanwhile."""
+        try:
+            return self.config()
+        except UsageError:
+            return Config()
+
     def paths(self, config: Config) -> ProjectPaths:
-        project = config.project
-        return ProjectPaths.of(self.root, brief=project.brief, workspace=project.workspace, ledger=project.ledger)
+        return paths_of(config, self.root)
 
     def look(self) -> Project:
         """For the views: what cannot be read yet (no command, no objective) is left open."""
         config = self.config()
         paths = self.paths(config)
-        return project_of(config, load_brief(paths.brief), paths)
+        try:
+            brief = load_brief(paths.brief)
+        except UsageError as error:
+            if not os.path.exists(paths.ledger):
+                raise
+            brief = Brief(text="", digest="", goal=f"(the brief cannot be read now: {error})")
+        return project_of(config, brief, paths)
 
 
 def project_of(config: Config, brief: Brief, paths: ProjectPaths) -> Project:
@@ -98,3 +110,19 @@ def objective_of(config: Config, brief: Brief) -> Objective:
         target = None if stated.metric else brief.target
         open_scale = brief.target_is_percent or (brief.current_best_is_percent and target is None)
     return Objective(metric, direction, target, stated.select, "percent?" if open_scale else "")
+
+
+def make_workspace(paths: ProjectPaths) -> None:
+    """The workspace's folders, invisible to the user's git."""
+    try:
+        os.makedirs(paths.workspace, exist_ok=True)
+        os.makedirs(os.path.dirname(paths.ledger), exist_ok=True)
+        ignore = os.path.join(paths.workspace, ".gitignore")
+        if not os.path.exists(ignore):
+            with open(ignore, "w", encoding="utf-8") as file:
+                file.write("*\n")
+    except OSError as error:
+        raise EnvironmentNotReady(
+            f"{error.filename or paths.workspace}: cannot be made or written ({error.strerror}); "
+            "fix its permissions or set project.workspace in config.yaml"
+        ) from error

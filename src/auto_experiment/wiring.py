@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +12,7 @@ from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
 from auto_experiment.cycle.inputs import Inputs, read_inputs
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.errors import EnvironmentNotReady, UsageError
+from auto_experiment.errors import UsageError
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
@@ -23,7 +22,7 @@ from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.planners.base import Planner
 from auto_experiment.planners.scripted import ScriptedPlanner
-from auto_experiment.project import Place, project_of
+from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
 from auto_experiment.report.markdown import write_report
@@ -37,22 +36,6 @@ def inputs_of(place: Place) -> Inputs:
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.child(place.config()))
-
-
-def make_workspace(paths: ProjectPaths) -> None:
-    """The workspace's folders, invisible to the user's git."""
-    try:
-        os.makedirs(paths.workspace, exist_ok=True)
-        os.makedirs(os.path.dirname(paths.ledger), exist_ok=True)
-        ignore = os.path.join(paths.workspace, ".gitignore")
-        if not os.path.exists(ignore):
-            with open(ignore, "w", encoding="utf-8") as file:
-                file.write("*\n")
-    except OSError as error:
-        raise EnvironmentNotReady(
-            f"{error.filename or paths.workspace}: cannot be made or written ({error.strerror}); "
-            "fix its permissions or set project.workspace in config.yaml"
-        ) from error
 
 
 def planner_of(config: Config, env: Environment) -> Planner:
@@ -70,7 +53,7 @@ def controller_of(
     *,
     gpus: str | None = None,
     planner: Planner | None = None,
-    wait_for_lock_s: float = 0.0,
+    wait_for_lock_s: float = 0.3,
     inputs: Inputs | None = None,
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first."""
@@ -102,7 +85,7 @@ def ready(place: Place) -> ProjectPaths:
 
 def collect(place: Place, say: Callable[[str], None]) -> str:
     """``stop --run`` with the lock in our own hands: end what still runs, store how it ended."""
-    reader = Reader.open_if_any(place.paths(place.config()).ledger)
+    reader = Reader.open_if_any(place.paths(place.loose_config()).ledger)
     if reader is None:
         return "nothing has run here"
     with closing(reader):
@@ -119,7 +102,7 @@ def _loose_inputs(place: Place) -> Inputs:
         return inputs_of(place)
     except UsageError:
         unknown = Objective("value", "max")  # the ledger's own objective is what counts
-        return Inputs(place.config(), Brief(text="", digest="", goal=""), unknown, ("true",), (), ())
+        return Inputs(place.loose_config(), Brief(text="", digest="", goal=""), unknown, ("true",), (), ())
 
 
 @contextmanager

@@ -13,13 +13,11 @@ from auto_experiment.config import (
     Environment,
     all_keys,
     allowed,
-    brief_path,
-    ledger_path,
     load_config,
+    paths_of,
     read_environment,
     require_provider,
     value_of,
-    workspace_path,
 )
 from auto_experiment.errors import ConfigError, MissingKey
 from auto_experiment.records.brief import Parameter
@@ -133,13 +131,14 @@ def test_values_are_read(project):
     assert (config.monitor.poll_interval, config.monitor.hang_timeout) == (10.0, 60.0)
     assert (config.experiment.frozen, config.experiment.max_hours) == (("data/**", "eval.py"), 0.5)
     assert (config.budget.gpu_hours, config.budget.wall_hours, config.budget.experiments) == (2.0, 1.5, 4)
-    assert workspace_path(config, str(project)) == str(project / "out/ws")
-    assert brief_path(config, str(project)) == str(project / "PROJECT_BRIEF.md")
-    assert ledger_path(config, str(project)) == os.path.expanduser("~/l.db")
+    paths = paths_of(config, str(project))
+    assert paths.workspace == str(project / "out/ws")
+    assert paths.brief == str(project / "PROJECT_BRIEF.md")
+    assert paths.ledger == os.path.expanduser("~/l.db")
 
 
 def test_the_ledger_lies_in_the_workspace(project):
-    assert ledger_path(load(project, ""), str(project)) == str(project / "workspace/ledger.db")
+    assert paths_of(load(project, ""), str(project)).ledger == str(project / "workspace/ledger.db")
 
 
 @pytest.mark.parametrize(

@@ -131,12 +131,11 @@ def _detach(
     deadline = time.monotonic() + _START_S
     while holder(paths.lock) != child.pid:
         if child.poll() is not None:
-            if child.returncode == 0:
-                break
             with open(paths.controller_log, encoding="utf-8", errors="replace") as file:
                 file.seek(start)
                 said = [line.strip() for line in file.read().splitlines() if line.strip()]
-            print(said[-1] if said else f"auto-experiment: ended with status {child.returncode}", file=sys.stderr)
+            out = sys.stderr if child.returncode else sys.stdout
+            print(said[-1] if said else f"auto-experiment: ended with status {child.returncode}", file=out)
             return child.returncode
         if time.monotonic() > deadline:
             raise AutoExperimentError(f"pid {child.pid} does not take the project; look at {paths.controller_log}")

@@ -78,7 +78,7 @@ def show_command(exp: str, project: str, as_json: bool) -> None:
 
 
 def experiment_number(text: str) -> int:
-    match = re.fullmatch(r"(?:exp)?0*(\d+)", text.strip().lower())
+    match = re.fullmatch(r"(?:exp)?0*(\d{1,9})", text.strip().lower())
     if not match:
         raise click.UsageError(
             f"{text!r} is no experiment; give one such as exp003 (`auto-experiment list` shows them)"

@@ -12,8 +12,9 @@ from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
 from auto_experiment.errors import AutoExperimentError
 from auto_experiment.ledger.lock import holder
 from auto_experiment.paths import ProjectPaths
-from auto_experiment.project import Place
+from auto_experiment.project import Place, make_workspace
 from auto_experiment.watch import requests
+from auto_experiment.watch.monitor import STOP_RUN_REASON
 
 _STOP_S = 10.0  # a controller promises 2 s; a loaded machine gets more before we complain
 _STOP_RUN_S = GRACE_S + 5.0 + _STOP_S
@@ -31,7 +32,9 @@ def direct_command(text: str, project: str) -> None:
     """Leave a directive for the next THINK, of highest priority. A pending one is kept, yours comes after it."""
     if not text.strip():
         raise click.UsageError("the directive is empty; say what the next experiment should do")
-    paths = _paths(project)
+    place = Place.of(existing_folder(project))
+    paths = place.paths(place.config())
+    make_workspace(paths)
     add_directive(paths, text)
     requests.ask(paths.requests, paths.poke, requests.LOOK)
     click.echo(f"{paths.directive}: read at the next THINK")
@@ -47,13 +50,16 @@ def stop_command(stop_run: bool, project: str) -> None:
 
     With --run the training is stopped first (30 s of grace, then SIGKILL). Works without a controller too.
     """
-    paths = _paths(project)
+    place = Place.of(existing_folder(project))
+    paths = place.paths(place.loose_config())
     pid = holder(paths.lock)
     if pid is not None:
         _stop(paths, requests.STOP_RUN if stop_run else requests.STOP, _STOP_RUN_S if stop_run else _STOP_S, pid)
-        click.echo(f"controller {pid} ended")
+        click.echo(f"controller {pid} ended" + (", and the training that it watched" if stop_run else ""))
     if stop_run:
-        click.echo(_collect(project))
+        left = _collect(project)
+        if pid is None or left == STOP_RUN_REASON:
+            click.echo(left)
     elif pid is None:
         click.echo("no controller is running here")
 
@@ -85,8 +91,3 @@ def _wait_until_free(paths: ProjectPaths, kind: str, asked: str | None, deadline
                 "or end it with kill: a training goes on and can be adopted"
             )
         time.sleep(0.02)
-
-
-def _paths(project: str) -> ProjectPaths:
-    place = Place.of(existing_folder(project))
-    return place.paths(place.config())

@@ -11,7 +11,7 @@ import socket
 
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
-from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, pending_directive, read_directive
+from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.runner import Runner
@@ -58,6 +58,8 @@ class Controller:
             while not (reason := self.advance()):
                 self._monitor.check()
             ending = Ending(reason)
+            self._take_edits()
+            self._remember(self._standing())
             report = self._parts.report(self._inputs)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
@@ -110,11 +112,14 @@ class Controller:
         """``stop --run`` without a controller: end what runs, store how it ended, and nothing else."""
         self._begin_session()
         self._monitor.stop_run_asked = True
-        cycle = self._ledger.last_cycle()
         reason = "nothing was running"
-        if cycle is not None and self._runs(cycle):
-            self._step(cycle)
-            reason = STOP_RUN_REASON
+        try:
+            while (cycle := self._ledger.last_cycle()) is not None and self._runs(cycle):
+                self._step(cycle)
+                reason = STOP_RUN_REASON
+        except AutoExperimentError as error:
+            self._end_session(f"error: {error}")
+            raise
         self._end_session(reason)
         return Ending(reason)
 
@@ -141,10 +146,19 @@ class Controller:
             self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
             if crashed and open_cycle and open_cycle.phase is not Phase.TRAINING:
                 tx.recovery(open_cycle.id, open_cycle.recoveries + 1, open_cycle.phase)
+        if crashed and last and cycle and not open_cycle and cycle.session == last.id:
+            self._asked_for_end = self._asked_by(cycle)  # what was asked for before the kill still holds
         if open_cycle:
             why = " after a crash" if crashed else ""
             self._say(f"carrying on with cycle {open_cycle.id} at {open_cycle.phase.value}{why}")
         self._directive()
+
+    def _asked_by(self, cycle: CycleRow) -> str:
+        """Why the plan or the reflection of a cycle asked for the report; "" when neither did."""
+        plan, lesson = self._ledger.plan(cycle.id), self._ledger.lesson(cycle.id)
+        if plan and plan.action is Action.REPORT:
+            return plan.reason or "the plan asked for the report"
+        return lesson.decision if lesson and lesson.next == Next.REPORT.value else ""
 
     def _end_session(self, reason: str) -> None:
         with self._ledger.transaction() as tx:
@@ -171,14 +185,14 @@ class Controller:
             else:
                 tx.phase(cycle.id, Phase.DONE)
         if directive:
-            archive_directive(self._paths, directive.text)
+            self._archive()
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
         if plan.action is Action.EXPERIMENT:
             self._say(f"cycle {cycle.id}: {experiment_name(number)} {plan.title}")
             if not gated:
                 self._say("  no dry run: experiment.mandatory_dry_run is false")
         elif plan.action is Action.REPORT:
-            self._asked_for_end = plan.reason or "the plan asked for the report"
+            self._asked_for_end = self._asked_by(cycle)
         else:
             self._park(cycle, think.basis(inputs, None, memory), plan.reason)
 
@@ -189,18 +203,28 @@ class Controller:
         tx.plan(cycle.id, plan, basis)
         if directive:
             tx.note("directive", directive.shown, author="human", plan=cycle.id, state="consumed")
-            tx.event("directive", cycle=cycle.id, text=directive.text, cut=directive.cut, answer=plan.answer)
+            facts = {"text": directive.text, "cut": directive.cut, "answer": plan.answer}
+            tx.event("directive", cycle=cycle.id, archive=archive_name(self._paths), **facts)
         if directive and plan.answer:
             tx.note("decision", f"directive: {plan.answer}", author="planner", plan=cycle.id)
         if plan.action is not Action.EXPERIMENT:
             tx.note("decision", f"{plan.action.value}: {plan.reason}", author="planner", plan=cycle.id)
 
     def _directive(self) -> Directive | None:
-        last = self._ledger.last_event("directive")
-        found = pending_directive(self._paths, str(last.body["text"]) if last else None)
+        self._archive()
+        found = read_directive(self._paths)
         if found and found.cut:
             self._say(f"directive: only the first 2,000 characters are used, {found.cut:,} are cut")
         return found
+
+    def _archive(self) -> None:
+        """Move the newest consumed directive away, unless that was done: a kill may have come between."""
+        consumed, done = self._ledger.last_event("directive"), self._ledger.last_event("directive_archived")
+        if consumed is None or (done is not None and done.id > consumed.id):
+            return
+        archive_directive(self._paths, str(consumed.body["text"]), str(consumed.body["archive"]))
+        with self._ledger.transaction() as tx:
+            tx.event("directive_archived", name=consumed.body["archive"])
 
     def _park(self, cycle: CycleRow, basis: str, reason: str) -> None:
         """Look every cooldown_interval seconds, without the planner, whether a human input changed."""
@@ -241,7 +265,7 @@ class Controller:
         self._take_edits()
         self._remember(now)
         if said.next is Next.REPORT:
-            self._asked_for_end = f"{experiment.name}: {said.decision}"
+            self._asked_for_end = self._asked_by(cycle)
 
     def _dead_letter(self, cycle: CycleRow) -> None:
         """A step that took the controller down again and again: collect its run, record the failure, go on."""
@@ -250,6 +274,8 @@ class Controller:
             self._runner.collect(experiment, self._inputs, self._standing())
         said = reflect.dead_letter(experiment.name if experiment else f"cycle {cycle.id}")
         with self._ledger.transaction() as tx:
+            if experiment:
+                tx.discount(experiment.id)
             tx.lesson(cycle.id, Lesson(Result.FAILED, said))
             tx.note("decision", said.decision, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
@@ -267,8 +293,10 @@ class Controller:
         if inputs.digest != self._inputs.digest:
             for line in ("brief or config changed: used from this cycle on", *inputs.notices):
                 self._say(line)
+        last = self._ledger.last_event("inputs")
+        if last is None or last.body["digest"] != inputs.digest:
             with self._ledger.transaction() as tx:
-                tx.event("inputs_changed", before=self._inputs.digest, after=inputs.digest)
+                tx.event("inputs", digest=inputs.digest)
         self._inputs = inputs
         self._monitor.heartbeat_s = float(inputs.config.monitor.poll_interval)
         return inputs

@@ -115,7 +115,8 @@ def outcome_of(sighting: Sighting, reader: LogReader, objective: Objective, spec
         base = _lost(sighting, reader)
     elif isinstance(sighting, Unreachable):
         raise EnvironmentNotReady(
-            f"{spec['attempt']} was started on {sighting.hostname} and is that machine's to judge; run there"
+            f"{spec['attempt']} was started on {sighting.hostname} and is that machine's to judge; run there, or, when "
+            f"it is gone for good, remove the file claim in that attempt's folder and run again"
         )
     else:
         raise LaunchError(f"{spec['attempt']}: nobody has started it; run again")

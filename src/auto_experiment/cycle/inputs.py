@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from auto_experiment import command
@@ -151,49 +153,43 @@ def read_directive(paths: ProjectPaths) -> Directive | None:
     return Directive(text) if text else None
 
 
-def pending_directive(paths: ProjectPaths, consumed: str | None) -> Directive | None:
-    """The pending directive, after the one that a plan was already made with is out of the way: a kill may have left
-    it in place. ``consumed``: the text of the newest directive that the ledger has."""
-    found = read_directive(paths)
-    if found and consumed and found.text.startswith(consumed) and _newest_archived(paths) != consumed:
-        archive_directive(paths, consumed)
-        found = read_directive(paths)
-    return found
-
-
-def _newest_archived(paths: ProjectPaths) -> str | None:
-    folder = paths.directive_archive
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    if not names:
-        return None
-    with open(os.path.join(folder, max(names)), encoding="utf-8", errors="replace") as file:
-        return file.read().strip()
-
-
 def add_directive(paths: ProjectPaths, text: str) -> None:
     """Write HUMAN_DIRECTIVE.md; a pending one is kept, the new text comes after it."""
-    os.makedirs(paths.workspace, exist_ok=True)
-    pending = read_directive(paths)
-    atomic_write(paths.directive, f"{pending.text}\n{text.strip()}\n" if pending else f"{text.strip()}\n")
+    with _directive_lock(paths):
+        pending = read_directive(paths)
+        atomic_write(paths.directive, f"{pending.text}\n{text.strip()}\n" if pending else f"{text.strip()}\n")
 
 
-def archive_directive(paths: ProjectPaths, consumed: str) -> None:
-    """Move a consumed directive away. What a human wrote into the file meanwhile stays pending."""
-    os.makedirs(paths.directive_archive, exist_ok=True)
-    target = _free_name(paths.directive_archive)
+def archive_directive(paths: ProjectPaths, consumed: str, name: str) -> None:
+    """Move a consumed directive to the archive, under the name that the ledger has stored with the plan. What a human
+    wrote into the file meanwhile stays pending. Harmless to repeat: the consumed text is taken out before it is
+    archived, and it cannot be lost, because the ledger has it."""
+    with _directive_lock(paths):
+        pending = read_directive(paths)
+        if pending and pending.text.startswith(consumed):
+            rest = pending.text.removeprefix(consumed).strip()
+            if rest:
+                atomic_write(paths.directive, f"{rest}\n")
+            else:
+                os.unlink(paths.directive)
+        os.makedirs(paths.directive_archive, exist_ok=True)
+        atomic_write(os.path.join(paths.directive_archive, name), consumed + "\n")
+
+
+@contextlib.contextmanager
+def _directive_lock(paths: ProjectPaths) -> Iterator[None]:
+    """`direct` and the controller change the file one after the other."""
+    os.makedirs(paths.requests, exist_ok=True)
+    descriptor = os.open(os.path.join(paths.requests, "directive.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        os.rename(paths.directive, target)
-    except FileNotFoundError:
-        return
-    with open(target, encoding="utf-8", errors="replace") as file:
-        found = file.read().strip()
-    if found != consumed:
-        rest = found.removeprefix(consumed).strip()
-        atomic_write(target, consumed + "\n")
-        add_directive(paths, rest)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def _free_name(folder: str) -> str:
+def archive_name(paths: ProjectPaths) -> str:
+    """A name for the archive that is free now."""
     stamp = time.strftime("%Y%m%d_%H%M%S")
     names = (f"directive_{stamp}{suffix}.md" for suffix in ("", *(f"_{n}" for n in range(2, 1000))))
-    return next(p for p in (os.path.join(folder, n) for n in names) if not os.path.exists(p))
+    return next(n for n in names if not os.path.exists(os.path.join(paths.directive_archive, n)))

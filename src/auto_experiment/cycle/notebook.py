@@ -22,7 +22,7 @@ class Notebook:
     def take_edits(self) -> tuple[int, int]:
         """Store what a human added or removed; returns how many lines of each. A missing file is no edit."""
         text = self.text()
-        if text is None:
+        if text is None or self._was_taken(text):
             return 0, 0
         found = edits(text, self._renderings(), newest_was_written=self._newest_was_written())
         if found.removed or found.added:
@@ -32,7 +32,7 @@ class Notebook:
                     tx.drop_note(note)
                 for (kind, line), plan in zip(found.added, plans, strict=True):
                     tx.note(kind, line, author="human", plan=plan)
-                tx.event("memory_edit", added=len(found.added), removed=len(found.removed))
+                tx.event("memory_taken", digest=_digest(text), added=len(found.added), removed=len(found.removed))
         return len(found.added), len(found.removed)
 
     def _plans_of_edited(self, found: Edits) -> list[int | None]:
@@ -87,6 +87,12 @@ class Notebook:
         """The last five, newest first."""
         events = reversed(self._ledger.events("memory", KEPT_RENDERINGS))
         return [Rendering("", tuple((n, k, line) for n, k, line in event.body["lines"])) for event in events]
+
+    def _was_taken(self, text: str) -> bool:
+        """Were this very text's edits stored, by a controller that was killed before it wrote the file anew?"""
+        taken, written = self._ledger.last_event("memory_taken"), self._ledger.last_event("memory_written")
+        pending = taken is not None and (written is None or taken.id > written.id)
+        return pending and taken is not None and taken.body["digest"] == _digest(text)
 
     def _newest_was_written(self) -> bool:
         newest, written = self._ledger.last_event("memory"), self._ledger.last_event("memory_written")

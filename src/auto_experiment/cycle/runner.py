@@ -58,8 +58,8 @@ class Runner:
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
             return
         verdict = dry_run.judge(outcome, reader)
-        if self._parts.monitor.stop_run_asked and not verdict.passed:
-            self._store(attempt, outcome, now, passed=False)  # no verdict: the next `run` makes another dry run
+        if self._parts.monitor.stop_run_asked:  # a human ended it: no verdict, the next `run` makes another one
+            self._store(attempt, outcome, now, passed=None)
             return
         if not verdict.passed:
             failed = replace(outcome, reason=f"dry run failed: {verdict.said}")
@@ -98,7 +98,7 @@ class Runner:
             self._parts.monitor.stop_run_asked = True
             outcome, _ = self.follow(attempt, [], inputs, now)
             self._parts.monitor.stop_run_asked = False
-            self._store(attempt, outcome, now, passed=False if attempt.kind is Kind.DRY else None)
+            self._store(attempt, outcome, now, passed=None)
 
     # -- one attempt --------------------------------------------------------------------------------------------
 
@@ -226,6 +226,8 @@ class Runner:
         done = f"{progress.unit} {progress.done:g}" if progress else "no progress line yet"
         total = f" of {progress.total:g}" if progress and progress.total is not None else ""
         self._say(f"  {attempt.run_name}: {done}{total}")
+        with self._ledger.transaction() as tx:
+            tx.seen()
         self._show()
         if self._gpu is None or not self._gpu.is_alive():  # nvidia-smi can hang: never in the way of the loop
             env = self._parts.ground.env.child(inputs.config)

@@ -18,6 +18,7 @@ def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
     """A connection that cannot write. An empty database (schema version 0) is let through for ``open_writable``."""
     if not os.path.exists(path):
         raise LedgerRefused(f"{path}: there is no ledger yet; `auto-experiment run` makes it")
+    db = None
     try:
         db = connect(path, "ro")
         kind = db.execute("PRAGMA application_id").fetchone()[0]
@@ -25,6 +26,8 @@ def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
         empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0] if thorough else "ok"
     except (sqlite3.Error, TypeError) as error:
+        if db is not None:
+            db.close()
         raise LedgerRefused(f"{path}: is not a ledger or is damaged ({error}); {_RESCUE}") from error
     if empty and kind == version == 0:  # its maker was killed before the first commit
         return db
@@ -54,6 +57,7 @@ def open_writable(path: str) -> sqlite3.Connection:
         check = open_read_only(path, thorough=os.path.getsize(path) <= _CHECKED_BYTES)
         version = int(check.execute("PRAGMA user_version").fetchone()[0])
         check.close()
+    db = None
     try:
         db = connect(path, "rwc")
         db.execute("PRAGMA journal_mode = WAL")
@@ -62,6 +66,8 @@ def open_writable(path: str) -> sqlite3.Connection:
         if version < migrations.VERSION:
             migrations.migrate(db, version)
     except sqlite3.Error as error:
+        if db is not None:
+            db.close()
         raise LedgerRefused(f"{path}: cannot be written ({error}); free space or fix its permissions") from error
     return db
 

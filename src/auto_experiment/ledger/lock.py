@@ -20,8 +20,9 @@ class ProjectLock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, path: str, *, wait_s: float = 0.0) -> ProjectLock:
-        """Raises ProjectLocked, naming the holder's pid, when another process has it after ``wait_s`` seconds."""
+    def take(cls, path: str, *, wait_s: float = 0.3) -> ProjectLock:
+        """Raises ProjectLocked, naming the holder's pid, when another process has it after ``wait_s`` seconds: a look
+        at the lock (``holder``) holds it for an instant too."""
         deadline = time.monotonic() + wait_s
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         while not _try(path, descriptor):
@@ -31,7 +32,7 @@ class ProjectLock:
                     f"another controller holds this project: pid {_pid(path) or 'unknown'} ({path}); "
                     "look with `auto-experiment status`, end it with `auto-experiment stop`"
                 )
-            time.sleep(0.05)
+            time.sleep(0.01)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
         return cls(path, descriptor)

@@ -23,7 +23,7 @@ def _first(db: sqlite3.Connection) -> None:
 _SCHEMA = """
 CREATE TABLE session (
   id INTEGER PRIMARY KEY, host TEXT NOT NULL, boot_id TEXT NOT NULL, pid INTEGER NOT NULL, version TEXT NOT NULL,
-  started_at TEXT NOT NULL, ended_at TEXT, reason TEXT
+  started_at TEXT NOT NULL, seen_at TEXT, ended_at TEXT, reason TEXT
 );;
 CREATE TABLE cycle (
   id INTEGER PRIMARY KEY, session INTEGER NOT NULL REFERENCES session, phase TEXT NOT NULL,
@@ -84,7 +84,8 @@ CREATE INDEX note_kind ON note(kind, state, id);;
 CREATE TABLE event (
   id INTEGER PRIMARY KEY, at TEXT NOT NULL, session INTEGER REFERENCES session, kind TEXT NOT NULL, body TEXT NOT NULL
 );;
-CREATE INDEX event_kind ON event(kind, id)
+CREATE INDEX event_kind ON event(kind, id);;
+CREATE INDEX event_session ON event(session, at)
 """
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)

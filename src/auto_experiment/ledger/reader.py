@@ -86,24 +86,20 @@ class Reader:
         )
         return SessionRow(*row) if row else None
 
-    def first_session(self) -> SessionRow | None:
-        row = self._one(f"SELECT {_SESSION} FROM session ORDER BY id LIMIT 1")
-        return SessionRow(*row) if row else None
-
     def sessions(self) -> list[SessionRow]:
         return [SessionRow(*row) for row in self._all(f"SELECT {_SESSION} FROM session ORDER BY id")]
 
     def session_spans(self) -> list[tuple[str, str]]:
         """(start, end) of each session; one that was killed counts to the last thing it stored."""
         rows = self._all(
-            "SELECT started_at, coalesce(ended_at, (SELECT max(at) FROM event WHERE event.session = session.id), "
-            "started_at) FROM session ORDER BY id"
+            "SELECT started_at, coalesce(ended_at, max(coalesce(seen_at, started_at), coalesce((SELECT max(at) FROM "
+            "event WHERE event.session = session.id), started_at))) FROM session ORDER BY id"
         )
         return [(row[0], row[1]) for row in rows]
 
     def last_cycle(self) -> CycleRow | None:
         row = self._one(
-            "SELECT id, phase, recoveries, parked, started_at, ended_at FROM cycle ORDER BY id DESC LIMIT 1"
+            "SELECT id, session, phase, recoveries, parked, started_at, ended_at FROM cycle ORDER BY id DESC LIMIT 1"
         )
         return _cycle(row) if row else None
 
@@ -113,12 +109,6 @@ class Reader:
     def plan(self, cycle: int) -> Plan | None:
         row = self._one("SELECT body FROM plan WHERE cycle = ?", cycle)
         return Plan.from_document(json.loads(row["body"])) if row else None
-
-    def plan_basis(self, cycle: int) -> str | None:
-        row = self._one("SELECT basis FROM plan WHERE cycle = ?", cycle)
-        return str(row["basis"]) if row else None
-
-    # -- experiments --------------------------------------------------------------------------------------------
 
     def experiment_count(self) -> int:
         return self._number("SELECT count(*) FROM experiment")
@@ -252,7 +242,7 @@ class Reader:
 
 
 def _cycle(row: sqlite3.Row) -> CycleRow:
-    return CycleRow(row[0], Phase(row[1]), *row[2:])
+    return CycleRow(row[0], row[1], Phase(row[2]), *row[3:])
 
 
 def _attempt(row: sqlite3.Row) -> AttemptRow:

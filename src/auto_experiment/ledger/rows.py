@@ -25,6 +25,7 @@ class Phase(str, Enum):
 @dataclass(frozen=True)
 class CycleRow:
     id: int
+    session: int
     phase: Phase
     recoveries: int
     parked: str | None  # until when, ISO 8601

@@ -52,6 +52,10 @@ class Transaction:
     def end_session(self, session: int, reason: str) -> None:
         self._update("session", session, ended_at=clock.now(), reason=reason)
 
+    def seen(self) -> None:
+        """The session is alive: if it is killed, its time counts up to here."""
+        self._update("session", self._session or 0, seen_at=clock.now())
+
     def cycle(self) -> int:
         number = self._insert("cycle", session=self._session, phase=Phase.THINK.value, started_at=clock.now())
         self.event("phase", cycle=number, phase=Phase.THINK.value)
@@ -148,6 +152,7 @@ class Transaction:
         self._update("attempt", attempt, summary=dumps(summary))
 
     def outcome(self, attempt: int, outcome: Outcome, *, objective: str | None, passed: bool | None = None) -> None:
+        """``passed``: a dry run's verdict. Its value never stands as a result, whatever it is."""
         self._update(
             "attempt",
             attempt,
@@ -158,13 +163,13 @@ class Transaction:
             exception=outcome.exception,
             reason=outcome.reason,
             started_at=clock.iso(outcome.started_at) or None,
-            ended_at=clock.iso(outcome.ended_at) or clock.now(),
+            ended_at=clock.iso(outcome.ended_at) or None,
             objective=objective,
             value=outcome.value,
-            counts=int(outcome.counts and passed is None),  # a dry run is no result
             passed=None if passed is None else int(passed),
             summary=dumps(outcome.summary()),
         )
+        self._db.execute("UPDATE attempt SET counts = ? WHERE id = ? AND kind = 'full'", (int(outcome.counts), attempt))
 
     def lesson(self, cycle: int, lesson: Lesson) -> None:
         said = lesson.reflection
@@ -178,6 +183,10 @@ class Transaction:
             decision=said.decision,
             next=said.next.value,
         )
+
+    def discount(self, experiment: int) -> None:
+        """No value of this experiment counts any more."""
+        self._db.execute("UPDATE attempt SET counts = 0 WHERE experiment = ?", (experiment,))
 
     def note(
         self,

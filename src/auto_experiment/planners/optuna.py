@@ -35,7 +35,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 STARTUP_TRIALS = 5  # random trials before the sampler models the space: best of 3 to 10 for campaigns of a dozen runs
 HOPELESS = 8  # experiments in a row without a value that counts: more of the same would only burn the machine
 _NEWEST, _BEST = 400, 100  # trials that the sampler is told of; every setting that was tried is known beside them
-_TRIES = 20  # how often a sampler may repeat a setting of a finite space before an untried one is drawn
+_TRIES = 3  # how often a sampler may repeat a setting of a finite space before an untried one is drawn
 _ENUMERATED = 100_000  # a finite space up to this size is known setting by setting
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from auto_experiment import __version__, clock
 from auto_experiment.clock import human, seconds
 from auto_experiment.files import atomic_write
+from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
 from auto_experiment.project import Project
@@ -36,7 +37,7 @@ def render(project: Project, ledger: Reader) -> str:
         _experiments(project, ledger, now),
         _faults(attempts),
         _time(ledger, attempts),
-        _limits(ledger, attempts, now),
+        _limits(project, ledger, attempts, now),
     ]
     return "\n".join("\n".join(part) + "\n" for part in parts if part)
 
@@ -176,7 +177,7 @@ def _idle(spans: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
     return sum(gaps), gaps
 
 
-def _limits(ledger: Reader, attempts: Sequence[AttemptRow], now: Standing | None) -> list[str]:
+def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], now: Standing | None) -> list[str]:
     """What a reader of the numbers must know: what was switched off, cut, changed or not readable."""
     found = []
     waived = [a.run_name for a in attempts if a.gate == "waived"]
@@ -195,11 +196,14 @@ def _limits(ledger: Reader, attempts: Sequence[AttemptRow], now: Standing | None
         + (f". {_md(str(event.body['answer']))}" if event.body["answer"] else "")
         for event in ledger.events("directive", 20)
     ]
-    changes = ledger.events("inputs_changed", 20)
+    changes = ledger.events("inputs")[1:][-20:]
     found += [f"Brief or config changed at {event.at}." for event in changes]
-    killed = [s for s in ledger.sessions() if s.ended_at is None and s.reason is None][:-1]
+    sessions = ledger.sessions()
+    alive = sessions[-1:] if holder(project.paths.lock) is not None else []
+    killed = [s for s in sessions if s.ended_at is None and s not in alive]
     if killed:
-        found.append(f"The controller ended without a word {len(killed)} times and was carried on each time.")
+        times = "once" if len(killed) == 1 else f"{len(killed)} times"
+        found.append(f"The controller ended without a word (killed?) {times}; every `run` carried on where it was.")
     return ["## What to know", "", *(f"- {line}" for line in found)] if found else []
 
 

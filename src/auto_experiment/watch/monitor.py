@@ -22,6 +22,7 @@ from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.stop_rules import Rule
 
 STOP_RUN_REASON = "stop --run"
+_DEATHS = 5  # of the log follower in a row, without a word from it
 _FLUSH_S = 5.0  # points are stored in batches, at most this old
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -51,11 +52,10 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Over:
-    """The attempt has ended. ``rule``: the stop rule that ended it, "" when none did."""
+    """The attempt has ended. The rule that ended it, if one did, is the reason in its exit."""
 
     sighting: Sighting
     reader: LogReader
-    rule: str
 
 
 Watched = Began | Batch | Heartbeat | Over
@@ -158,6 +158,7 @@ class Monitor:
 
         A rule that holds ends the run, and its sentence comes back with ``Over``; so does ``stop --run``.
         """
+        deaths = 0
         stopping = STOP_RUN_REASON if self.stop_run_asked else ""
         if stopping:
             self._launcher.stop(ref, stopping)
@@ -174,10 +175,14 @@ class Monitor:
                 self._take_requests()
             events = self._read(feed, ref) if feed.fileno() in ready else ()
             if events is None:  # the helper died: another one reads the log again from its start
+                deaths += 1
+                if deaths > _DEATHS:
+                    raise LaunchError(f"{ref.attempt}: its log follower died {deaths} times; look at {ref.folder}")
                 feed, log = self._open_feed(ref), _Log(make_reader())
                 continue
             fresh: list[Point] = []
             for event in events:
+                deaths = 0
                 if isinstance(event, LogBytes):
                     fresh += log.add(event)
                 elif isinstance(event, Began):
@@ -185,7 +190,7 @@ class Monitor:
                 else:
                     log.finish()
                     yield Batch(log.take(), log.reader)
-                    yield Over(event.sighting, log.reader, stopping)
+                    yield Over(event.sighting, log.reader)
                     return
             now = time.monotonic()
             if not stopping:

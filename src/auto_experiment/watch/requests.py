@@ -56,6 +56,8 @@ def listen(folder: str, poke: str) -> int:
     """The FIFO's descriptor, for poll. Open for both directions, so that it never reports a hang-up. Requests from
     before were for an earlier controller and are dropped."""
     os.makedirs(folder, exist_ok=True)
+    for request in pending(folder):
+        withdraw(request.path)
     try:
         os.mkfifo(poke, 0o600)
     except FileExistsError:
@@ -65,10 +67,7 @@ def listen(folder: str, poke: str) -> int:
             f"{poke}: this file system cannot hold a FIFO ({error.strerror}); "
             "set project.workspace in config.yaml to a folder on a local disk"
         ) from error
-    descriptor = os.open(poke, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    for request in pending(folder):
-        withdraw(request.path)
-    return descriptor
+    return os.open(poke, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _poke(poke: str) -> bool:
