@@ -334,7 +334,7 @@ experiment: {{command: {json.dumps(command)}}}
     assert len(said) >= 4
 
     adopted = outputs_of(ROOT / "docs/quickstart.md", "carrying on")
-    allowed = {shape("ended: 2 cycles done (--max-cycles)"), shape("carrying on with cycle 6 at training")}
+    allowed = {shape("ended: 2 cycles done (max_cycles)"), shape("carrying on with cycle 6 at training")}
     for line in adopted:
         assert shape(line).replace("val_acc`", "val_accuracy`") in real | allowed, f"quickstart.md shows {line!r}"
 
@@ -353,7 +353,7 @@ experiment: {{command: {json.dumps(command)}}}
     report = (work.root / "workspace/REPORT.md").read_text(encoding="utf-8")
     for line in outputs_of(ROOT / "docs/quickstart.md", "**The target was not reached.**"):
         head = line.split(" = ")[0].split(" PATH")[0]
-        if not line.startswith(("cd ", "CUDA_VISIBLE_DEVICES")):
+        if not line.startswith(("cd ", "export CUDA_VISIBLE_DEVICES", "~/spirals/.venv")):  # of another machine
             assert head.replace("val_acc`", "val_accuracy`") in report, f"quickstart.md shows {line!r}"
 
 

@@ -176,7 +176,7 @@ class TestStopRunEndsTheTrainingToo:
         assert run.wait() == 0
         assert not work.processes()
         dry = work.attempt("exp001/dry01/a1")
-        assert (dry.state, dry.reason, dry.passed) == (RunState.STOPPED, "stop --run", False)
+        assert (dry.state, dry.reason, dry.passed) == (RunState.STOPPED, "stop --run", None)
         work.open("dry")
         work.open("run")
         work.cli("run", "--max-cycles", 1)

@@ -257,7 +257,8 @@ def test_values_for_another_objective_are_not_compared(campaign):
 def test_a_directives_text_and_answer_are_kept(campaign):
     with campaign.ledger.transaction() as tx:
         tx.event("directive", cycle=1, text="try | adam\nplease", cut=12, answer="cannot act on free text")
-        tx.event("inputs_changed", before="a", after="b")
+        tx.event("inputs", digest="a")
+        tx.event("inputs", digest="b")
     known = campaign.section("What to know")
     assert "try \\| adam / please" in known
     assert "12 characters were not used" in known

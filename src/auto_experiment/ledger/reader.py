@@ -130,16 +130,18 @@ class Reader:
     # -- attempts -----------------------------------------------------------------------------------------------
 
     def attempts(self, experiment: int | None = None) -> list[AttemptRow]:
-        """Those of one experiment, or of all. Of all: without their specs, and with a summary only where there is no
-        value, for a list of thousands needs no more."""
         if experiment is None:
-            light = _ATTEMPT.replace("spec,", "NULL AS spec,").replace(
-                "summary,", "CASE WHEN value IS NULL THEN summary END AS summary,"
-            )
-            rows = self._all(f"SELECT {light} FROM attempt ORDER BY id")
+            rows = self._all(f"SELECT {_ATTEMPT} FROM attempt ORDER BY id")
         else:
             rows = self._all(f"SELECT {_ATTEMPT} FROM attempt WHERE experiment = ? ORDER BY id", experiment)
         return [_attempt(row) for row in rows]
+
+    def outline(self) -> list[AttemptRow]:
+        """All attempts without their specs, and with a summary only where there is no value: what lists show."""
+        light = _ATTEMPT.replace("spec,", "NULL AS spec,").replace(
+            "summary,", "CASE WHEN value IS NULL THEN summary END AS summary,"
+        )
+        return [_attempt(row) for row in self._all(f"SELECT {light} FROM attempt ORDER BY id")]
 
     def open_attempts(self) -> list[AttemptRow]:
         return [

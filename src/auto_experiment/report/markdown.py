@@ -28,7 +28,7 @@ def write_report(project: Project, ledger: Reader) -> str:
 
 def render(project: Project, ledger: Reader) -> str:
     now = standing(ledger, project.objective)
-    attempts = ledger.attempts()
+    attempts = ledger.outline()
     best = best_attempt(ledger, now)
     parts = [
         [f"# {_md(project.name)}", "", f"Written {clock.now()} by auto-experiment {__version__} from `ledger.db`."],

@@ -20,7 +20,7 @@ def listing(project: Project, ledger: Reader | None, now: Standing | None) -> li
     if ledger is None:
         return []
     attempts: dict[int, list[AttemptRow]] = {}
-    for attempt in ledger.attempts():
+    for attempt in ledger.outline():
         attempts.setdefault(attempt.experiment, []).append(attempt)
     lessons = ledger.lessons()
     return [_experiment(project, e, attempts.get(e.id, []), lessons.get(e.cycle), now) for e in ledger.experiments()]
