@@ -303,3 +303,10 @@ def test_reflection(result, finding, milestone):
     assert said.decision.startswith("exp002 (lr=0.1): ")
     told = {Result.FAILED: "exit status 3", Result.INCONCLUSIVE: "never printed"}.get(result, "acc=0.625")
     assert told in said.decision
+
+
+def test_a_campaign_in_which_nothing_works_ends():
+    plan = OptunaPlanner().plan(view_of(9, valueless=8))
+    assert plan.action is Action.REPORT
+    assert "8 experiments in a row" in plan.reason
+    assert OptunaPlanner().plan(view_of(9, valueless=7)).action is Action.EXPERIMENT

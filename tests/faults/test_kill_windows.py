@@ -1,0 +1,235 @@
+"""`kill -9` of the controller between two statements that belong together: nothing is lost, nothing comes twice.
+
+The kill is put in from outside, by a patch that runs in the controller's process; the program has no hooks.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from auto_experiment.errors import LaunchError
+from auto_experiment.launchers.base import Feed
+from auto_experiment.ledger.lock import ProjectLock, holder
+from auto_experiment.records.run import Ref, RunState
+from auto_experiment.watch.metrics.reader import LogReader
+from auto_experiment.watch.monitor import Monitor
+
+KILL = "import os, signal\nkill = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
+QUICK = "import judge\njudge.note()\nfor n in range(3): print(f'step {n}/3 val_acc=0.{n}', flush=True)\n"
+HELD_DRY = (
+    "import judge\njudge.note()\njudge.DRY and judge.wait('dry')\nprint('step 1 val_acc=0.5\\nstep 2 val_acc=0.6')\n"
+)
+
+
+def died(run):
+    assert run.wait() == -signal.SIGKILL, run.text
+
+
+def memory(work):
+    return Path(work.paths.memory_log).read_text(encoding="utf-8")
+
+
+class TestADirective:
+    def test_that_asked_for_the_report_still_does_after_a_kill(self, project):
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        work.cli("direct", "report")
+        patch = KILL + "from auto_experiment.cycle import controller\ncontroller.archive_directive = kill\n"
+        died(work.start("run", patch=patch))
+        done = work.cli("run")
+        assert "a directive asked for the report" in done.stdout
+        assert len(work.json("list")) == 1
+        assert work.json("status")["pending_directive"] is None
+
+    @pytest.mark.parametrize("place", ["atomic_write", "os.unlink"])
+    @pytest.mark.parametrize("appended", ["", "and this too\n"])
+    def test_is_archived_once_and_what_was_added_stays(self, project, place, appended):
+        work = project(QUICK)
+        work.cli("direct", "first words")
+        patch = KILL + (
+            "from auto_experiment.cycle import controller, inputs\n"
+            "archive = controller.archive_directive\n"
+            "def slow(paths, *rest):\n"
+            f"    open(paths.directive, 'a').write({appended!r})\n"
+            f"    inputs.{place} = kill\n"
+            "    archive(paths, *rest)\n"
+            "controller.archive_directive = slow\n"
+        )
+        run = work.start("run", "--max-cycles", 1, patch=patch)
+        run.wait()
+        os.path.exists(work.paths.lock)
+        work.cli("run", "--max-cycles", 2)
+        archived = sorted(Path(work.paths.directive_archive).iterdir())
+        assert [path.read_text() for path in archived] == ["first words\n", *([appended] if appended else [])]
+        with work.ledger() as ledger:
+            assert [note.text for note in ledger.directives()] == [p.read_text().strip() for p in archived]
+        assert not os.path.exists(work.paths.directive)
+
+    def test_with_the_words_of_an_earlier_one_is_a_new_one(self, project):
+        work = project(QUICK)
+        for _ in range(2):
+            work.cli("direct", "same words")
+            work.cli("run", "--max-cycles", 1)
+            for path in Path(work.paths.directive_archive).iterdir():
+                path.unlink()
+        with work.ledger() as ledger:
+            assert len(ledger.directives()) == 2
+
+
+class TestALineThatAHumanAdded:
+    @pytest.mark.parametrize("place", ["Notebook.write", "atomic_write"])
+    def test_is_taken_once(self, project, place):
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        text = memory(work)
+        Path(work.paths.memory_log).write_text(text + "try a smaller batch\n", encoding="utf-8")
+        patch = KILL + f"from auto_experiment.cycle import notebook\nnotebook.{place} = kill\n"
+        died(work.start("run", "--max-cycles", 1, patch=patch))
+        work.cli("run", "--max-cycles", 2)
+        assert memory(work).count("try a smaller batch") == 1
+
+
+def test_the_last_lesson_reaches_the_memory_after_a_kill(project):
+    work = project(QUICK, config={"budget": {"experiments": 1}})
+    patch = KILL + "from auto_experiment.cycle.controller import Controller\nController._remember = "
+    patch += "lambda self, now, r=Controller._remember: kill() if self._ledger.lesson(1) else r(self, now)\n"
+    died(work.start("run", patch=patch))
+    work.cli("run")
+    assert "(new best!)" in memory(work)
+
+
+def test_a_dry_run_that_ended_unseen_gets_no_verdict_from_stop_run(project):
+    work = project(HELD_DRY)
+    run = work.start("run")
+    work.training(dry=True)
+    run.kill()
+    work.open("dry")
+    work.cli("stop", "--run")
+    assert [row.state.is_final for row in work.attempts()] == [True]
+    assert work.json("status")["current_runs"] == []
+    work.cli("run", "--max-cycles", 1)
+    assert [row.name for row in work.attempts()] == ["exp001/dry01/a1", "exp001/dry02/a1", "exp001/run01/a1"]
+
+
+def test_a_step_that_kills_the_controller_again_and_again_is_given_up(project):
+    """A28: the run is collected, the experiment failed, its value counts for nothing, the campaign goes on."""
+    work = project(QUICK)
+    patch = KILL + (
+        "from auto_experiment.planners.optuna import OptunaPlanner\n"
+        "real = OptunaPlanner.reflect\n"
+        "OptunaPlanner.reflect = lambda self, view, outcome: "
+        "kill() if view.experiment == 'exp001' else real(self, view, outcome)\n"
+    )
+    for _ in range(4):
+        died(work.start("run", "--max-cycles", 2, patch=patch))
+    last = work.start("run", "--max-cycles", 2, patch=patch)
+    assert last.wait() == 0, last.text
+    first, second = work.json("list")
+    assert (first["result"], second["result"]) == ("failed", "improved")
+    assert "given up" in first["decision"]
+    assert work.json("status")["best"]["experiment"] == "exp002"
+    assert len(work.judged(dry=False)) == 2
+
+
+def test_a_lost_training_has_no_invented_end(project):
+    work = project(
+        "import judge\njudge.note()\nprint('step 1 a=1\\nstep 2 a=2', flush=True)\njudge.DRY or judge.wait('go')\n"
+    )
+    run = work.start("run", "--max-cycles", 1)
+    training = work.training(dry=False)
+    shim = int(Path(f"/proc/{training['pid']}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(shim, signal.SIGKILL)
+    run.said("lost")
+    work.open("go")
+    assert run.wait() == 0
+    lost = work.attempt("exp001/run01/a1")
+    assert (lost.state, lost.ended_at) == (RunState.LOST, None)
+
+
+def test_the_report_counts_the_kills_also_when_it_is_written_again(project):
+    work = project(QUICK)
+    died(
+        work.start(
+            "run", patch=KILL + "from auto_experiment.cycle.controller import Controller\nController._reflect = kill\n"
+        )
+    )
+    work.cli("run", "--max-cycles", 1)
+    work.cli("report")
+    assert "ended without a word (killed?) once" in Path(work.paths.report).read_text(encoding="utf-8")
+
+
+class TestWhatIsBrokenMeanwhile:
+    def test_a_brief_does_not_hide_the_status(self, project):
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        work.write("PROJECT_BRIEF.md", "")
+        assert "cannot be read now" in work.cli("status").stdout
+        assert work.json("list")[0]["value"] == 0.2
+
+    def test_a_config_does_not_keep_a_training_from_being_stopped(self, project):
+        work = project(
+            "import judge\njudge.note()\nprint('step 1 a=1\\nstep 2 a=2', flush=True)\njudge.DRY or judge.wait('go')\n"
+        )
+        run = work.start("run")
+        work.training(dry=False)
+        work.write("config.yaml", "agent: [")
+        work.cli("stop", "--run")
+        assert run.wait() == 0
+        assert work.attempt("exp001/run01/a1").state is RunState.STOPPED
+
+
+def test_a_look_at_the_lock_does_not_keep_a_controller_out(tmp_path):
+    path, over = str(tmp_path / "lock"), threading.Event()
+    ProjectLock.take(path).release()
+
+    def look():
+        while not over.is_set():
+            holder(path)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(300):
+            ProjectLock.take(path).release()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_log_follower_that_always_dies_is_an_error_and_no_busy_loop(tmp_path):
+    opened = []
+
+    class Dead(Feed):
+        def __init__(self):
+            self.ends = os.pipe()
+            os.write(self.ends[1], b"x")
+
+        def fileno(self):
+            return self.ends[0]
+
+        def add(self, ref, offset=0): ...
+
+        def read(self):
+            raise LaunchError("the helper is gone")
+
+        def close(self):
+            for end in self.ends:
+                os.close(end)
+
+    class Launcher:
+        def follow(self):
+            opened.append(Dead())
+            return opened[-1]
+
+    folder = str(tmp_path / "requests")
+    with Monitor(Launcher(), requests_folder=folder, poke=f"{folder}/poke", heartbeat_s=60.0) as monitor:
+        with pytest.raises(LaunchError, match="follower died"):
+            list(monitor.watch(Ref("exp001/run01/a1", str(tmp_path)), [], LogReader))
+    assert len(opened) < 10
