@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 
 def atomic_write(path: str, text: str) -> None:
@@ -24,6 +25,20 @@ def atomic_write(path: str, text: str) -> None:
             os.unlink(beside)
         raise
     sync_folder(os.path.dirname(path) or ".")
+
+
+def read_text(path: str, limit: int = 1 << 20) -> str | None:
+    """A small text file, at most ``limit`` bytes of it; None when it is not there or is no regular file. Never blocks,
+    whatever stands in its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(limit).decode("utf-8", "replace")
 
 
 def sync_folder(folder: str) -> None:

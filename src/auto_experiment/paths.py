@@ -64,9 +64,13 @@ class ProjectPaths:
         """A FIFO that the controller listens on: a byte in it says "look at the requests"."""
         return os.path.join(self.workspace, "requests", "poke")
 
+    @property
+    def runs(self) -> str:
+        return os.path.join(self.workspace, "runs")
+
     def attempt(self, name: str) -> str:
         """The folder of an attempt ("exp003/run01/a1")."""
-        return os.path.join(self.workspace, "runs", *name.split("/"))
+        return os.path.join(self.runs, *name.split("/"))
 
     def train_log(self, name: str) -> str:
         return os.path.join(self.attempt(name), "train.log")

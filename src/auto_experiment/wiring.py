@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +13,7 @@ from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
 from auto_experiment.cycle.inputs import Inputs, read_inputs
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.errors import UsageError
+from auto_experiment.errors import EnvironmentNotReady, UsageError
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
@@ -25,6 +26,7 @@ from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.run import Ref, Running
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
@@ -65,6 +67,8 @@ def controller_of(
     try:
         ledger = Writer.open_with(paths.ledger, lock)
         try:
+            _own_workspace(paths, ledger)
+            _set_old_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             with _built(place, inputs, ledger, planner, _logged(paths, say), gpus) as controller:
                 yield controller
         finally:
@@ -103,6 +107,38 @@ def _loose_inputs(place: Place) -> Inputs:
     except UsageError:
         unknown = Objective("value", "max")  # the ledger's own objective is what counts
         return Inputs(place.loose_config(), Brief(text="", digest="", goal=""), unknown, ("true",), (), ())
+
+
+def _own_workspace(paths: ProjectPaths, ledger: Writer) -> None:
+    """A workspace that lies elsewhere may be named by two projects: the first one keeps it."""
+    owner = ledger.last_event("project")
+    root = str(owner.body["root"]) if owner else paths.root
+    outside = os.path.commonpath([paths.root, paths.workspace]) != paths.root
+    if outside and root != paths.root and os.path.exists(root):
+        raise EnvironmentNotReady(
+            f"{paths.workspace} is the workspace of {root}; give this project another one: project.workspace"
+        )
+    if root != paths.root or owner is None:
+        with ledger.transaction() as tx:
+            tx.event("project", root=paths.root)
+
+
+def _set_old_runs_aside(
+    paths: ProjectPaths, ledger: Writer, launcher: ProcessLauncher, say: Callable[[str], None]
+) -> None:
+    """A new ledger beside old runs (it was moved away, or lost): the names begin anew, so the old folders make room."""
+    if ledger.experiment_count() or not os.path.isdir(paths.runs) or not os.listdir(paths.runs):
+        return
+    folders = [f for f, _, files in os.walk(paths.runs) if "claim" in files and "exit.json" not in files]
+    for ref, seen in launcher.state([Ref(os.path.relpath(f, paths.runs), f) for f in folders]).items():
+        if isinstance(seen, Running):
+            raise EnvironmentNotReady(
+                f"{ref.attempt} still runs (pid {seen.pid}), and the ledger does not know it; "
+                f"put the ledger back, or end it with kill {seen.claim.pid}"
+            )
+    aside = f"{paths.runs}-before-{time.strftime('%Y%m%d-%H%M%S')}"
+    os.rename(paths.runs, aside)
+    say(f"the ledger is new: the runs of an earlier one are in {aside} now")
 
 
 @contextmanager

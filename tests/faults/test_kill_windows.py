@@ -6,7 +6,9 @@ The kill is put in from outside, by a patch that runs in the controller's proces
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -229,7 +231,147 @@ def test_a_log_follower_that_always_dies_is_an_error_and_no_busy_loop(tmp_path):
             return opened[-1]
 
     folder = str(tmp_path / "requests")
-    with Monitor(Launcher(), requests_folder=folder, poke=f"{folder}/poke", heartbeat_s=60.0) as monitor:
-        with pytest.raises(LaunchError, match="follower died"):
-            list(monitor.watch(Ref("exp001/run01/a1", str(tmp_path)), [], LogReader))
+    monitor = Monitor(Launcher(), requests_folder=folder, poke=f"{folder}/poke", heartbeat_s=60.0)
+    with monitor, pytest.raises(LaunchError, match="follower died"):
+        list(monitor.watch(Ref("exp001/run01/a1", str(tmp_path)), [], LogReader))
     assert len(opened) < 10
+
+
+HELD = (
+    "import judge\njudge.note()\nprint('step 1 val_acc=0.1\\nstep 2 val_acc=0.2', flush=True)\n"
+    "judge.DRY or judge.wait('go')\n"
+)
+RUN_FOLDER = "exp001/run01/a1"
+
+
+class TestAFolderThatChangesUnderARun:
+    """What stands in the workspace may be copied or removed by its owner; a living training is never killed for it,
+    and never started twice."""
+
+    def test_a_copied_project_leaves_the_originals_training_alone(self, project, tmp_path):
+        work = project(HELD)
+        run = work.start("run", "--max-cycles", 1)
+        training = work.training(dry=False)
+        copy = tmp_path / "copy"
+        subprocess.run(["cp", "-a", str(work.root), str(copy)], check=True)
+        for words in (("run", "--max-cycles", 1), ("stop", "--run")):
+            done = subprocess.run(
+                work.words(*words, "--project", copy), env=work.env, capture_output=True, text=True, check=False
+            )
+            assert done.returncode in (1, 3), done.stdout
+            assert "Traceback" not in done.stderr
+            assert str(work.root) in done.stderr, "says whose it is"
+            assert work.alive(training["pid"])
+        work.open("go")
+        assert run.wait() == 0
+        assert work.attempt(RUN_FOLDER).state is RunState.FINISHED
+        assert len(work.judged(dry=False)) == 1
+
+    def test_without_its_fifo_a_training_is_adopted_and_can_be_stopped(self, project):
+        work = project(HELD)
+        run = work.start("run")
+        training = work.training(dry=False)
+        run.kill()
+        os.unlink(Path(work.paths.attempt(RUN_FOLDER), "alive"))
+        second = work.start("run", "--max-cycles", 1)
+        second.said(f"training: pid {training['pid']}")
+        work.cli("stop", "--run")
+        assert second.wait() == 0
+        assert work.attempt(RUN_FOLDER).state is RunState.STOPPED
+        assert len(work.judged(dry=False)) == 1
+
+    @pytest.mark.parametrize("gone", ["", "claim"])
+    def test_a_removed_folder_ends_the_old_training_before_another_attempt(self, project, gone):
+        work = project(HELD)
+        run = work.start("run")
+        first = work.training(dry=False)
+        run.kill()
+        folder = Path(work.paths.attempt(RUN_FOLDER))
+        if gone:
+            (folder / gone).unlink()
+        else:
+            shutil.rmtree(folder)
+        second = work.start("run", "--max-cycles", 1)
+        second.said("trying again: exp001/run01/a2")
+        assert not work.alive(first["pid"])
+        work.open("go")
+        assert second.wait() == 0
+        states = {row.name: row.state for row in work.attempts() if "/run" in row.name}
+        assert states == {RUN_FOLDER: RunState.LOST, "exp001/run01/a2": RunState.FINISHED}
+        assert "removed" in work.attempt(RUN_FOLDER).reason
+
+    def test_a_claim_that_is_no_claim_is_no_traceback(self, project):
+        work = project(HELD)
+        run = work.start("run")
+        work.training(dry=False)
+        run.kill()
+        Path(work.paths.attempt(RUN_FOLDER), "claim").write_text("{}")
+        second = work.start("run", "--max-cycles", 1)
+        second.said("trying again: exp001/run01/a2")
+        work.open("go")
+        assert second.wait() == 0
+
+
+class TestALedgerThatIsGone:
+    def test_is_noticed_at_once(self, project):
+        work = project(HELD)
+        run = work.start("run", "--max-cycles", 1)
+        work.training(dry=False)
+        os.unlink(work.paths.ledger)
+        work.open("go")
+        assert run.wait() == 1
+        assert "was removed or replaced" in run.text
+
+    def test_is_replaced_by_a_new_one_and_the_old_runs_make_room(self, project):
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        for path in Path(work.paths.workspace).glob("ledger.db*"):
+            path.unlink()
+        done = work.cli("run", "--max-cycles", 1)
+        assert "the runs of an earlier one are in" in done.stdout
+        assert work.json("list")[0]["result"] == "improved"
+
+    def test_is_not_replaced_while_one_of_its_trainings_lives(self, project):
+        work = project(HELD)
+        run = work.start("run")
+        training = work.training(dry=False)
+        run.kill()
+        for path in Path(work.paths.workspace).glob("ledger.db*"):
+            path.unlink()
+        done = work.cli("run", status=3)
+        assert f"pid {training['pid']}" in done.stderr
+        assert len(work.judged(dry=False)) == 1
+
+
+def test_a_workspace_belongs_to_one_project(project, tmp_path):
+    shared = str(tmp_path / "shared")
+    one, two = (project(QUICK, config={"project": {"workspace": shared}}) for _ in range(2))
+    one.cli("run", "--max-cycles", 1)
+    assert str(one.root) in two.cli("run", status=3).stderr
+
+
+def test_a_fifo_in_the_place_of_a_text_does_not_hold_the_loop(project):
+    work = project(QUICK)
+    os.makedirs(work.paths.workspace)
+    os.mkfifo(work.paths.directive)
+    os.mkdir(work.paths.memory_log)
+    done = work.cli("run", "--max-cycles", 1)
+    assert "cannot be written" in done.stdout
+
+
+def test_a_late_nan_of_the_objective_is_a_failed_run(project):
+    script = "import judge\njudge.note()\nprint('step 1 val_acc=0.5\\nstep 2 val_acc=0.6', flush=True)\n"
+    work = project(script + "judge.DRY or print('step 3 val_acc=nan')\n")
+    work.cli("run", "--max-cycles", 1)
+    (row,) = [a for a in work.attempts() if "/run" in a.name]
+    assert (row.fault.value, row.counts) == ("nan", False)
+    assert work.json("list")[0]["result"] == "failed"
+
+
+def test_closed_output_is_no_error(project):
+    work = project(QUICK)
+    done = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *work.words("run", "--max-cycles", 1)],
+        env=work.env, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -326,7 +326,10 @@ class Controller:
     def _remember(self, now: Standing) -> None:
         best = best_attempt(self._ledger, now)
         row = self._ledger.experiment(best.experiment) if best else None
-        self._notebook.write(self._inputs.config.memory, row.cycle if row else None)
+        try:
+            self._notebook.write(self._inputs.config.memory, row.cycle if row else None)
+        except OSError as error:  # a view for people: the ledger has it all
+            self._say(f"{self._paths.memory_log}: cannot be written ({error.strerror}); the campaign goes on")
 
     def _experiment(self, cycle: CycleRow) -> ExperimentRow:
         found = self._ledger.experiment_of(cycle.id)

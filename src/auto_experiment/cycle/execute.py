@@ -12,7 +12,7 @@ from auto_experiment import command
 from auto_experiment.clock import human
 from auto_experiment.config import Environment
 from auto_experiment.cycle.inputs import Inputs, require_program, search_path
-from auto_experiment.errors import EnvironmentNotReady, LaunchError
+from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.observation import Fault, LogFault, Series
@@ -26,6 +26,7 @@ from auto_experiment.watch.stop_rules import HANG_RULE, NAN_RULE
 GRACE_S = 30.0
 DRY_GRACE_S = 5.0
 NEVER_STARTED = "never started"
+FOLDER_GONE = "its run folder or its claim was removed, exit not observed"
 _SECRET = re.compile(r"(?i)key|token|secret|private|passw|credential|auth")
 
 
@@ -110,16 +111,16 @@ def gpu_count(ground: Ground) -> int:
 def outcome_of(sighting: Sighting, reader: LogReader, objective: Objective, spec: Mapping[str, object]) -> Outcome:
     """What an attempt came to. The exit status is the shim's; an end that nobody saw is ``lost``, never 0."""
     if isinstance(sighting, Ended):
-        base = _ended(sighting.exit, reader, spec)
+        base = _ended(sighting.exit, reader, spec, bad_objective=_was_bad(reader.series, objective))
     elif isinstance(sighting, Lost):
         base = _lost(sighting, reader)
     elif isinstance(sighting, Unreachable):
         raise EnvironmentNotReady(
-            f"{spec['attempt']} was started on {sighting.hostname} and is that machine's to judge; run there, or, when "
-            f"it is gone for good, remove the file claim in that attempt's folder and run again"
+            f"{spec['attempt']} belongs to a supervisor on {sighting.hostname}: not ours to judge; run there, or, "
+            "when that machine or folder is gone for good, remove this attempt's folder and run again"
         )
     else:
-        raise LaunchError(f"{spec['attempt']}: nobody has started it; run again")
+        base = replace(_blank(reader), reason=FOLDER_GONE)
     value, note, read_as = read_value(reader.series, objective)
     return replace(base, value=value, value_note=note, read_as=read_as)
 
@@ -143,7 +144,7 @@ def read_value(series: Mapping[str, Series], objective: Objective) -> tuple[floa
     return None, f"{objective.metric} was never printed; the log shows: {seen}", None
 
 
-def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object]) -> Outcome:
+def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object], *, bad_objective: bool) -> Outcome:
     fault = faults.classify(
         log=reader.fault,
         exit_code=ended.code,
@@ -153,6 +154,8 @@ def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object]) -> Outcom
         stopped=ended.stopped,
     )
     fault = _by_rule(ended.stopped or "", fault)
+    if fault.fault is Fault.NONE and bad_objective:
+        fault = LogFault(Fault.NAN, None)
     notes = (f"{ended.leftovers} processes outlived the training and were ended",) if ended.leftovers else ()
     return replace(
         _blank(reader),
@@ -167,6 +170,12 @@ def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object]) -> Outcom
         duration_s=ended.duration_s,
         notes=notes,
     )
+
+
+def _was_bad(series: Mapping[str, Series], objective: Objective) -> bool:
+    """Was the objective ever NaN or infinite? The NaN rule ends such a run; this is for one that ended before it."""
+    match = match_objective(objective.metric, series)
+    return isinstance(match, Match) and series[match.name].bad > 0
 
 
 def _state(ended: Exit) -> RunState:
@@ -194,7 +203,7 @@ def _reason(ended: Exit, fault: LogFault, spec: Mapping[str, object]) -> str:
         return f"killed by signal {ended.signal}" + (" (out of memory)" if ended.oom else "")
     if ended.code:
         return f"exit status {ended.code}" + (f": {fault.exception}" if fault.exception else "")
-    return {Fault.NAN: "a loss was NaN or infinite"}.get(fault.fault, "")
+    return {Fault.NAN: "the objective or a loss was NaN or infinite"}.get(fault.fault, "")
 
 
 def _lost(lost: Lost, reader: LogReader) -> Outcome:

@@ -14,7 +14,7 @@ from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, Environment
 from auto_experiment.errors import CommandError, UsageError
-from auto_experiment.files import atomic_write
+from auto_experiment.files import atomic_write, read_text
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import objective_of
@@ -145,11 +145,7 @@ class Directive:
 
 def read_directive(paths: ProjectPaths) -> Directive | None:
     """The pending directive; None when there is none (an empty file is none)."""
-    try:
-        with open(paths.directive, encoding="utf-8", errors="replace") as file:
-            text = file.read(1 << 20).strip()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return None
+    text = (read_text(paths.directive) or "").strip()
     return Directive(text) if text else None
 
 

@@ -7,7 +7,7 @@ import hashlib
 
 from auto_experiment.config import Memory
 from auto_experiment.cycle.memory import KEPT_RENDERINGS, Caps, Edits, Entry, Rendering, edits, render, stamped
-from auto_experiment.files import atomic_write
+from auto_experiment.files import atomic_write, read_text
 from auto_experiment.ledger.rows import NoteRow
 from auto_experiment.ledger.writer import Writer
 
@@ -69,11 +69,7 @@ class Notebook:
             tx.keep_last_events("memory_written", 1)
 
     def text(self) -> str | None:
-        try:
-            with open(self._path, encoding="utf-8", errors="replace") as file:
-                return file.read(1 << 20)
-        except FileNotFoundError:
-            return None
+        return read_text(self._path)
 
     def _entries(self, best_cycle: int | None) -> list[Entry]:
         notes = self._ledger.notes("milestone", _LOOKED_AT)

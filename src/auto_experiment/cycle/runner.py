@@ -20,7 +20,7 @@ from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, Pha
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
-from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.records.run import Claim, Kind, RunState, Spec
 from auto_experiment.views.standing import Standing
 from auto_experiment.watch import gpu
 from auto_experiment.watch.metrics.reader import LogReader
@@ -107,11 +107,10 @@ class Runner:
     ) -> tuple[Outcome, LogReader]:
         """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
         ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
-        if not self._parts.monitor.stop_run_asked:
+        if attempt.claim is None and not self._parts.monitor.stop_run_asked:
             claim = self._parts.launcher.ensure(ref, spec, execute.environment(self._parts.ground, inputs))
-            if attempt.claim is None:
-                with self._ledger.transaction() as tx:
-                    tx.claimed(attempt.id, claim)
+            with self._ledger.transaction() as tx:
+                tx.claimed(attempt.id, claim)
         tail = inputs.config.monitor.log_tail_lines
         for seen in self._parts.monitor.watch(ref, rules, lambda: LogReader(tail_lines=tail)):
             if isinstance(seen, Began):
@@ -135,7 +134,9 @@ class Runner:
     def _retry(self, attempt: AttemptRow, outcome: Outcome, inputs: Inputs, now: Standing) -> bool:
         """A new attempt for one that infrastructure cost us, once its process tree is proven gone. False: no more."""
         if outcome.reason != execute.NEVER_STARTED:
-            ended = self._parts.launcher.sweep(execute.ref_of(self._parts.ground, attempt.name))
+            current = next((a for a in self._ledger.open_attempts() if a.id == attempt.id), attempt)
+            claim = Claim(**current.claim) if current.claim else None
+            ended = self._parts.launcher.sweep(execute.ref_of(self._parts.ground, attempt.name), claim)
             self._say(f"  {attempt.name} lost: {outcome.reason}" + (f"; {ended} leftovers ended" if ended else ""))
         if self._parts.monitor.stop_run_asked or attempt.n >= MAX_ATTEMPTS:
             return False

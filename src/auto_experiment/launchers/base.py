@@ -70,8 +70,9 @@ class Launcher(Protocol):
         An attempt that nobody has claimed is made void: nobody can start it any more."""
         ...
 
-    def sweep(self, ref: Ref) -> int:
+    def sweep(self, ref: Ref, claim: Claim | None = None) -> int:
         """After a loss: end what is left of the attempt's process tree; returns how many processes were ended.
+        ``claim``: who took it, for when its folder was removed and can no longer tell.
         Raises LaunchError when some could not be ended."""
         ...
 

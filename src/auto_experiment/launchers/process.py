@@ -85,8 +85,8 @@ class ProcessLauncher:
                 f"{ref.attempt} cannot be stopped from here: it was started on {answer['hostname']!r}; stop it there"
             )
 
-    def sweep(self, ref: Ref) -> int:
-        answer = self._ask("sweep", ref.folder)
+    def sweep(self, ref: Ref, claim: Claim | None = None) -> int:
+        answer = self._ask("sweep", ref.folder, stdin=_line({"claim": claim.__dict__ if claim else None}))
         if answer["left"]:
             raise LaunchError(
                 f"{ref.attempt}: {answer['left']} processes could not be ended (killed: {answer['killed']}); "
@@ -206,6 +206,7 @@ def claim_from(body: Mapping[str, Any]) -> Claim:
         boot_id=body["boot_id"],
         hostname=body["hostname"],
         at=body["at"],
+        token=body["token"],
         void=body["void"],
     )
 

@@ -298,17 +298,19 @@ def sight(folder: bytes) -> "Json":
     """The attempt's state. Death is looked for first and exit.json read after it: the other order would call a run lost
     that ends between the two."""
     claim = read_record(folder, b"claim")
-    if claim is None:
+    if not claim or "token" not in claim:  # none, or nothing that we wrote
         return {"state": "absent"}
     if claim.get("void"):
         return lost("never started", None)
     if claim.get("hostname") != os.uname().nodename:
         ending = read_exit(folder, claim)  # the shim over there may be alive: look, and touch nothing
-        host = claim.get("hostname") or "unknown: the claim cannot be read"
-        return {"state": "ended", "exit": ending} if ending else {"state": "unreachable", "hostname": host}
+        return {"state": "ended", "exit": ending} if ending else {"state": "unreachable", "hostname": claim["hostname"]}
     rebooted = claim.get("boot_id") != boot_id()
     if not rebooted and is_alive(folder, claim):
         return running(folder, claim)
+    if not rebooted and not read_exit(folder, claim) and lives_on(claim):
+        # Its FIFO is here and nobody holds it: this folder is a copy, and the run is the original's.
+        return {"state": "unreachable", "hostname": "%s, in %s" % (claim["hostname"], claim["token"])}
     return aftermath(folder, claim, rebooted)
 
 
@@ -335,21 +337,51 @@ def lost(reason: str, started: "Optional[Json]") -> "Json":
 
 
 def is_alive(folder: bytes, claim: "Json") -> bool:
-    pipe = open_alive(folder)
+    pipe = open_alive(folder, claim)
     if pipe < 0:
         return False
     os.close(pipe)
     return is_claimant(claim)
 
 
-def open_alive(folder: bytes) -> int:
-    """The write end of ``alive``; -1 when nobody holds its read end: the shim is dead."""
+def open_alive(folder: bytes, claim: "Json") -> int:
+    """The write end of ``alive``; -1 when nobody holds its read end: the shim is dead. When somebody has removed the
+    FIFO, the shim still holds it, and its descriptor leads there."""
     try:
         return os.open(at(folder, b"alive"), os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno == errno.ENOENT:
+            return open_removed(folder, claim)
+        if error.errno in (errno.ENXIO, errno.ENOTDIR, errno.ELOOP):
             return -1
         raise
+
+
+def open_removed(folder: bytes, claim: "Json") -> int:
+    """The FIFO of a living claimant whose name is gone from this very folder; -1 when there is none."""
+    if claim.get("pid_ns") != pid_namespace() or not is_claimant(claim):
+        return -1
+    held = b"/proc/%d/fd" % claim["pid"]
+    try:
+        for name in os.listdir(held):
+            link = at(held, name)
+            if os.readlink(link) == at(os.path.realpath(folder), b"alive (deleted)"):
+                return os.open(link, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # it has just ended, or belongs to somebody else
+        pass
+    return -1
+
+
+def lives_on(claim: "Json") -> bool:
+    """Is the claimant certainly alive? One that is about to end closes its files an instant before it is gone."""
+    if claim.get("pid_ns") != pid_namespace():
+        return False
+    end = time.monotonic() + 1.0
+    while is_claimant(claim):
+        if time.monotonic() > end:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def is_claimant(claim: "Json") -> bool:
@@ -414,8 +446,9 @@ def ensure(folder: bytes) -> int:
         make_alive(folder)
         trouble = launch(folder, request["spec"], request["env"])
     claim = read_record(folder, b"claim")
-    if claim is None:
-        return answer({"error": "not_started", "detail": trouble or "the supervisor died before its claim"}, 4)
+    if not claim or "token" not in claim:
+        trouble = trouble or ("the supervisor died before its claim" if claim is None else "its claim cannot be read")
+        return answer({"error": "not_started", "detail": trouble}, 4)
     return answer({"claim": claim})
 
 
@@ -927,11 +960,11 @@ def stop(folder: bytes, reason: str, grace: "Optional[float]" = None) -> int:
     seen = sight(folder)
     if seen["state"] != "running":
         return answer({"stop": seen["state"], "hostname": seen.get("hostname")})
-    return answer({"stop": "asked" if ask_to_stop(folder, reason, grace) else "ended"})
+    return answer({"stop": "asked" if ask_to_stop(folder, seen["claim"], reason, grace) else "ended"})
 
 
-def ask_to_stop(folder: bytes, reason: str, grace: "Optional[float]") -> bool:
-    pipe = open_alive(folder)
+def ask_to_stop(folder: bytes, claim: "Json", reason: str, grace: "Optional[float]") -> bool:
+    pipe = open_alive(folder, claim)
     if pipe < 0:
         return False
     word = "stop" if grace is None else "stop@%g" % grace
@@ -948,7 +981,10 @@ def ask_to_stop(folder: bytes, reason: str, grace: "Optional[float]") -> bool:
 
 
 def sweep(folder: bytes) -> int:
+    """``{"claim": ...}`` may come on stdin: who took the attempt, when its folder can no longer tell."""
     seen = sight(folder)
+    if seen["state"] == "absent":
+        return sweep_without_folder(json.loads(read_all(0).decode("utf-8") or "{}").get("claim"))
     if seen["state"] in ("running", "unreachable"):
         return answer({"error": "not_dead", "detail": "the attempt is %s: stop it instead" % seen["state"]}, 3)
     claim = read_record(folder, b"claim") or {}
@@ -956,10 +992,31 @@ def sweep(folder: bytes) -> int:
     if claim.get("boot_id") != boot_id():  # a reboot has ended everything
         return answer({"killed": 0, "left": 0})
     session = started.get("sid") if claim.get("pid_ns") == pid_namespace() else None
+    return end_members(claim["token"], claim["start_ticks"], session, started.get("start_ticks", 0))
+
+
+def sweep_without_folder(claim: "Optional[Json]") -> int:
+    """The folder was removed while the attempt ran: its supervisor, if it lives, ends the tree when it gets SIGTERM."""
+    if not claim or claim.get("hostname") != os.uname().nodename or claim.get("boot_id") != boot_id():
+        return answer({"killed": 0, "left": 0})
+    supervisor = process(int(claim["pid"]))
+    end = time.monotonic() + 45.0  # the grace of a training, and the time after it
+    if supervisor and supervisor.ticks == claim["start_ticks"] and strike(supervisor, signal.SIGTERM):
+        while time.monotonic() < end and is_running(supervisor):
+            time.sleep(0.02)
+    return end_members(claim["token"], claim["start_ticks"], None, 0)
+
+
+def is_running(one: Process) -> bool:
+    now = process(one.pid)
+    return now is not None and not now.zombie and now.ticks == one.ticks
+
+
+def end_members(token: str, since: int, session: "Optional[int]", leader_ticks: int) -> int:
     struck = set()  # type: Set[int]
     end = time.monotonic() + LEFTOVER_GRACE
     while True:
-        found = members(claim["token"], claim["start_ticks"], session, started.get("start_ticks", 0))
+        found = members(token, since, session, leader_ticks)
         if not found or time.monotonic() > end:
             return answer({"killed": len(struck - set(found)), "left": len(found)})
         for one in found.values():
@@ -997,7 +1054,7 @@ class Followed:
         """Watch the shim; its death reaches us as POLLERR on the write end of ``alive``."""
         self.limit = None
         if sight(self.folder)["state"] == "running":
-            self.alive = open_alive(self.folder)
+            self.alive = open_alive(self.folder, self.claim)
         if self.alive < 0:
             self.over()
 

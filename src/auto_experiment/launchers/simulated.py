@@ -161,7 +161,7 @@ class SimulatedLauncher:
             known.stopped = (self.clock.now, reason)
         self.clock.advance(0)  # the feeds look again
 
-    def sweep(self, ref: Ref) -> int:
+    def sweep(self, ref: Ref, claim: Claim | None = None) -> int:
         if isinstance(self.sighting(ref), Running):
             raise LaunchError(f"{ref.attempt} is running: stop it instead of sweeping")
         known = self._attempts.get(ref.folder)
@@ -182,7 +182,7 @@ class SimulatedLauncher:
 
     def _claim(self, *, void: bool) -> Claim:
         pid = 1000 + 2 * len(self._attempts)
-        return Claim(pid, int(self.clock.now * 100), "simulated", "simulated", self.clock.now, void)
+        return Claim(pid, int(self.clock.now * 100), "simulated", "simulated", self.clock.now, void=void)
 
 
 @dataclass

@@ -39,10 +39,14 @@ class ProjectLock:
 
     @property
     def held(self) -> bool:
-        return self._descriptor >= 0
+        """False too when the file was removed: another controller may hold a new one by that name."""
+        try:
+            return self._descriptor >= 0 and os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))
+        except OSError:
+            return False
 
     def release(self) -> None:
-        if self.held:
+        if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -221,6 +222,7 @@ class Writer(Reader):
     def __init__(self, path: str, db: sqlite3.Connection, lock: ProjectLock) -> None:
         super().__init__(path, db)
         self._lock = lock
+        self._file = _identity(path)
         self.session: int | None = None
 
     @classmethod
@@ -234,7 +236,9 @@ class Writer(Reader):
     def transaction(self) -> Iterator[Transaction]:
         """All that is written inside is there together or not at all."""
         if not self._lock.held:
-            raise LedgerError(f"{self.path}: the project lock was given up; nothing more is written")
+            raise LedgerError(f"{self._lock.path}: the project lock was given up or removed; nothing more is written")
+        if _identity(self.path) != self._file:
+            raise LedgerError(f"{self.path}: was removed or replaced while open; put it back, nothing more is written")
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -253,6 +257,14 @@ class Writer(Reader):
 def is_stored(seq: int) -> bool:
     """Is the seq-th point (from 0) of a metric kept? All of the first 1,000, then about 500 of each doubling."""
     return seq < _DENSE or seq % (1 << (seq // (_DENSE // 2)).bit_length() - 1) == 0
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _storable(value: object) -> object:

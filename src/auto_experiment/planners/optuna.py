@@ -264,5 +264,7 @@ def _verdict(view: ReflectView, outcome: Outcome) -> str:
         return f"{metric}={outcome.value:.6g}{before}; search on from here"
     if view.result is Result.NOT_IMPROVED:
         return f"{metric}={outcome.value:.6g}{before}; try another setting"
+    if outcome.reason.startswith("dry run failed"):
+        return f"{outcome.reason}; try another setting"
     why = outcome.reason or outcome.exception or outcome.value_note or outcome.state.value
     return f"{outcome.state.value}, no value that counts: {why}; try another setting"

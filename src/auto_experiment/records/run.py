@@ -98,6 +98,7 @@ class Claim:
     boot_id: str
     hostname: str
     at: float  # Unix time, for display only
+    token: str = ""  # the attempt's folder then: every process of the attempt carries it in its environment
     void: bool = False  # nobody may start it any more
 
 

@@ -110,12 +110,12 @@ def as_text(rows: list[dict[str, Any]], metric: str) -> str:
         note = ["(in parentheses: reported by a run that failed or was cut short, so it does not count)"]
     else:
         note = []
-    lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':10}title"]
+    lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':14}title"]
     for row in rows:
         last = row["runs"][-1] if row["runs"] else None
         value = shown_value(row)
         state = _state(last) if last else "planned"
-        lines.append(f"{row['id']:8}{row['result'] or '-':14}{value:>14}  {state:10}{row['title']}")
+        lines.append(f"{row['id']:8}{row['result'] or '-':14}{value:>14}  {state:14}{row['title']}")
     return "\n".join(lines + note)
 
 
@@ -131,7 +131,7 @@ def _counts(row: dict[str, Any]) -> bool:
 
 
 def _state(run: dict[str, Any]) -> str:
-    return f"dry {run['state']}"[:9] if run["kind"] == Kind.DRY.value else str(run["state"])
+    return f"dry {run['state']}" if run["kind"] == Kind.DRY.value else str(run["state"])
 
 
 def one_as_text(document: dict[str, Any]) -> str:

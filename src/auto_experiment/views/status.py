@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Any
 
 from auto_experiment import clock
 from auto_experiment.clock import human
+from auto_experiment.files import read_text
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
@@ -83,15 +83,11 @@ def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
 
 
 def _chars(path: str) -> int:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return len(file.read(1 << 20))
-    return 0
+    return len(read_text(path) or "")
 
 
 def _pending(project: Project) -> str | None:
-    with contextlib.suppress(OSError), open(project.paths.directive, encoding="utf-8", errors="replace") as file:
-        return file.read(1 << 20).strip() or None
-    return None
+    return (read_text(project.paths.directive) or "").strip() or None
 
 
 def _llm(ledger: Reader | None) -> dict[str, float]:
