@@ -1,4 +1,4 @@
-# Every target does its own set-up: it needs Python 3.10 or newer with pip and venv, and make.
+# Every target does its own set-up: it needs Python 3.10 or newer with pip, and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,18 +26,21 @@ docs: .make/dev  ## writes the generated pages
 
 .make/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is needed; make PYTHON=python3.12 names one"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@# Debian's python3 may come without venv; pip alone can make one too.
+	$(PYTHON) -m venv $(VENV) 2>/dev/null || { rm -rf $(VENV); \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .make/virtualenv virtualenv && \
+	  PYTHONPATH=.make/virtualenv $(PYTHON) -m virtualenv --quiet $(VENV); }
 	@mkdir -p .make && touch $@
 
 .make/demo: .make/venv pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
 	@touch $@
 
-.make/dev: .make/demo pyproject.toml
+.make/dev: .make/demo requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-.make/check: .make/venv pyproject.toml
+.make/check: .make/venv requirements-check.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-check.txt
 	@touch $@
 
