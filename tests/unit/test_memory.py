@@ -230,7 +230,9 @@ def test_nothing_was_written_yet():
 
 @pytest.fixture
 def book(tmp_path):
-    return Book(tmp_path)
+    made = Book(tmp_path)
+    yield made
+    made.close()
 
 
 class Book:
@@ -246,6 +248,10 @@ class Book:
         self.best = None
         self.notebook = Notebook(self.ledger, str(self.file))
         self.cycles = 0
+
+    def close(self):
+        self.ledger.close()
+        self.lock.release()
 
     def says(self, text, kind="decision"):
         with self.ledger.transaction() as tx:
@@ -493,8 +499,7 @@ def test_any_order_of_writing_and_editing_keeps_the_file_in_order(tmp_path_facto
             assert len(book.text) <= 2000
             sections(book.text)
     finally:
-        book.ledger.close()
-        book.lock.release()
+        book.close()
 
 
 # --- a line of Key Results
