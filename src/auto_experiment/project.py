@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass, field
 
@@ -12,10 +13,7 @@ from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.brief import Brief
 
-NO_OBJECTIVE = (
-    'no objective: the Goal names no metric that could be read; write it as "reach 78% accuracy" or "val loss under '
-    '0.4" in PROJECT_BRIEF.md, or set objective.metric and objective.direction in config.yaml'
-)
+_METRICS = ("accuracy", "loss", "perplexity", "precision", "recall", "error", "reward", "bleu", "score")
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,12 @@ def bar_of(brief: Brief, objective: Objective) -> float | None:
     return bar
 
 
+def _close(goal: str) -> str:
+    """A hint for a mistyped metric."""
+    close = (difflib.get_close_matches(word.strip(".,;:%+"), _METRICS, 1, 0.8) for word in goal.lower().split())
+    return next((f" (did you mean {found[0]}?)" for found in close if found), "")
+
+
 def objective_of(config: Config, brief: Brief) -> Objective:
     """Config first, else the brief's Goal. A target that may be a fraction or a percentage is settled later.
     Raises UsageError when the metric or the direction is not stated."""
@@ -97,7 +101,11 @@ def objective_of(config: Config, brief: Brief) -> Objective:
     if direction is None and (not stated.metric or stated.metric == brief.metric):
         direction = brief.direction
     if metric is None:
-        raise UsageError(NO_OBJECTIVE)
+        raise UsageError(
+            f'no objective: the Goal "{brief.goal[:80]}" names no metric that could be read{_close(brief.goal)}; '
+            'write it as "reach 78% accuracy" or "val loss under 0.4" in PROJECT_BRIEF.md, or set objective.metric and '
+            "objective.direction in config.yaml"
+        )
     if direction is None:
         raise UsageError(
             f"objective.metric is {metric}, but not whether more or less of it is better; "

@@ -68,6 +68,8 @@ class Controller:
             raise
         self._end_session(ending.reason)
         self._say(f"ended: {ending.reason}")
+        if self._ledger.open_attempts():
+            self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if report:
             self._say(f"report: {report}")
         return ending
