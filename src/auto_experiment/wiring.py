@@ -55,7 +55,7 @@ def controller_of(
     *,
     gpus: str | None = None,
     planner: Planner | None = None,
-    wait_for_lock_s: float = 0.3,
+    wait_for_lock_s: float = 1.0,
     inputs: Inputs | None = None,
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first."""

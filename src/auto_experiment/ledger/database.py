@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from urllib.parse import quote
 
 from auto_experiment.errors import LedgerRefused
@@ -12,6 +13,7 @@ from auto_experiment.ledger import migrations
 
 _CHECKED_BYTES = 64 << 20  # a ledger up to this size is checked page by page before a controller starts
 _BUSY_S = 10.0
+_TRIES = 10
 
 
 def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
@@ -28,7 +30,8 @@ def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
     except (sqlite3.Error, TypeError) as error:
         if db is not None:
             db.close()
-        raise LedgerRefused(f"{path}: is not a ledger or is damaged ({error}); {_RESCUE}") from error
+        kind_of = _Locked if "locked" in str(error) else LedgerRefused
+        raise kind_of(f"{path}: is not a ledger or is damaged ({error}); {_RESCUE}") from error
     if empty and kind == version == 0:  # its maker was killed before the first commit
         return db
     if kind != migrations.APPLICATION_ID:
@@ -52,6 +55,18 @@ _RESCUE = "nothing was changed: put a backup in its place, or move it away to st
 def open_writable(path: str) -> sqlite3.Connection:
     """Open or create, and bring to the newest schema. Raises LedgerRefused, with the file untouched."""
     refuse_network_disk(path)
+    for _ in range(_TRIES):
+        with contextlib.suppress(_Locked):
+            return _open_writable(path)
+        time.sleep(0.1)
+    return _open_writable(path)
+
+
+class _Locked(LedgerRefused):
+    """Somebody who looks at the ledger is recovering it after a kill; SQLite does not always wait for that itself."""
+
+
+def _open_writable(path: str) -> sqlite3.Connection:
     version = 0
     if os.path.exists(path) and os.path.getsize(path) > 0:
         check = open_read_only(path, thorough=os.path.getsize(path) <= _CHECKED_BYTES)
@@ -68,7 +83,8 @@ def open_writable(path: str) -> sqlite3.Connection:
     except sqlite3.Error as error:
         if db is not None:
             db.close()
-        raise LedgerRefused(f"{path}: cannot be written ({error}); free space or fix its permissions") from error
+        kind = _Locked if "locked" in str(error) else LedgerRefused
+        raise kind(f"{path}: cannot be written ({error}); free space or fix its permissions") from error
     return db
 
 

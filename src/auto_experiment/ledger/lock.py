@@ -20,9 +20,10 @@ class ProjectLock:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, path: str, *, wait_s: float = 0.3) -> ProjectLock:
+    def take(cls, path: str, *, wait_s: float = 1.0) -> ProjectLock:
         """Raises ProjectLocked, naming the holder's pid, when another process has it after ``wait_s`` seconds: a look
-        at the lock (``holder``) holds it for an instant too."""
+        at the lock (``holder``) holds it for an instant too, and so does a child that a killed controller had forked
+        and that has not come to its exec yet."""
         deadline = time.monotonic() + wait_s
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         while not _try(path, descriptor):
