@@ -13,7 +13,7 @@ from auto_experiment.ledger import migrations
 
 _CHECKED_BYTES = 64 << 20  # a ledger up to this size is checked page by page before a controller starts
 _BUSY_S = 10.0
-_TRIES = 10
+_TRIES = 10  # a tenth of a second apart: a reader that recovers the ledger after a kill needs far less
 
 
 def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
