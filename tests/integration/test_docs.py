@@ -251,14 +251,14 @@ parser.add_argument("--lr", type=float)
 parser.add_argument("--width", type=int)
 args = parser.parse_args()
 for step in (1, 2):
-    print(f"epoch {step}/3 val_accuracy=0.{step}{args.width}", flush=True)
+    print(f"epoch {step}/3 val_accuracy=0.{step}{70 - args.width}", flush=True)
 if judge.DRY:
     judge.wait("never")  # the harness ends it
 else:
     judge.note(note="up")
     judge.wait("go")
-    print(f"epoch 3/3 val_accuracy=0.9{args.width}", flush=True)
-"""
+    print(f"epoch 3/3 val_accuracy=0.9{70 - args.width}", flush=True)
+"""  # whatever the search draws: the baseline is a new best, and nothing after it is
 BRIEF = """
 # Goal
 Reach 99.99% validation accuracy.
