@@ -113,6 +113,12 @@ class Lab:
 
     # signals and cleaning
 
+    def kill_guard(self, ref: Ref) -> None:
+        """The guard alone: the shim goes on, and what is left when it is killed is for a sweep."""
+        guard = self.read(ref, "claim")["guard"]["pid"]
+        os.kill(guard, signal.SIGKILL)
+        self.until(lambda: not is_there(guard))
+
     def kill_shim(self, ref: Ref, number: int = signal.SIGKILL) -> None:
         os.kill(self.read(ref, "claim")["pid"], number)
 

@@ -287,9 +287,51 @@ class TestSingleStart:
 
 
 class TestDeadShim:
-    def test_killed_in_the_middle_it_is_lost_and_swept(self, lab, alive):
+    def test_a06_killed_in_the_middle_it_is_lost_and_the_guard_leaves_nothing(self, lab, alive):
+        """Not even a daemon that left the session twice and has no environment: nobody needs to sweep."""
+        ref, daemon = escape(lab, "time.sleep(1000)")
+        started = lab.started(ref)
+        guard = lab.read(ref, "claim")["guard"]["pid"]
+        lab.kill_shim(ref)
+        assert lab.end(ref) == Lost(LOST, started=True, started_at=started["at"])
+        lab.until(lambda: not alive(guard))
+        assert not alive(started["pid"])
+        assert not alive(daemon)
+        assert lab.launcher.sweep(ref) == 0
+
+    def test_a_sweep_waits_for_the_guard(self, lab, alive):
+        ref, daemon = escape(lab, "time.sleep(1000)")
+        guard = lab.read(ref, "claim")["guard"]["pid"]
+        os.kill(guard, signal.SIGSTOP)
+        lab.kill_shim(ref)
+        lab.end(ref)
+        threading.Timer(0.3, os.kill, (guard, signal.SIGCONT)).start()
+        assert alive(daemon)
+        lab.launcher.sweep(ref)
+        assert not alive(daemon)
+
+    def test_the_guards_end_changes_nothing(self, lab, alive):
+        ref, daemon = escape(lab, "time.sleep(1000)")
+        lab.kill_guard(ref)
+        assert alive(daemon)
+        lab.launcher.stop(ref, "enough")
+        assert lab.exit(ref).stopped == "enough"
+        assert not alive(daemon)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_the_guard_leaves_signals_that_can_be_refused_to_the_shim(self, lab, alive, number):
+        ref = lab.start("echo up; exec sleep 1000")
+        lab.said(ref, b"up")
+        guard = lab.read(ref, "claim")["guard"]["pid"]
+        os.kill(guard, number)
+        lab.launcher.stop(ref, "enough")
+        assert lab.exit(ref).stopped == "enough"
+        lab.until(lambda: not alive(guard))
+
+    def test_killed_with_its_guard_it_is_lost_and_swept(self, lab, alive):
         ref, daemon = escape(lab, "time.sleep(1000)", env="os.environ")
         started = lab.started(ref)
+        lab.kill_guard(ref)
         lab.kill_shim(ref)
         assert lab.end(ref) == Lost(LOST, started=True, started_at=started["at"])
         lab.until(lambda: not alive(started["pid"]))  # the direct child went with it
@@ -303,6 +345,7 @@ class TestDeadShim:
         lab.until(lambda: lab.path(ref, "train.log").exists() and lab.log(ref).endswith(b"\n"))
         worker = int(lab.log(ref))
         lab.until(lambda: Path(f"/proc/{worker}/environ").read_bytes() == b"")
+        lab.kill_guard(ref)
         lab.kill_shim(ref)
         lab.end(ref)
         assert lab.launcher.sweep(ref) >= 1
@@ -756,6 +799,7 @@ class TestFollow:
         ref = lab.start("setsid sh -c 'while :; do echo more; done' & sleep 1000")
         feed.add(ref)
         listen(feed, lambda events: len(self.log_of(events)) > 100)
+        lab.kill_guard(ref)
         lab.kill_shim(ref)
         assert isinstance(listen(feed, self.over)[-1].sighting, Lost)
         assert lab.launcher.sweep(ref) >= 1

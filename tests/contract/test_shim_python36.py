@@ -89,10 +89,19 @@ class TestInterpreters:
         ref = old_lab.start("setsid sh -c 'echo $$; exec sleep 1000' & wait")
         old_lab.until(lambda: old_lab.path(ref, "train.log").exists() and old_lab.log(ref).endswith(b"\n"))
         daemon = int(old_lab.log(ref))
+        old_lab.kill_guard(ref)
         old_lab.kill_shim(ref, signal.SIGKILL)
         assert isinstance(old_lab.end(ref), Lost)
         assert old_lab.launcher.sweep(ref) >= 1
         assert not alive(daemon)
+
+    def test_a_loss_leaves_nothing_behind(self, old_lab, alive):
+        ref = old_lab.start("setsid env -i sh -c 'echo $$; exec sleep 1000' & wait")
+        old_lab.until(lambda: old_lab.path(ref, "train.log").exists() and old_lab.log(ref).endswith(b"\n"))
+        daemon = int(old_lab.log(ref))
+        old_lab.kill_shim(ref)
+        assert isinstance(old_lab.end(ref), Lost)
+        old_lab.until(lambda: not alive(daemon))
 
     def test_without_a_locale(self, old_lab, python, listen):
         """Old Pythons take the C locale to mean ASCII."""

@@ -10,11 +10,12 @@ It is started as ``python -I -S shim.py VERB ...`` on the machine where the run 
 
 Every verb answers in JSON on stdout. Exit status: 0 done, 3 refused (the answer says why), 4 failed.
 
-What makes it safe, in five sentences. An attempt is taken by linking a complete ``claim`` into its folder: link(2)
+What makes it safe, in six sentences. An attempt is taken by linking a complete ``claim`` into its folder: link(2)
 succeeds once. The shim holds the read end of the FIFO ``alive``, so the kernel tells everybody when it dies. The training
 waits at a gate until ``started.json`` is on disk, so "claimed, dead, not started" is certain. The shim is a subreaper and
 signals only its own unreaped children, so it cannot hit a foreign process and finds daemons that left the session.
-``exit.json`` is written after the last process of the tree is gone, so it means that.
+``exit.json`` is written after the last process of the tree is gone, so it means that. The shim's parent, the guard, is a
+subreaper too: it inherits the tree of a shim that was killed, and ends it.
 
 It does not read the training's output, retry, decide anything about results, or write an environment value to disk.
 """
@@ -30,7 +31,7 @@ import time
 
 TYPE_CHECKING = False  # typing.TYPE_CHECKING, without the price of importing typing
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, List, NoReturn, Optional, Set, Tuple
+    from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Set, Tuple
 
     Json = Dict[str, Any]
 
@@ -38,6 +39,7 @@ FORMAT = 1
 TOKEN = b"AUTO_EXPERIMENT_ATTEMPT"  # set in the training's environment to the attempt's folder
 RUN_DIR = b"AUTO_EXPERIMENT_RUN_DIR"
 SETTLE = 0.2  # seconds that orphans get to end by themselves once the main process has
+GUARD_PATIENCE = 10.0  # seconds that a sweep waits for the guard of a dead shim to end its tree
 LEFTOVER_GRACE = 5.0  # then seconds between SIGTERM and SIGKILL for them
 CHUNK = 256 * 1024  # bytes of a log per turn of `follow`
 QUICK, SLOW = 0.02, 1.0  # seconds between two tries of something that should not take long, and that may
@@ -249,13 +251,38 @@ def members(token: str, since: int, session: "Optional[int]", leader_ticks: int)
     mark = TOKEN + b"=" + raw(token)
     spared = ancestry(table)
     later = [one for one in table.values() if one.ticks >= since and one.pid not in spared]
-    found = {one.pid: one for one in later if one.session == session or carries(one.pid, mark)}
+    return with_offspring({one.pid: one for one in later if one.session == session or carries(one.pid, mark)}, later)
+
+
+def with_offspring(found: "Dict[int, Process]", among: "Iterable[Process]") -> "Dict[int, Process]":
     grown = True
     while grown:
-        more = {one.pid: one for one in later if one.ppid in found and one.pid not in found}
+        more = {one.pid: one for one in among if one.ppid in found and one.pid not in found}
         found.update(more)
         grown = bool(more)
     return found
+
+
+def tree() -> "Dict[int, Process]":
+    """All that live below us."""
+    table, me = all_processes(), os.getpid()
+    return with_offspring({one.pid: one for one in table.values() if one.ppid == me}, list(table.values()))
+
+
+def fell(find: "Callable[[], Dict[int, Process]]") -> "Dict[Tuple[int, int], Process]":
+    """SIGKILL for all that ``find`` shows. Everybody is stopped first, until nobody new turns up: one that can still
+    run would start another in the place of each that falls."""
+    seen = {}  # type: Dict[Tuple[int, int], Process]
+    for _ in range(1000):  # a bomb that forks faster than this is met again by the next call
+        fresh = {(one.pid, one.ticks): one for one in find().values() if (one.pid, one.ticks) not in seen}
+        if not fresh:
+            break
+        for one in fresh.values():
+            strike(one, signal.SIGSTOP)
+        seen.update(fresh)
+    for one in seen.values():
+        strike(one, signal.SIGKILL)
+    return seen
 
 
 def carries(pid: int, mark: bytes) -> bool:
@@ -471,13 +498,14 @@ def launch(folder: bytes, spec: "Json", env: "Dict[str, str]") -> str:
 
 
 def supervise(folder: bytes, spec: "Json", env: "Dict[str, str]", tell: int) -> "NoReturn":
-    """The life of the supervising process."""
+    """The life of the supervising process, and of the guard above it."""
     supervisor = None
     try:
         os.setsid()
         detach(folder, keep=tell)
+        guarded = become_guarded()
         os.chdir(folder)  # names are relative from here: the folder may be moved while we work
-        supervisor = Supervisor(folder, spec)
+        supervisor = Supervisor(folder, spec, guarded)
         if supervisor.claim():
             os.close(tell)
             supervisor.run(env)
@@ -489,6 +517,40 @@ def supervise(folder: bytes, spec: "Json", env: "Dict[str, str]", tell: int) -> 
             write_all(tell, str(error).encode("utf-8", "replace"))
     finally:
         os._exit(0)
+
+
+def become_guarded() -> bool:
+    """Go on in a child. Its parent, the guard, does nothing while we live. When we are killed, the whole tree comes to
+    it, daemons with a scrubbed environment and a session of their own included, and it ends every process of it."""
+    if not become_subreaper():
+        return False  # the tree would go to pid 1
+    shim = os.fork()
+    if shim == 0:
+        os.setsid()  # a signal to our group or session does not reach the guard
+        return True
+    try:
+        close_others(())
+        os.chdir(b"/")  # the folder may be removed
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # what can be refused is for the shim
+        guard(shim)
+    finally:
+        os._exit(0)
+
+
+def guard(shim: int) -> None:
+    while os.waitpid(-1, 0)[0] != shim:
+        pass
+    pause = QUICK
+    while True:
+        fell(tree)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(pause)  # a process in the kernel's hands ends when that lets it
+        pause = min(pause * 1.5, SLOW)
 
 
 def detach(folder: bytes, keep: int) -> None:
@@ -591,8 +653,9 @@ def set_oom_score(value: bytes) -> bytes:
 class Supervisor:
     """One attempt, from its claim to its exit.json. Its current folder is the attempt's; it waits in one poll()."""
 
-    def __init__(self, folder: bytes, spec: "Json") -> None:
+    def __init__(self, folder: bytes, spec: "Json", guarded: bool) -> None:
         self.spec = spec
+        self.guard = process(os.getppid()) if guarded else None
         self.token = shown(folder)
         self.grace = float(spec["grace_s"])
         self.claimed = {}  # type: Json
@@ -622,6 +685,7 @@ class Supervisor:
 
     def claim(self) -> bool:
         claim = new_claim(self.spec["attempt"], self.spec["hash"], self.token)
+        claim["guard"] = {"pid": self.guard.pid, "start_ticks": self.guard.ticks} if self.guard else None
         if put(b".", b"claim", claim):
             self.claimed = claim
         return bool(self.claimed)
@@ -738,7 +802,7 @@ class Supervisor:
                 self.timed_out = True
                 self.stop("wall limit of %g s" % limit, self.grace)
             elif now >= self.kill_at:
-                self.kill_all()
+                fell(self.whole_tree)
                 self.wait(now + pause)
                 pause = min(pause * 2, SLOW)
             else:
@@ -772,19 +836,19 @@ class Supervisor:
         except OSError:  # it has not made its group yet
             os.kill(self.main, number)
 
-    def kill_all(self) -> None:
-        if self.status is None:
-            self.signal_group(signal.SIGKILL)
-        for one in self.targets():
-            self.send(one, signal.SIGKILL)
-
     def targets(self) -> "List[Process]":
         """Our unreaped children; without a subreaper also all that the token or the session shows."""
         found = {one.pid: one for one in map(process, children()) if one and not one.zombie}
+        return list(self.with_members(found).values())
+
+    def whole_tree(self) -> "Dict[int, Process]":
+        return self.with_members(tree())
+
+    def with_members(self, found: "Dict[int, Process]") -> "Dict[int, Process]":
         if not self.subreaper:
             since, first = self.claimed["start_ticks"], self.started
             found.update(members(self.token, since, first.get("sid"), first.get("start_ticks", 0)))
-        return list(found.values())
+        return found
 
     def send(self, target: Process, number: int) -> None:
         if self.subreaper:
@@ -806,7 +870,10 @@ class Supervisor:
             if now < min(self.term_at, self.kill_at):
                 self.wait(min(self.term_at, self.kill_at))
                 continue
-            self.strike_leftovers(signal.SIGKILL if now >= self.kill_at else signal.SIGTERM)
+            if now >= self.kill_at:
+                self.struck.update(fell(self.whole_tree))
+            else:
+                self.end_politely()
             self.wait(now + pause)
             pause = min(pause * 2, SLOW if now > self.kill_at + LEFTOVER_GRACE else SETTLE)
             if now > self.kill_at + 60 and not complained:
@@ -817,10 +884,11 @@ class Supervisor:
         self.reap()
         return not self.childless or (not self.subreaper and bool(self.targets()))
 
-    def strike_leftovers(self, number: int) -> None:
+    def end_politely(self) -> None:
+        """SIGTERM, once per process."""
         for one in self.targets():
-            if number == signal.SIGKILL or (one.pid, one.ticks) not in self.struck:
-                self.send(one, number)
+            if (one.pid, one.ticks) not in self.struck:
+                self.send(one, signal.SIGTERM)
             self.struck.add((one.pid, one.ticks))
 
     def write_exit(self) -> None:
@@ -991,8 +1059,18 @@ def sweep(folder: bytes) -> int:
     started = read_record(folder, b"started.json") or {}
     if claim.get("boot_id") != boot_id():  # a reboot has ended everything
         return answer({"killed": 0, "left": 0})
+    wait_for_guard(claim)
     session = started.get("sid") if claim.get("pid_ns") == pid_namespace() else None
     return end_members(claim["token"], claim["start_ticks"], session, started.get("start_ticks", 0))
+
+
+def wait_for_guard(claim: "Json") -> None:
+    """It may be at work, on what no token shows."""
+    told = claim.get("guard") or {}
+    guard = process(int(told["pid"])) if told and claim.get("pid_ns") == pid_namespace() else None
+    end = time.monotonic() + GUARD_PATIENCE
+    while guard and guard.ticks == told["start_ticks"] and is_running(guard) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def sweep_without_folder(claim: "Optional[Json]") -> int:
@@ -1013,15 +1091,16 @@ def is_running(one: Process) -> bool:
 
 
 def end_members(token: str, since: int, session: "Optional[int]", leader_ticks: int) -> int:
+    def find() -> "Dict[int, Process]":
+        return members(token, since, session, leader_ticks)
+
     struck = set()  # type: Set[int]
     end = time.monotonic() + LEFTOVER_GRACE
     while True:
-        found = members(token, since, session, leader_ticks)
+        found = find()
         if not found or time.monotonic() > end:
             return answer({"killed": len(struck - set(found)), "left": len(found)})
-        for one in found.values():
-            if strike(one, signal.SIGKILL):
-                struck.add(one.pid)
+        struck.update(pid for pid, _ in fell(find))
         time.sleep(0.01)
 
 
