@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import measuring
 import projects
@@ -37,6 +38,7 @@ class Scene:
     paths: ProjectPaths
     controller: int
     shim: int
+    guard: int
 
     @property
     def family(self) -> list[int]:
@@ -83,11 +85,11 @@ def _begin(stack: contextlib.ExitStack, root: str, long_from: int, *, pace: floa
     paths = projects.make_project(root, seconds=0.1, long_from=long_from, pace=pace, extra=extra)
     child = stack.enter_context(projects.controller(root))
     claim = os.path.join(paths.attempt(f"exp{long_from:03d}/run01/a1"), "claim")
-    shim = int(projects.until(lambda: _document(claim))["pid"])
-    return Scene(paths, child.pid, shim)
+    taken = projects.until(lambda: _document(claim))
+    return Scene(paths, child.pid, int(taken["pid"]), int(taken["guard"]["pid"]))
 
 
-def _document(path: str) -> dict[str, object] | None:
+def _document(path: str) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
         return dict(json.load(file))
     return None
@@ -98,9 +100,10 @@ def _add_memory(result: measuring.Result, scene: Scene) -> None:
     rss, pss = (sum(one[kind] for one in family) for kind in ("Rss", "Pss"))
     result.add("idle_rss", "memory of controller and helper, Optuna loaded: RSS", [rss], "MiB", 80)
     result.add("idle_pss", "the same: PSS", [pss], "MiB")
-    shim = _memory_mib(scene.shim)
+    shim, guard = _memory_mib(scene.shim), _memory_mib(scene.guard)
     result.add("shim_rss", "memory of the shim: RSS", [shim["Rss"]], "MiB", 15)
-    result.add("shim_pss", "the same: PSS", [shim["Pss"]], "MiB")
+    result.add("guard_rss", "memory of the guard above it, nearly all of it shared: RSS", [guard["Rss"]], "MiB")
+    result.add("shim_pss", "shim and guard together: PSS", [shim["Pss"] + guard["Pss"]], "MiB")
     each = ", ".join(f"{one['Rss']:.1f} (private {one['Private_Dirty'] + one['Private_Clean']:.1f})" for one in family)
     result.notes.append(f"RSS in MiB of controller, helper: {each}")
 
