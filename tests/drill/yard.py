@@ -21,9 +21,10 @@ PATIENCE_S = 20.0
 class Yard:
     """Attempts below one folder, each a tree with a mark of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shim: Path = SHIM) -> None:
         self.folder = folder
-        self.launcher = ProcessLauncher(LocalHost(), python=sys.executable, shim=str(SHIM), env=os.environ)
+        folder.mkdir(exist_ok=True)
+        self.launcher = ProcessLauncher(LocalHost(), python=sys.executable, shim=str(shim), env=os.environ)
         self.count = 0
 
     def ref(self) -> Ref:
