@@ -202,7 +202,8 @@ class ObjectiveKeys(Section):
     target: float | None = _key(
         None,
         "a number, or null",
-        "Value at which the campaign is done, in the scale that the training prints. "
+        "Value at which the campaign is done. Of a share such as an accuracy or error rate, 78 and 0.78 mean the same: "
+        "the first run that prints it settles the scale. Anything else: in the scale that the training prints. "
         "null: read from the brief's Goal; without one the campaign ends by its limits.",
     )
     select: Literal["best", "final"] = _key(

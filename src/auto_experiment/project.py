@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, Environment, load_config, paths_of, read_environment
 from auto_experiment.errors import EnvironmentNotReady, UsageError
-from auto_experiment.objective import Objective
+from auto_experiment.objective import BARE, PERCENT, Objective, is_ratio
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.brief import Brief
 
@@ -81,9 +81,11 @@ def project_of(config: Config, brief: Brief, paths: ProjectPaths) -> Project:
 def bar_of(brief: Brief, objective: Objective) -> float | None:
     """The brief's Current Best in the scale in which the target is stated: a "75.2%" beside a target of 78 is 75.2."""
     bar = brief.current_best
-    if bar is not None and brief.current_best_is_percent and (objective.target or 0.0) > 1.0 and bar <= 1.0:
+    if bar is None:
+        return None
+    if brief.current_best_is_percent and (objective.target or 0.0) > 1.0 and bar <= 1.0:
         return round(bar * 100.0, 10)
-    return bar
+    return objective.beside_target(bar)
 
 
 def _close(goal: str) -> str:
@@ -113,11 +115,20 @@ def objective_of(config: Config, brief: Brief) -> Objective:
         )
     if stated.target is not None:
         target: float | None = stated.target
-        open_scale = direction == "max" and 0 < stated.target <= 1
     else:
         target = None if stated.metric else brief.target
-        open_scale = brief.target_is_percent or (brief.current_best_is_percent and target is None)
-    return Objective(metric, direction, target, stated.select, "percent?" if open_scale else "")
+    return Objective(metric, direction, target, stated.select, _open_scale(config, brief, metric, direction, target))
+
+
+def _open_scale(config: Config, brief: Brief, metric: str, direction: str, target: float | None) -> str:
+    """How the scale is left open until a run prints the metric; "" when the numbers are taken as they stand."""
+    of_goal = config.objective.target is None and target is not None
+    in_percent = brief.target_is_percent if of_goal else brief.current_best_is_percent and target is None
+    if in_percent:
+        return PERCENT
+    stated = brief.current_best if target is None else target
+    written_in_config = config.objective.target is not None and direction == "max" and 0 < config.objective.target <= 1
+    return BARE if stated is not None and (is_ratio(metric) or written_in_config) else ""
 
 
 def make_workspace(paths: ProjectPaths) -> None:

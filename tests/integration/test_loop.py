@@ -388,6 +388,25 @@ def test_the_scale_of_a_percent_target_is_settled_and_said(project, values, unit
 
 
 @pytest.mark.parametrize(
+    ("goal", "metric", "values", "target", "reached"),
+    [
+        ("Get WER below 8", "wer", (0.9, 0.40), 0.08, False),
+        ("Get WER below 8", "wer", (0.9, 0.07), 0.08, True),
+        ("Get WER below 8", "wer", (90.0, 7.5), 8, True),
+        ("Reach an accuracy of 78", "accuracy", (0.5, 0.82), 0.78, True),
+        ("Reach an accuracy of 78", "accuracy", (50.0, 75.0), 78, False),
+        ("Get FID below 15", "fid", (0.9, 0.4), 15, True),
+    ],
+)
+def test_the_scale_of_a_bare_target_is_settled_too(project, goal, metric, values, target, reached):
+    work = project(prints(*values, metric=metric), brief=brief(goal), config=FROM_BRIEF)
+    done = work.cli("run", "--max-cycles", 1)
+    assert ("target reached" in done.stdout) is reached
+    assert work.json("status")["objective"]["target"] == target
+    assert (f"{metric} is printed in" in done.stdout) is (metric != "fid")
+
+
+@pytest.mark.parametrize(
     ("values", "best"), [((50.0, 57.0), None), ((50.0, 57.1), 57.1), ((0.5, 0.57), None), ((0.5, 0.58), 0.58)]
 )
 def test_nothing_worse_than_the_current_best_is_called_a_best(project, values, best):
@@ -496,13 +515,13 @@ def test_values_before_and_after_a_changed_objective_are_not_compared(project):
 
 
 def test_a_changed_target_leaves_values_comparable(project):
-    work = project(MODES, config={"objective": {"target": 5.0}})
+    work = project(MODES, config={"objective": {"target": 0.95}})
     Rehearsal(work, an_experiment(acc=0.7)).run()
-    work.configure({"objective": {"target": 3.0}})
+    work.configure({"objective": {"target": 0.9}})
     Rehearsal(work, an_experiment(), an_experiment(acc=0.6)).run()
     assert work.json("status")["best"]["experiment"] == "exp001"
     assert results(work) == ["improved", "not_improved"]
-    assert work.json("status")["objective"]["target"] == 3.0
+    assert work.json("status")["objective"]["target"] == 0.9
 
 
 def test_a_changed_target_is_not_announced_as_another_objective(project):

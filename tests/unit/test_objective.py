@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_experiment.objective import Objective
+from auto_experiment.objective import BARE, PERCENT, Objective, is_ratio
 from auto_experiment.records.observation import Series
 
 UP, DOWN = Objective("acc", "max"), Objective("loss", "min")
@@ -60,7 +60,7 @@ def test_best_is_finite_and_unbeaten(objective, values):
         (replace(UP, target=0.9), None, False),
         (UP, 1e9, False),
         (replace(UP, target=0.0), 0.0, True),
-        (replace(UP, target=0.9, scale="percent?"), 91.2, False),
+        (replace(UP, target=0.9, scale=PERCENT), 91.2, False),
     ],
 )
 def test_reached(objective, value, wanted):
@@ -94,19 +94,73 @@ def test_which_value_of_a_run_counts(objective, given, wanted):
     ],
 )
 def test_the_scale_of_a_target_is_settled_by_what_is_printed(target, highest, settled):
-    open_one = replace(UP, target=target, scale="percent?")
+    open_one = replace(UP, target=target, scale=PERCENT)
     result = open_one.settled(open_one.factor(series(highest, highest, 0.0)))
     assert (result.target, result.scale) == (settled, "")
     assert result.reached(settled)
 
 
+@pytest.mark.parametrize(
+    ("metric", "direction", "target", "lowest", "highest", "settled"),
+    [
+        ("accuracy", "max", 78, 0.1, 0.82, 0.78),
+        ("accuracy", "max", 78, 10.0, 82.0, 78),
+        ("accuracy", "max", 0.78, 10.0, 82.0, 78),
+        ("accuracy", "max", 1.0, 10.0, 82.0, 100),
+        ("accuracy", "max", 0.78, 0.1, 0.82, 0.78),
+        ("error", "min", 5, 0.04, 0.9, 0.05),
+        ("error", "min", 5, 4.0, 90.0, 5),
+        ("error", "min", 0.05, 4.0, 90.0, 5),
+        ("error", "min", 0.5, 0.9, 1.2, 0.5),  # half a percent of a run that prints about one
+        ("error", "min", 1, 4.0, 90.0, 1),  # one percent: 100 % would ask for nothing
+        ("WER", "min", 8, 0.35, 0.4, 0.08),
+        ("WER", "min", 8, 0.3, 1.2, 0.08),  # inserted words: above 1, and a fraction all the same
+        ("WER", "min", 8, 7.5, 104.0, 8),
+        ("WER", "min", 3, 1.8, 2.4, 3),
+        ("WER", "min", 0.08, 12.0, 40.0, 8),
+    ],
+)
+def test_a_bare_number_is_settled_in_either_direction(metric, direction, target, lowest, highest, settled):
+    open_one = Objective(metric, direction, target, scale=BARE)
+    assert open_one.settled(open_one.factor(series(lowest, highest, lowest))).target == settled
+
+
+@pytest.mark.parametrize(("bar", "highest", "factor"), [(57.0, 0.84, 0.01), (57.0, 84.0, 1.0), (0.57, 84.0, 100.0)])
+def test_without_a_target_the_bar_is_what_is_settled(bar, highest, factor):
+    assert Objective("accuracy", "max", scale=BARE).factor(series(highest, highest, 0.0), bar) == factor
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "target", "bar", "wanted"),
+    [
+        ("accuracy", "max", 78, 0.75, 75), ("accuracy", "max", 0.78, 75.2, 0.752), ("accuracy", "max", 78, 75.2, 75.2),
+        ("WER", "min", 8, 0.12, 12), ("WER", "min", 0.08, 12, 0.12), ("error", "min", 0.5, 1.2, 1.2),
+    ],
+)  # fmt: skip
+def test_a_bar_is_read_as_the_target_is_written(metric, direction, target, bar, wanted):
+    assert Objective(metric, direction, target, scale=BARE).beside_target(bar) == pytest.approx(wanted)
+
+
+def test_what_is_a_ratio():
+    ratios = (
+        "accuracy", "val_acc", "top-1 error", "top1_error", "Acc@1", "acc1", "error rate", "val error", "WER", "test_cer",
+        "word error rate", "F1", "macro F1", "precision", "recall@10", "mIoU", "val/mIoU", "dice", "AP50", "bbox_mAP_50",
+        "roc_auc", "AUC", "top-5 accuracy", "BLEU", "valAcc", "exact match", "success rate",
+    )  # fmt: skip
+    none = (
+        "loss", "val loss", "dice loss", "FID", "perplexity", "bits per byte", "mean squared error", "RMSE", "reward",
+        "PSNR", "pose error", "learning rate",
+    )  # fmt: skip
+    assert [name for name in (*ratios, *none) if is_ratio(name)] == list(ratios)
+
+
 def test_nothing_to_settle_leaves_the_target_alone():
     assert replace(UP, target=0.9).factor(series(91.0, 91.0, 0.0)) == 1.0
-    assert replace(UP, target=0.9, scale="percent?").factor(series(NAN)) == 1.0
+    assert replace(UP, target=0.9, scale=PERCENT).factor(series(NAN)) == 1.0
 
 
 def test_values_are_comparable_only_under_the_same_metric_direction_and_selection():
-    assert replace(UP, target=0.5, scale="percent?").identity == UP.identity
+    assert replace(UP, target=0.5, scale=PERCENT).identity == UP.identity
     others = [replace(UP, metric="f1"), replace(UP, direction="min"), replace(UP, select="final")]
     assert len({UP.identity, *(o.identity for o in others)}) == 4
 

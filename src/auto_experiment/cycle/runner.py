@@ -18,6 +18,7 @@ from auto_experiment.cycle.parts import Parts
 from auto_experiment.launchers.base import Began
 from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
+from auto_experiment.records.observation import Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import Claim, Kind, RunState, Spec
@@ -81,7 +82,7 @@ class Runner:
         outcome, reader = self.follow(attempt, rules, inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
             return
-        settled = settle(now, outcome, reader)
+        settled = settle(now, outcome.read_as, reader.series)
         with self._ledger.transaction() as tx:
             if settled is not now:
                 tx.event("objective", **settled.document())
@@ -241,17 +242,17 @@ class Runner:
             self._say(f"  GPU {one.index} {one.name}: {one.utilisation}% busy, {memory}")
 
 
-def settle(now: Standing, outcome: Outcome, reader: LogReader) -> Standing:
+def settle(now: Standing, read_as: str | None, series: Mapping[str, Series]) -> Standing:
     """The first run that prints the metric says whether a target of 0.78 means 0.78 or 78."""
-    series = reader.series.get(outcome.read_as) if outcome.read_as else None
-    if not now.objective.scale or series is None or series.highest is None:
+    printed = series.get(read_as) if read_as else None
+    if not now.objective.scale or printed is None or printed.highest is None:
         return now
-    factor = now.objective.factor(series)
+    factor = now.objective.factor(printed, now.bar)
     objective = now.objective.settled(factor)
     bar = None if now.bar is None else round(now.bar * factor, 10)
-    unit = "percentages" if series.highest > 1 else "fractions"
+    unit = "percentages" if now.objective.prints_percent(printed) else "fractions"
     target = "" if objective.target is None else f": the target is {objective.target:g}"
-    return Standing(objective, bar, f"{outcome.read_as} is printed in {unit}{target}")
+    return Standing(objective, bar, f"{read_as} is printed in {unit}{target}")
 
 
 def _outcome(over: Over, now: Standing, attempt: AttemptRow) -> Outcome:
