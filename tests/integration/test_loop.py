@@ -524,6 +524,27 @@ def test_a_changed_target_leaves_values_comparable(project):
     assert work.json("status")["objective"]["target"] == 0.9
 
 
+def test_a_changed_target_keeps_the_scale_that_was_settled(project):
+    bar = "\n# Current Best\n75.2% accuracy\n"
+    work = project(prints(50.0, 60.0), brief=brief("reach 78% accuracy", more=bar), config=FROM_BRIEF)
+    work.cli("run", "--max-cycles", 1)
+    work.write("PROJECT_BRIEF.md", brief("reach 79% accuracy", more=bar))
+    done = work.cli("run", "--directive", "report")
+    assert "accuracy is printed in percentages: the target is 79" in done.stdout
+    status = work.json("status")
+    assert (status["objective"]["target"], status["best"]) == (79, None)
+    assert results(work) == ["not_improved"]
+    assert "Current Best is 75.2" in report(work)
+
+
+def test_a_goal_lowered_below_what_was_reached_ends_it_at_once(project):
+    work = project(prints(50.0, 80.0), brief=brief("reach 90% accuracy"), config=FROM_BRIEF)
+    work.cli("run", "--max-cycles", 1)
+    work.write("PROJECT_BRIEF.md", brief("reach 78% accuracy"))
+    assert "target reached: accuracy=80" in work.cli("run").stdout
+    assert len(work.json("list")) == 1
+
+
 def test_a_changed_target_is_not_announced_as_another_objective(project):
     work = project(MODES, config={"objective": {"target": 5.0}})
     Rehearsal(work).run()

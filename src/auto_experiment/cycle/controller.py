@@ -14,7 +14,7 @@ from auto_experiment.cycle import budget, reflect, think
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.cycle.runner import Runner
+from auto_experiment.cycle.runner import Runner, settle
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
@@ -46,6 +46,7 @@ class Controller:
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
         self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
+        self._unread = ""  # what is wrong with brief or config now, as it was said
         self._asked_for_end = ""  # why a plan or a reflection asked for the report
 
     # -- the loop -----------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class Controller:
             step(cycle, self._experiment(cycle), self._plan(cycle), self._inputs, self._standing())
 
     def _next_cycle(self) -> str:
-        now = self._standing()
+        now = self._state_objective(self._read_inputs())  # a goal that was lowered may be reached already
         best = best_attempt(self._ledger, now)
         ended = self._asked_for_end or budget.why_end(self._ledger, self._inputs.config, now.objective, best)
         most = self._inputs.config.agent.max_cycles
@@ -290,8 +291,11 @@ class Controller:
         try:
             inputs = self._parts.read_inputs()
         except UsageError as error:
-            self._say(f"kept the last good brief and config: {error}")
+            if str(error) != self._unread:
+                self._say(f"kept the last good brief and config: {error}")
+            self._unread = str(error)
             return self._inputs
+        self._unread = ""
         if inputs.digest != self._inputs.digest:
             for line in ("brief or config changed: used from this cycle on", *inputs.notices):
                 self._say(line)
@@ -304,14 +308,20 @@ class Controller:
         return inputs
 
     def _state_objective(self, inputs: Inputs) -> Standing:
-        """Store the objective when the humans state another one than before. A settled scale stays settled."""
+        """Store the objective when the humans state another one than before. Where a run has printed its metric
+        already, that settles the scale of the new numbers as well."""
         last = self._ledger.last_event("objective_stated")
         new = Standing(inputs.objective, bar_of(inputs.brief, inputs.objective))
         if last is None or dict(last.body) != new.document():
+            first = self._ledger.first_measured(new.objective.identity)
+            outcome = reflect.recall(first) if first else None
+            settled = settle(new, outcome.read_as, {s.name: s for s in outcome.series}) if outcome else new
             with self._ledger.transaction() as tx:
                 tx.event("objective_stated", **new.document())
-                tx.event("objective", **new.document())
-            self._say(f"objective: {new.objective}{_change(last, inputs.objective)}")
+                tx.event("objective", **settled.document())
+            self._say(f"objective: {settled.objective}{_change(last, inputs.objective)}")
+            if settled.said:
+                self._say(f"  {settled.said}")
         return self._standing()
 
     def _standing(self) -> Standing:

@@ -161,6 +161,15 @@ class Reader:
         )
         return _attempt(row) if row else None
 
+    def first_measured(self, objective: str) -> AttemptRow | None:
+        """The first training that printed the objective of this identity."""
+        row = self._one(
+            f"SELECT {_ATTEMPT} FROM attempt WHERE kind = 'full' AND objective = ? AND value IS NOT NULL "
+            "ORDER BY id LIMIT 1",
+            objective,
+        )
+        return _attempt(row) if row else None
+
     def trials(self) -> list[sqlite3.Row]:
         """What a planner without memory needs of each ended training and of each failed dry run, oldest first."""
         return self._all(
