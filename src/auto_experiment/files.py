@@ -6,13 +6,13 @@ import os
 import stat
 
 
-def atomic_write(path: str, text: str) -> None:
-    """Replace ``path`` by ``text`` (UTF-8): a reader sees the old content or the new one, also after a power cut.
+def atomic_write(path: str, text: str | bytes) -> None:
+    """Replace ``path`` by ``text`` (as UTF-8): a reader sees the old content or the new one, also after a power cut.
 
     Lone surrogates (from file names or logs) become ``?``: a report must not fail on a name.
     """
     beside = f"{path}.{os.getpid()}.tmp"
-    data = text.encode("utf-8", "replace")
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:

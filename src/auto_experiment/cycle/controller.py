@@ -206,7 +206,7 @@ class Controller:
         tx.plan(cycle.id, plan, basis)
         if directive:
             tx.note("directive", directive.shown, author="human", plan=cycle.id, state="consumed")
-            facts = {"text": directive.text, "cut": directive.cut, "answer": plan.answer}
+            facts = {**directive.__dict__, "cut": directive.cut, "answer": plan.answer}
             tx.event("directive", cycle=cycle.id, archive=archive_name(self._paths), **facts)
         if directive and plan.answer:
             tx.note("decision", f"directive: {plan.answer}", author="planner", plan=cycle.id)
@@ -225,7 +225,8 @@ class Controller:
         consumed, done = self._ledger.last_event("directive"), self._ledger.last_event("directive_archived")
         if consumed is None or (done is not None and done.id > consumed.id):
             return
-        archive_directive(self._paths, str(consumed.body["text"]), str(consumed.body["archive"]))
+        known = Directive(**{name: consumed.body[name] for name in ("text", "size", "digest")})
+        archive_directive(self._paths, known, str(consumed.body["archive"]))
         with self._ledger.transaction() as tx:
             tx.event("directive_archived", name=consumed.body["archive"])
 

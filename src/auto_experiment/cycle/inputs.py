@@ -14,7 +14,7 @@ from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, Environment
 from auto_experiment.errors import CommandError, UsageError
-from auto_experiment.files import atomic_write, read_text
+from auto_experiment.files import atomic_write
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import objective_of
@@ -22,6 +22,7 @@ from auto_experiment.records.brief import Brief, Parameter
 from auto_experiment.search_space import NO_SPACE
 
 DIRECTIVE_MAX = 2000  # characters of a directive that reach a planner
+_READ = 1 << 20  # bytes of one that are read as text
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,12 @@ def _no_program(program: str, words: tuple[str, ...], root: str, path: str) -> s
 
 @dataclass(frozen=True)
 class Directive:
-    """A human's note. ``text`` is the file as it was read; ``shown`` the part that reaches a planner."""
+    """A human's note. ``text`` is the file as it was read (of a huge one the beginning), ``shown`` what reaches a
+    planner. ``size`` and ``digest`` are of the file's bytes up to its last letter: by them it is known again."""
 
     text: str
+    size: int
+    digest: str
 
     @property
     def shown(self) -> str:
@@ -140,36 +144,79 @@ class Directive:
 
     @property
     def cut(self) -> int:
-        return max(len(self.text) - DIRECTIVE_MAX, 0)
+        """How many characters are not shown; beyond the first MiB a byte is counted as one."""
+        return max(len(self.text) - DIRECTIVE_MAX, 0) + max(self.size - _READ, 0)
 
 
 def read_directive(paths: ProjectPaths) -> Directive | None:
     """The pending directive; None when there is none (an empty file is none)."""
-    text = (read_text(paths.directive) or "").strip()
-    return Directive(text) if text else None
+    beginning, size, digest = _written(paths.directive)
+    text = beginning.decode("utf-8", "replace").strip()
+    return Directive(text, size, digest) if text else None
 
 
 def add_directive(paths: ProjectPaths, text: str) -> None:
-    """Write HUMAN_DIRECTIVE.md; a pending one is kept, the new text comes after it."""
+    """Write HUMAN_DIRECTIVE.md; a pending one is kept as it is, byte by byte, the new text comes after it."""
     with _directive_lock(paths):
-        pending = read_directive(paths)
-        atomic_write(paths.directive, f"{pending.text}\n{text.strip()}\n" if pending else f"{text.strip()}\n")
+        added = text.strip().encode("utf-8", "replace") + b"\n"
+        if read_directive(paths) is None:
+            atomic_write(paths.directive, added)
+            return
+        with open(paths.directive, "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(added if file.read(1) == b"\n" else b"\n" + added)
 
 
-def archive_directive(paths: ProjectPaths, consumed: str, name: str) -> None:
+def archive_directive(paths: ProjectPaths, consumed: Directive, name: str) -> None:
     """Move a consumed directive to the archive, under the name that the ledger has stored with the plan. What a human
-    wrote into the file meanwhile stays pending. Harmless to repeat: the consumed text is taken out before it is
-    archived, and it cannot be lost, because the ledger has it."""
+    has added to the file meanwhile stays pending. Harmless to repeat at any point: the file is moved first, as it is,
+    and what was added is handed back from there."""
+    kept = os.path.join(paths.directive_archive, name)
     with _directive_lock(paths):
-        pending = read_directive(paths)
-        if pending and pending.text.startswith(consumed):
-            rest = pending.text.removeprefix(consumed).strip()
-            if rest:
-                atomic_write(paths.directive, f"{rest}\n")
-            else:
-                os.unlink(paths.directive)
         os.makedirs(paths.directive_archive, exist_ok=True)
-        atomic_write(os.path.join(paths.directive_archive, name), consumed + "\n")
+        if not os.path.exists(kept):
+            if not _begins_with(paths.directive, consumed):  # another file stands there now: it stays pending
+                atomic_write(kept, consumed.text + "\n")
+                return
+            os.rename(paths.directive, kept)
+        if _begins_with(kept, consumed):
+            _hand_back(paths, kept, consumed.size)
+
+
+def _hand_back(paths: ProjectPaths, kept: str, size: int) -> None:
+    """Make what follows the consumed bytes the pending directive, and cut it off in the archive."""
+    with open(kept, "rb") as file:
+        file.seek(size)
+        rest = file.read()
+    added = rest.lstrip()
+    if not added:
+        return
+    pending = b""
+    with contextlib.suppress(FileNotFoundError), open(paths.directive, "rb") as file:
+        pending = file.read()
+    if not pending.startswith(added):
+        atomic_write(paths.directive, added + pending)
+    line_end = rest[: len(rest) - len(added)].find(b"\n") + 1
+    os.truncate(kept, size + line_end)
+
+
+def _written(path: str, most: int = 1 << 62) -> tuple[bytes, int, str]:
+    """(beginning, size, digest) of a file up to its last letter, or of its first ``most`` bytes. No file: no bytes."""
+    digest, size, spaces, beginning = hashlib.sha256(), 0, b"", b""
+    if os.path.isfile(path):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            while chunk := file.read(min(_READ, most - size - len(spaces))):
+                letters = (spaces + chunk).rstrip()
+                spaces = (spaces + chunk)[len(letters) :]
+                digest.update(letters)
+                size += len(letters)
+                beginning = (beginning + letters)[:_READ]
+    return beginning, size, digest.hexdigest()
+
+
+def _begins_with(path: str, consumed: Directive) -> bool:
+    _, size, digest = _written(path, consumed.size)
+    return (size, digest) == (consumed.size, consumed.digest)
 
 
 @contextlib.contextmanager
