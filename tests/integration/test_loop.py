@@ -656,6 +656,25 @@ def test_a_search_space_line_can_be_given_to_run(project):
     assert 0.5 <= work.json("list")[1]["runs"][-1]["params"]["--lr"] <= 0.6
 
 
+def test_a_range_that_is_changed_after_a_directive_counts(project):
+    def lr(space):
+        work.write("PROJECT_BRIEF.md", brief("Reach a high accuracy", space))
+        said = work.cli("run", "--max-cycles", 1).stdout
+        return said, work.json("list")[-1]["runs"][-1]["params"]["--lr"]
+
+    work = project(brief=brief("Reach a high accuracy", "- --lr: 0.001 .. 1 log"))
+    work.cli("run", "--max-cycles", 2, "--directive", "- --lr: [0.7, 0.8]")
+    assert work.json("list")[-1]["runs"][-1]["params"]["--lr"] in (0.7, 0.8)
+    said, value = lr("- --lr: 0.001 .. 1 log\n- --hidden: [8]")  # another parameter: the directive stands
+    assert (value in (0.7, 0.8), "no longer holds" in said) == (True, False)
+    said, value = lr("- --lr: 0.01 .. 0.02")
+    assert "`- --lr: [0.7, 0.8]` no longer holds" in said
+    assert 0.01 <= value <= 0.02
+    said, value = lr("- --lr: 0.001 .. 0.6 log")
+    assert value <= 0.6
+    assert "no longer holds" not in said
+
+
 @pytest.mark.parametrize("word", ["stop", "report"])
 def test_a_directive_that_ends_it(project, word):
     work = project()

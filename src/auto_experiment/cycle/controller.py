@@ -172,6 +172,7 @@ class Controller:
 
     def _think(self, cycle: CycleRow) -> None:
         inputs = self._read_inputs()
+        self._overrule(inputs)
         self._take_edits()
         now = self._state_objective(inputs)
         self._remember(now)
@@ -206,7 +207,12 @@ class Controller:
         tx.plan(cycle.id, plan, basis)
         if directive:
             tx.note("directive", directive.shown, author="human", plan=cycle.id, state="consumed")
-            facts = {**directive.__dict__, "cut": directive.cut, "answer": plan.answer}
+            facts = {
+                **directive.__dict__,
+                "cut": directive.cut,
+                "answer": plan.answer,
+                "space": think.spelled(self._inputs),
+            }
             tx.event("directive", cycle=cycle.id, archive=archive_name(self._paths), **facts)
         if directive and plan.answer:
             tx.note("decision", f"directive: {plan.answer}", author="planner", plan=cycle.id)
@@ -324,6 +330,13 @@ class Controller:
             if settled.said:
                 self._say(f"  {settled.said}")
         return self._standing()
+
+    def _overrule(self, inputs: Inputs) -> None:
+        """A range that the humans change after a directive has set another one counts from now on."""
+        for cycle, line, name in think.overruled(self._ledger, inputs):
+            with self._ledger.transaction() as tx:
+                tx.event("overruled", cycle=cycle, line=line)
+            self._say(f"directive: `{line}` no longer holds, the range of {name} was changed after it")
 
     def _standing(self) -> Standing:
         found = standing(self._ledger, self._inputs.objective)

@@ -6,10 +6,11 @@ import hashlib
 import json
 import sqlite3
 
-from auto_experiment.cycle.inputs import Directive, Inputs
+from auto_experiment.cycle.inputs import DIRECTIVE_MAX, Directive, Inputs
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.planners.base import Fate, Leading, PlanView, Trial
+from auto_experiment.planners.directives import parameter_of
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import RunState
@@ -25,11 +26,47 @@ def plan_view(ledger: Writer, inputs: Inputs, now: Standing, *, directive: Direc
         trials=tuple(_trial(row, now) for row in ledger.trials()),
         best=leading(best_attempt(ledger, now)),
         bar=now.bar,
-        directives=tuple(note.text for note in ledger.directives()),
+        directives=_directives(ledger),
         directive=directive.shown if directive else None,
         memory=memory,
         valueless=ledger.valueless_in_a_row(ledger.session or 0),
     )
+
+
+def overruled(ledger: Writer, inputs: Inputs) -> list[tuple[int, str, str]]:
+    """(cycle of the directive, line, parameter) of each search-space line in an earlier directive whose parameter got
+    another range in the brief or config since. The later human word counts, from now on."""
+    now, gone = spelled(inputs), _gone(ledger)
+    found = []
+    for event in ledger.events("directive"):
+        cycle, then = event.body["cycle"], event.body["space"]
+        lines = [
+            line.strip()
+            for line in str(event.body["text"])[:DIRECTIVE_MAX].splitlines()
+            if (cycle, line.strip()) not in gone
+        ]
+        read = [(line, parameter.name) for line in lines if (parameter := parameter_of(line))]
+        found += [(cycle, line, name) for line, name in read if then.get(name) != now.get(name)]
+    return found
+
+
+def spelled(inputs: Inputs) -> dict[str, str]:
+    """The search space of brief or config, as it is kept with a directive."""
+    return {parameter.name: str(parameter) for parameter in inputs.space}
+
+
+def _directives(ledger: Writer) -> tuple[str, ...]:
+    """What earlier directives said, without the lines that were overruled."""
+    gone = _gone(ledger)
+    texts = (
+        "\n".join(line for line in note.text.splitlines() if (note.plan, line.strip()) not in gone)
+        for note in ledger.directives()
+    )
+    return tuple(filter(None, texts))
+
+
+def _gone(ledger: Writer) -> set[tuple[int | None, str]]:
+    return {(event.body["cycle"], event.body["line"]) for event in ledger.events("overruled")}
 
 
 def leading(best: AttemptRow | None) -> Leading | None:

@@ -34,7 +34,7 @@ class Applied:
 def apply(text: str, space: tuple[Parameter, ...]) -> Applied:
     read, unread, ends = [], [], False
     for line in filter(None, (raw.strip() for raw in text.splitlines())):
-        parameter = _parameter(line)
+        parameter = parameter_of(line)
         if line.strip("-*. !").lower() in ("stop", "report"):
             ends = True
             read.append(line)
@@ -46,7 +46,8 @@ def apply(text: str, space: tuple[Parameter, ...]) -> Applied:
     return Applied(space, ends, tuple(read), tuple(unread))
 
 
-def _parameter(line: str) -> Parameter | None:
+def parameter_of(line: str) -> Parameter | None:
+    """The parameter that a search-space line gives; None when the line is anything else."""
     if not is_space_line(line):
         return None
     try:
