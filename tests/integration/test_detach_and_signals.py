@@ -113,6 +113,15 @@ class TestALostTerminal:
         assert run.wait() == 0
         assert work.attempt(RUN).state is RunState.FINISHED
 
+    def test_sighup_is_survived_while_the_controller_starts(self, project):
+        work = project()
+        patch = (
+            "import os, signal\nfrom auto_experiment import wiring\nmake = wiring.make_workspace\n"
+            "wiring.make_workspace = lambda paths: (os.kill(os.getpid(), signal.SIGHUP), make(paths))\n"
+        )
+        run = work.start("run", "--max-cycles", 1, patch=patch)
+        assert run.wait() == 0, run.text
+
     def test_the_terminal_itself_may_vanish(self, project):
         screen, terminal = os.openpty()
 

@@ -82,6 +82,7 @@ def run_loop(
     place = Place.of(project, config_file, overrides)
     say = _silent if quiet else _line
     signal.signal(signal.SIGTERM, _interrupted)  # until the controller listens itself
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal may be lost while we start, too
     with controller_of(place, say, gpus=gpu) as controller:
         if directive:
             add_directive(place.paths(place.config()), directive)
