@@ -40,8 +40,9 @@ _KILLED = re.compile(
 )
 _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*|Error: .+"
-    r"|terminate called after throwing.*|python[\d.]*: can't open file .*|[^\s:]*python[\d.]*: No module named .*"
-    r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory)"
+    r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
+    r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
+    r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
     r"|Error executing job with overrides.*)$"
 )
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
@@ -50,8 +51,10 @@ _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b
 _FOLLOWS = re.compile(
     r"ChildFailedError|SignalException|BrokenPipeError|ConnectionResetError|EOFError|DistBackendError|DistNetworkError"
     r"|ProcessRaisedException|ProcessExitedException|CalledProcessError|NCCL|Connection closed by peer|TCPStore"
-    r"|ActorDiedError"
+    r"|ActorDiedError|Caught [\w.]+ in |is killed by signal|exited unexpectedly"
 )
+# Before a mention of memory it makes the line a remark, not a report.
+_REMARK = re.compile(r"(?i)(?:^|\s)(?:#|//)\s|\b(?:avoid\w*|prevent\w*|against|unless|in case of)\b")
 
 # A traceback that does not reach its exception within this many lines is not one.
 _LONGEST_TRACEBACK = 2000
@@ -78,6 +81,7 @@ CLUES = (
     b"not found",
     b"No such",
     b"OOM",
+    b"enied",
 )
 
 
@@ -87,6 +91,7 @@ class _Event:
     text: str | None
     follows: bool
     line: int
+    remark: bool = False  # a line of somebody's words: a traceback that comes after it says more
 
 
 class FaultReader:
@@ -174,9 +179,9 @@ class FaultReader:
         stripped = _STAMP.sub("", text).strip()
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
-        elif _CUDA_OOM.search(text):
-            self._record(Fault.CUDA_OOM, stripped, line)
-        elif _OOM.search(text):
+        elif _reports(_CUDA_OOM, text):
+            self._record(Fault.CUDA_OOM, stripped, line, remark=_BARE.match(stripped) is None)
+        elif _reports(_OOM, text):
             self._scheduler(Fault.OOM, stripped, line)
         elif _KILLED.search(stripped):
             self._record(Fault.KILLED, stripped, line)
@@ -194,14 +199,24 @@ class FaultReader:
             self._event = None
         self._record(fault, text, line)
 
-    def _record(self, fault: Fault, text: str, line: int) -> None:
-        old = self._event
+    def _record(self, fault: Fault, text: str, line: int, *, remark: bool = False) -> None:
         follows = _FOLLOWS.search(text) is not None
-        if old is not None and not old.follows and (follows or line - old.line <= _FAR or fault is Fault.KILLED):
-            return
-        if old is not None and old.follows and follows:
-            return
-        self._event = _Event(fault, text[:_LONGEST_TEXT] or None, follows, line)
+        new = _Event(fault, text[:_LONGEST_TEXT] or None, follows, line, remark)
+        if self._event is None or _says_more(new, self._event):
+            self._event = new
+
+
+def _reports(memory: re.Pattern[str], text: str) -> bool:
+    """Does the line report that memory ran out? A comment or a hint only speaks of it."""
+    found = memory.search(text)
+    return found is not None and _REMARK.search(text[: found.start()]) is None
+
+
+def _says_more(new: _Event, old: _Event) -> bool:
+    """Of two faults the first is the cause, unless it only follows from others, is a remark, or is long past."""
+    if old.follows or new.follows or new.fault is Fault.KILLED:
+        return old.follows and not new.follows
+    return (old.remark and not new.remark) or new.line - old.line > _FAR
 
 
 def _is_exception(match: re.Match[str]) -> bool:
