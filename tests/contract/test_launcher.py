@@ -219,7 +219,7 @@ class TestStop:
         assert (ending.code, ending.signal, ending.stopped) == (None, 15, "loss is NaN: ñ")
         assert not ending.timed_out
 
-    def test_who_ignores_sigterm_is_killed_after_the_grace(self, world, begin, listen):
+    def test_a15_who_ignores_sigterm_is_killed_after_the_grace(self, world, begin, listen):
         ref = begin(says=["up"], forever=True, stubborn=True, grace_s=0.4)
         feed = world.launcher.follow()
         feed.add(ref)

@@ -53,7 +53,7 @@ def escape(lab, then: str, *, env: str = "{}", **kw):
 
 
 class TestExactEnds:
-    def test_codes_and_signals_are_kept_apart(self, lab):
+    def test_a12_exact_exit_codes_and_signals_are_kept_apart(self, lab):
         codes = [0, 1, 2, 125, 126, 127, 128, 137, 139, 255]
         signals = [6, 9, 11, 15]
         refs = {(code, None): lab.start(f"exit {code}") for code in codes}
@@ -63,7 +63,7 @@ class TestExactEnds:
             assert (ending.code, ending.signal) == (code, number)
             assert (ending.stopped, ending.timed_out, ending.leftovers) == (None, False, 0)
 
-    def test_an_end_within_a_millisecond_is_seen(self, lab):
+    def test_a13_an_end_within_a_millisecond_is_seen(self, lab):
         for ref in [lab.start(["/bin/true"]) for _ in range(10)]:
             assert lab.exit(ref).code == 0
 
@@ -99,7 +99,7 @@ class TestExactEnds:
         assert lab.exit(ref).code == 126
         assert b"cannot enter '/no/such/folder': No such file or directory" in lab.log(ref)
 
-    def test_the_natural_end_wins_over_a_late_stop(self, lab):
+    def test_a18_the_natural_end_wins_over_a_late_stop(self, lab):
         ref = lab.start(
             "sh -c \"trap '' TERM; echo ready; while :; do sleep 0.02; done\" & sleep 0.2; exit 7", grace_s=5
         )
@@ -113,7 +113,7 @@ class TestExactEnds:
         assert ending.ended_at - ending.started_at < 3, "the stop shortens the wait for the leftovers"
         assert lab.read(ref, "exit.json")["late_stop"] == "too late"
 
-    def test_stop_races_with_a_natural_end(self, lab):
+    def test_a18_a_stop_races_with_a_natural_end(self, lab):
         refs = [lab.start(f"sleep 0.0{n}; exit 7") for n in range(5, 10)]
         for ref in refs:
             lab.launcher.stop(ref, "race")
@@ -170,7 +170,7 @@ while True: time.sleep(0.01)
         assert lab.exit(ref).leftovers == 0
         assert b"worker done" in lab.log(ref)
 
-    def test_orphans_are_reaped_while_the_training_runs(self, lab):
+    def test_a14_orphans_are_reaped_while_the_training_runs(self, lab):
         ref = lab.start("for i in 1 2 3 4 5; do (sh -c 'exit 0' &); done; echo up; exec sleep 1000")
         lab.said(ref, b"up")
         shim, main = lab.read(ref, "claim")["pid"], lab.started(ref)["pid"]
@@ -219,7 +219,7 @@ while True: time.sleep(0.01)
 
 
 class TestSingleStart:
-    def test_many_at_once_start_one(self, lab):
+    def test_a08_many_at_once_start_one(self, lab):
         ref = lab.ref()
         spec, env = lab.spec(ref, "echo started >> starts; exec sleep 1000"), dict(os.environ)
         request = json.dumps({"spec": spec.document(), "env": env}).encode()
@@ -287,7 +287,7 @@ class TestSingleStart:
 
 
 class TestDeadShim:
-    def test_a06_killed_in_the_middle_it_is_lost_and_the_guard_leaves_nothing(self, lab, alive):
+    def test_a06_killed_in_the_middle_the_guard_leaves_nothing(self, lab, alive):
         """Not even a daemon that left the session twice and has no environment: nobody needs to sweep."""
         ref, daemon = escape(lab, "time.sleep(1000)")
         started = lab.started(ref)
@@ -328,7 +328,7 @@ class TestDeadShim:
         assert lab.exit(ref).stopped == "enough"
         lab.until(lambda: not alive(guard))
 
-    def test_killed_with_its_guard_it_is_lost_and_swept(self, lab, alive):
+    def test_a06_killed_with_its_guard_it_is_lost_and_swept(self, lab, alive):
         ref, daemon = escape(lab, "time.sleep(1000)", env="os.environ")
         started = lab.started(ref)
         lab.kill_guard(ref)
@@ -360,7 +360,7 @@ class TestDeadShim:
         assert done.stdout.splitlines()[-1] == b"alive"
         assert json.loads(done.stdout.splitlines()[0]) == {"killed": 0, "left": 0}
 
-    def test_killed_at_the_gate_nothing_has_run(self, patched_lab):
+    def test_a05_killed_at_the_gate_nothing_has_run(self, patched_lab):
         """Between the fork and started.json."""
         lab = patched_lab("""
 real = shim.put
@@ -374,7 +374,7 @@ shim.put = put""")
         assert not lab.path(ref, "train.log").exists()
         assert lab.launcher.sweep(ref) == 0
 
-    def test_killed_between_the_end_and_the_record(self, patched_lab):
+    def test_a07_killed_between_the_end_and_the_record(self, patched_lab):
         lab = patched_lab("""
 real = shim.put
 def put(folder, name, record, replace=False):
@@ -458,20 +458,20 @@ shim.time.sleep = lambda seconds: real_sleep(seconds / 50)""")
 
 
 class TestIdentity:
-    def test_a_reboot_loses_what_had_no_end(self, lab):
+    def test_a10_a_reboot_loses_what_had_no_end(self, lab):
         ref = lab.start("exec sleep 1000")
         started = lab.started(ref)
         lab.rewrite(ref, "claim", boot_id="0" * 36)
         assert lab.state(ref) == Lost("reboot", started=True, started_at=started["at"])
         assert lab.launcher.sweep(ref) == 0  # nothing of before the boot can be left, so nothing is touched
 
-    def test_a_reboot_before_the_start(self, lab):
+    def test_a10_a_reboot_before_the_start(self, lab):
         ref = lab.without_end()
         lab.path(ref, "started.json").unlink()
         lab.rewrite(ref, "claim", boot_id="0" * 36)
         assert lab.state(ref) == Lost("reboot", started=False)
 
-    def test_an_end_before_the_reboot_stays_an_end(self, lab):
+    def test_a10_an_end_before_the_reboot_stays_an_end(self, lab):
         ref = lab.start("exit 6")
         lab.exit(ref)
         lab.rewrite(ref, "claim", boot_id="0" * 36)
@@ -500,7 +500,7 @@ class TestIdentity:
         assert lab.state(ref) == Unreachable("login2")
         assert lab.path(ref, "exit.json").read_text() == "{"
 
-    def test_a_reused_pid_is_not_the_claimant(self, lab):
+    def test_a09_a_reused_pid_is_not_the_claimant(self, lab):
         """Somebody else has the pid, and even holds the FIFO open."""
         ref = lab.without_end()
         holder = os.open(lab.path(ref, "alive"), os.O_RDWR)
@@ -511,7 +511,7 @@ class TestIdentity:
         finally:
             os.close(holder)
 
-    def test_in_another_pid_namespace_the_fifo_decides(self, lab):
+    def test_a11_in_another_pid_namespace_the_fifo_decides(self, lab):
         ref = lab.without_end()
         lab.rewrite(ref, "claim", pid_ns="pid:[1]", pid=2**22)
         assert lab.state(ref).reason == LOST
@@ -573,7 +573,7 @@ class TestTornRecords:
     }
 
     @pytest.mark.parametrize("what", [*CHANGES, "empty", "truncated", "garbage", "a list", "binary", "a folder"])
-    def test_a_record_that_cannot_be_trusted_is_moved_aside(self, lab, ended, what):
+    def test_a19_a_record_that_cannot_be_trusted_is_moved_aside(self, lab, ended, what):
         ref = lab.ref()
         shutil.copytree(ended, ref.folder, ignore=shutil.ignore_patterns("alive"))
         path = lab.path(ref, "exit.json")
@@ -594,7 +594,7 @@ class TestTornRecords:
         assert lab.path(ref, "exit.json.bad-1").exists()
         assert not lab.path(ref, "exit.json.bad-2").exists()
 
-    def test_each_bad_one_is_kept(self, lab, ended):
+    def test_a19_each_bad_one_is_kept(self, lab, ended):
         ref = lab.ref()
         shutil.copytree(ended, ref.folder, ignore=shutil.ignore_patterns("alive"))
         for n in range(1, 4):

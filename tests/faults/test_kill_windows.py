@@ -118,8 +118,8 @@ def test_a_dry_run_that_ended_unseen_gets_no_verdict_from_stop_run(project):
     assert [row.name for row in work.attempts()] == ["exp001/dry01/a1", "exp001/dry02/a1", "exp001/run01/a1"]
 
 
-def test_a_step_that_kills_the_controller_again_and_again_is_given_up(project):
-    """A28: the run is collected, the experiment failed, its value counts for nothing, the campaign goes on."""
+def test_a28_a_step_that_kills_the_controller_again_and_again_is_given_up(project):
+    """The run is collected, the experiment failed, its value counts for nothing, the campaign goes on."""
     work = project(QUICK)
     patch = KILL + (
         "from auto_experiment.planners.optuna import OptunaPlanner\n"

@@ -113,7 +113,7 @@ class TestATrainingThatEndedWhileNobodyWatched:
             ("os.kill(os.getpid(), 11)", None, 11, RunState.KILLED),
         ],
     )
-    def test_is_read_with_its_exact_end(self, project, end, code, number, state):
+    def test_a12_is_read_with_its_exact_end(self, project, end, code, number, state):
         work = project(HELD.format(end=end))
         first = work.start("run")
         training = work.training(dry=False)
@@ -170,7 +170,7 @@ class TestALostTraining:
     """Its supervisor is killed, so nobody has seen how it ended."""
 
     @pytest.mark.parametrize("watched", [True, False], ids=["while-watched", "while-nobody-watched"])
-    def test_gets_another_attempt_once_nothing_is_left_of_it(self, project, watched):
+    def test_a06_gets_another_attempt_once_nothing_is_left_of_it(self, project, watched):
         work = project(WITH_DAEMON)
         run = work.start("run", "--max-cycles", 1)
         lost = work.training(dry=False)
@@ -212,7 +212,7 @@ class TestALostTraining:
         assert experiment["result"] == "failed"
         assert not work.processes(), "nothing of the lost ones is left"
 
-    def test_that_never_started_gets_another_attempt(self, project):
+    def test_a05_that_never_started_gets_another_attempt(self, project):
         """The supervisor took it and died before the training could begin."""
         work = project()
         first = work.start("run", patch=KILL_AT_START.format(folder="run01", when="before"))
@@ -231,7 +231,7 @@ class TestALostTraining:
 
 class TestOneControllerAtATime:
     @pytest.mark.parametrize("paused", [False, True], ids=["running", "sigstopped"])
-    def test_the_second_is_refused_and_changes_nothing(self, project, paused):
+    def test_a08_the_second_is_refused_and_changes_nothing(self, project, paused):
         work = project(HELD.format(end="sys.exit(0)"))
         first = work.start("run")
         work.training(dry=False)

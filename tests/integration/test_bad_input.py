@@ -454,7 +454,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
-def test_a_ledger_that_cannot_be_trusted(project, damage, words):
+def test_a20_a_ledger_that_cannot_be_trusted(project, damage, words):
     work = project()
     work.cli("run", "--max-cycles", 0)
     path = Path(work.paths.ledger)

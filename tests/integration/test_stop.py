@@ -136,7 +136,7 @@ class TestStopEndsTheController:
 class TestStopRunEndsTheTrainingToo:
     @pytest.mark.parametrize("stubborn", [False, True], ids=["obeys-sigterm", "ignores-sigterm"])
     @pytest.mark.parametrize("controller", ["alive", "killed", "stopped"])
-    def test_returns_when_the_tree_is_gone_and_the_row_is_final(self, project, controller, stubborn):
+    def test_a15_returns_when_the_tree_is_gone_and_the_row_is_final(self, project, controller, stubborn):
         work, run, line = held_at(project, "training", patch=SHORT_GRACE, env={"STUBBORN": "1"} if stubborn else {})
         if controller == "killed":
             run.kill()
@@ -200,7 +200,7 @@ class TestStopRunEndsTheTrainingToo:
         work.cli("run", "--max-cycles", 1)
         assert [line["attempt"] for line in work.judged(dry=False)] == ["exp002/run01/a1"]
 
-    def test_of_a_training_that_has_ended_meanwhile_keeps_its_own_end(self, project):
+    def test_a18_of_a_training_that_has_ended_meanwhile_keeps_its_own_end(self, project):
         work, run, _ = held_at(project, "training")
         run.kill()
         work.open("run")

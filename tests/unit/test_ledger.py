@@ -175,7 +175,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
-def test_a_ledger_that_cannot_be_trusted_is_refused_and_left_alone(tmp_path, damage, words):
+def test_a20_a_ledger_that_cannot_be_trusted_is_refused_and_left_alone(tmp_path, damage, words):
     path = tmp_path / "ledger.db"
     damage(path)
     before, files = digest(path), sorted(p.name for p in tmp_path.iterdir())
@@ -191,7 +191,7 @@ def test_a_ledger_that_cannot_be_trusted_is_refused_and_left_alone(tmp_path, dam
 
 
 @pytest.mark.parametrize("name", [n for n in DAMAGES if n not in ("truncated", "bitten")])
-def test_a_reader_refuses_it_too(tmp_path, name):
+def test_a20_a_reader_refuses_it_too(tmp_path, name):
     damage, words = DAMAGES[name]
     path = tmp_path / "ledger.db"
     damage(path)

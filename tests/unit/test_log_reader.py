@@ -488,7 +488,7 @@ def test_no_line_is_slow(line):
     assert time.process_time() - started < 2.0
 
 
-def test_tail_is_clean_and_bounded():
+def test_f02_tail_is_clean_and_bounded():
     reader, _ = read("\x1b[31mred\x1b[0m\n" + "y" * 1000 + "\nold\rnew\n\n\0\0bell\x07\n", tail_lines=4, tail_chars=20)
     assert reader.tail == ["red", "y" * 19 + "…", "new", "bell"]
 

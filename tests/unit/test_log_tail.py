@@ -80,7 +80,7 @@ def test_a_link_to_a_log_is_a_log(tmp_path):
         ("end \n", "end"),
     ],
 )
-def test_clean(raw, shown):
+def test_f02_clean(raw, shown):
     assert clean(raw) == shown
 
 
