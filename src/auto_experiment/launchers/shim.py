@@ -531,6 +531,7 @@ def become_guarded() -> bool:
     try:
         close_others(())
         os.chdir(b"/")  # the folder may be removed
+        set_oom_score(b"-500")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)  # what can be refused is for the shim
         guard(shim)
