@@ -35,6 +35,7 @@ SHIM = Path(__file__).with_name("shim.py")
 TOKEN = "AUTO_EXPERIMENT_ATTEMPT"  # noqa: S105  # the name of a variable: by it a sweep finds what is left of an attempt
 HELPER_ENV = ("PATH", "HOME", "LANG")  # all that the shim gets to see: it keeps it, readable, for as long as it lives
 BATCH = 200  # folders per question: far below any limit on the length of a command line
+TRIES = 3  # of one question, when its helper was killed under way: every verb may be repeated
 
 
 def compiled_shim() -> str:
@@ -101,13 +102,21 @@ class ProcessLauncher:
             raise LaunchError(f"the feed cannot be opened: {error}") from error
 
     def _ask(self, *words: str, stdin: bytes = b"") -> dict[str, Any]:
-        try:
-            done = self._host.run(
-                [*self._command, *words], stdin=stdin, env=self._env, timeout=self._timeout, cap=64 << 20
-            )
-        except HostError as error:
-            raise LaunchError(f"{words[0]} {words[1]}: {error}") from error
+        for _ in range(TRIES):
+            try:
+                done = self._host.run(
+                    [*self._command, *words], stdin=stdin, env=self._env, timeout=self._timeout, cap=64 << 20
+                )
+            except HostError as error:
+                raise LaunchError(f"{words[0]} {words[1]}: {error}") from error
+            if not _was_killed(done):
+                break
         return _answer(words, done, self._timeout)
+
+
+def _was_killed(done: Completed) -> bool:
+    """The helper itself, or the supervisor that it had forked before it could claim the attempt."""
+    return done.code is not None and (done.code < 0 or b'"error": "not_started"' in done.stdout)
 
 
 def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, Any]:
