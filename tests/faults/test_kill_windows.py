@@ -95,6 +95,18 @@ class TestALineThatAHumanAdded:
         work.cli("run", "--max-cycles", 2)
         assert memory(work).count("try a smaller batch") == 1
 
+    def test_is_taken_once_also_when_another_one_comes_after_the_kill(self, project):
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        path = Path(work.paths.memory_log)
+        path.write_text(memory(work) + "try a smaller batch\n", encoding="utf-8")
+        patch = KILL + "from auto_experiment.cycle import notebook\nnotebook.Notebook.write = kill\n"
+        died(work.start("run", "--max-cycles", 1, patch=patch))
+        path.write_text(memory(work) + "and a larger one\n", encoding="utf-8")
+        work.cli("run", "--max-cycles", 2)
+        assert memory(work).count("try a smaller batch") == 1
+        assert memory(work).count("and a larger one") == 1
+
 
 def test_the_last_lesson_reaches_the_memory_after_a_kill(project):
     work = project(QUICK, config={"budget": {"experiments": 1}})

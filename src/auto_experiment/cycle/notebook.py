@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 
 from auto_experiment.config import Memory
-from auto_experiment.cycle.memory import KEPT_RENDERINGS, Caps, Edits, Entry, Rendering, edits, render, stamped
+from auto_experiment.cycle.memory import KEPT_RENDERINGS, Caps, Edits, Entry, Rendering, edits, parse, render, stamped
 from auto_experiment.files import atomic_write, read_text
 from auto_experiment.ledger.rows import NoteRow
 from auto_experiment.ledger.writer import Writer
@@ -22,17 +22,21 @@ class Notebook:
     def take_edits(self) -> tuple[int, int]:
         """Store what a human added or removed; returns how many lines of each. A missing file is no edit."""
         text = self.text()
-        if text is None or self._was_taken(text):
+        if text is None:
             return 0, 0
-        found = edits(text, self._renderings(), newest_was_written=self._newest_was_written())
+        taken, renderings = self._taken(), self._renderings()
+        bases = [*taken, *renderings]
+        found = edits(text, bases, newest_was_written=not taken and self._newest_was_written())
         if found.removed or found.added:
             plans = self._plans_of_edited(found)
+            notes = {(kind, line): note for base in reversed(bases) for note, kind, line in base.lines}
             with self._ledger.transaction() as tx:
                 for note in found.removed:
                     tx.drop_note(note)
                 for (kind, line), plan in zip(found.added, plans, strict=True):
-                    tx.note(kind, line, author="human", plan=plan)
-                tx.event("memory_taken", digest=_digest(text), added=len(found.added), removed=len(found.removed))
+                    notes[kind, line] = tx.note(kind, line, author="human", plan=plan)
+                tx.event("memory_taken", lines=[(notes[pair], *pair) for pair in parse(text)])
+                tx.keep_last_events("memory_taken", 1)
         return len(found.added), len(found.removed)
 
     def _plans_of_edited(self, found: Edits) -> list[int | None]:
@@ -84,11 +88,13 @@ class Notebook:
         events = reversed(self._ledger.events("memory", KEPT_RENDERINGS))
         return [Rendering("", tuple((n, k, line) for n, k, line in event.body["lines"])) for event in events]
 
-    def _was_taken(self, text: str) -> bool:
-        """Were this very text's edits stored, by a controller that was killed before it wrote the file anew?"""
+    def _taken(self) -> list[Rendering]:
+        """The text whose edits were stored by a controller that was killed before it wrote the file anew: whoever edits
+        on has started from it."""
         taken, written = self._ledger.last_event("memory_taken"), self._ledger.last_event("memory_written")
-        pending = taken is not None and (written is None or taken.id > written.id)
-        return pending and taken is not None and taken.body["digest"] == _digest(text)
+        if taken is None or "lines" not in taken.body or (written is not None and written.id > taken.id):
+            return []
+        return [Rendering("", tuple((n, k, line) for n, k, line in taken.body["lines"]))]
 
     def _newest_was_written(self) -> bool:
         newest, written = self._ledger.last_event("memory"), self._ledger.last_event("memory_written")
