@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUITE_FLAGS ?= -n 2 --dist loadgroup -q
 DEMO ?= demo
+DRILL ?=
 
-.PHONY: test check demo bench docs clean
+.PHONY: test check demo bench drill docs clean
 
 test: .make/dev  ## the whole suite
 	$(BIN)/python -m pytest $(SUITE_FLAGS)
@@ -20,6 +21,9 @@ demo: .make/demo  ## a real campaign that is killed once midway and carried on
 
 bench: .make/dev  ## measures every figure of docs/benchmarks.md
 	$(BIN)/python benchmarks/all.py
+
+drill: .make/dev  ## breaks everything at every point, for hours; make drill DRILL="kills --scale 0.1" takes a part
+	$(BIN)/python tests/drill/drill.py $(DRILL)
 
 docs: .make/dev  ## writes the generated pages
 	$(BIN)/python docs/make_configuration.py
