@@ -73,8 +73,9 @@ class _Name(NamedTuple):
 
 
 def is_metric_name(name: str) -> bool:
-    """May a value with this name be a metric? Names are words with a letter, no longer than LONGEST_NAME."""
-    if not name or len(name) > LONGEST_NAME or name[0] == "_" or not any(c.isalpha() for c in name):
+    """May a value with this name be a metric? Names are words with a letter, no longer than LONGEST_NAME,
+    without characters that act, hide or reorder where they are shown."""
+    if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME or name[0] == "_" or not any(map(str.isalpha, name)):
         return False
     low = name.lower()
     last = low.replace("/", " ").split()[-1:]

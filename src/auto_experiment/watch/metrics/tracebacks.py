@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from auto_experiment.records.observation import Fault, LogFault
+from auto_experiment.watch.log_tail import clean
 
 _HEADER = re.compile(r"^(?P<prefix>.{0,80}?)Traceback \(most recent call last\):")
 _EXCEPTION = re.compile(r"^(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?:: ?(?P<message>.*))?$")
@@ -158,7 +159,7 @@ class FaultReader:
         match = _EXCEPTION.match(body.rstrip())
         if match is not None and self._frames and _is_exception(match):
             self.inside = False
-            self._close(body.rstrip()[:_LONGEST_TEXT], line)
+            self._close(clean(body, _LONGEST_TEXT), line)
         elif line - self._header_line > _LONGEST_TRACEBACK:
             self.inside = False
         elif not self._frames:
@@ -201,7 +202,7 @@ class FaultReader:
 
     def _record(self, fault: Fault, text: str, line: int, *, remark: bool = False) -> None:
         follows = _FOLLOWS.search(text) is not None
-        new = _Event(fault, text[:_LONGEST_TEXT] or None, follows, line, remark)
+        new = _Event(fault, clean(text, _LONGEST_TEXT) or None, follows, line, remark)
         if self._event is None or _says_more(new, self._event):
             self._event = new
 
