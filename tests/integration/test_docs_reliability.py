@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def tested() -> dict[str, set[str]]:
+def where_tested() -> dict[str, set[str]]:
     """id -> the files with a test of it."""
     found = defaultdict(set)
     for path in ROOT.glob("tests/**/test_*.py"):
@@ -23,7 +23,7 @@ def test_each_case_is_tested_where_the_page_says():
     page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| ([AF]\d\d) \|.*\| ([^|]+) \|$", page, re.MULTILINE))
     assert set(rows) == {f"A{n:02d}" for n in range(1, 29)} | {f"F{n:02d}" for n in range(1, 19)}
-    found = tested()
+    found = where_tested()
     for name, where in rows.items():
         said = set() if where.startswith("no test: ") else set(re.findall(r"`(tests/[^`]+)`", where))
         assert said == found[name], name
