@@ -16,12 +16,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import adversaries
-from figures import Figure
-from yard import Yard, until
-
 from auto_experiment.errors import LaunchError
 from auto_experiment.records.run import Lost, Ref
+from drill import adversaries
+from drill.figures import Figure
+from drill.yard import Yard, until
 
 KILLS, BOTH = 1000, 120
 PATIENCE_S = 5.0  # for the guard to end a tree

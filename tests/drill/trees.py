@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import adversaries
-from figures import Figure
-from yard import Yard
-
 from auto_experiment.launchers.process import SHIM
 from auto_experiment.records.run import Ended
+from drill import adversaries
+from drill.figures import Figure
+from drill.yard import Yard
 
 TREES = 500
 GRACE_S = 0.3
@@ -78,8 +77,9 @@ def may_unshare() -> bool:
 
 def in_namespaces(trials: int, seed: int, folder: Path) -> Figure:
     """The drill itself as a process in namespaces of its own."""
-    words = [sys.executable, str(Path(__file__)), str(trials), str(seed), str(folder / "namespaces")]
-    done = subprocess.run([*NAMESPACES, *words], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-m", "drill.trees", str(trials), str(seed), str(folder / "namespaces")]
+    tests = Path(__file__).resolve().parents[1]
+    done = subprocess.run([*NAMESPACES, *words], cwd=tests, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     return Figure("the same in a user and pid namespace", trials, tuple(told["failures"]), told["facts"])
 

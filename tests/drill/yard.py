@@ -9,11 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import adversaries
-
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
 from auto_experiment.records.run import Ref, Running, Sighting, Spec
+from drill import adversaries
 
 PATIENCE_S = 20.0
 

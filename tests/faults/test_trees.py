@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import adversaries
 import pytest
-import shim_kills
-import trees
+
+from drill import adversaries, shim_kills, trees
+from drill.yard import Yard
 
 SEED = 20260102
 
@@ -16,7 +16,7 @@ CASES = [("stop", kind) for kind in adversaries.TREES] + [(way, kind) for way in
 
 @pytest.mark.parametrize(("way", "kind"), CASES)
 def test_a16_a17_nothing_of_a_tree_is_left_when_its_end_is_told(tmp_path, kind, way):
-    said, _ = trees.end_one(trees.Yard(tmp_path), kind, way)
+    said, _ = trees.end_one(Yard(tmp_path), kind, way)
     assert not said
 
 
