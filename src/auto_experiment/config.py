@@ -352,7 +352,7 @@ class Experiment(Section):
         "",
         "one shell line",
         "Runs before every command, in the same bash: `source .venv/bin/activate`, "
-        "`source ~/miniconda3/bin/activate x`, `module load cuda`.",
+        "`conda activate x`, `module load cuda`.",
     )
     env: Variables = _key(
         {}, "names with values", "Variables added to the environment of every command. Values are taken as written."

@@ -50,6 +50,17 @@ for step in itertools.count(1) if not os.path.exists(judge.DESK + "/gate.short")
         judge.wait("short")
 """
 
+# Like the real one: the program itself cannot activate, it prints the shell function that can.
+CONDA = """#!/bin/bash
+if [ "$*" = "shell.bash hook" ]; then
+cat <<'END'
+conda() {{ [ "$1" = activate ] && export CONDA_PREFIX="{envs}/$2" && PATH="$CONDA_PREFIX/bin:$PATH"; }}
+END
+else
+    echo "CondaError: Run 'conda init' before 'conda $1'" >&2; exit 1
+fi
+"""
+
 
 class TestAFailingDryRun:
     @pytest.mark.parametrize(
@@ -327,6 +338,27 @@ class TestTheEnvironment:
         work.cli("run", "--max-cycles", 1)
         assert [line["env"].get("VIA_VENV") for line in work.judged()] == ["1", "1"]
         assert work.attempt(RUN).spec["argv"][0] == str(python), "which one is recorded with the run"
+
+    @pytest.mark.parametrize("found_by", ["PATH", "CONDA_EXE", "nothing"])
+    def test_conda_activate_works_as_it_does_in_a_terminal(self, project, found_by):
+        work = project(config={"experiment": {"command": "python train.py --lr 0.1", "setup": "conda activate x"}})
+        python = work.write("envs/x/bin/python", f'#!/bin/sh\nIN_CONDA=$CONDA_PREFIX exec {sys.executable} "$@"\n')
+        conda = work.write("my conda/conda", CONDA.format(envs=work.root / "envs"))
+        for path in (python, conda):
+            path.chmod(0o755)
+        work.write("train.py", "import os, judge\njudge.note(env=os.environ.get('IN_CONDA'))\nprint('val_acc=0.5')\n")
+        if found_by == "PATH":
+            work.env["PATH"] = f"{conda.parent}{os.pathsep}{work.env['PATH']}"
+        elif found_by == "CONDA_EXE":
+            work.env["CONDA_EXE"] = str(conda)
+        work.cli("run", "--max-cycles", 1)
+        note = [check for check in work.json("check")["checks"] if check["name"] == "setup"]
+        if found_by == "nothing":
+            assert work.json("list")[0]["result"] == "failed"
+            assert "conda.sh" in note[0]["todo"]
+        else:
+            assert [judged["env"] for judged in work.judged(dry=False)] == [str(work.root / "envs/x")]
+            assert note == []
 
     def test_lets_setup_choose_the_python(self, project):
         config = {"experiment": {"command": "python train.py --lr 0.1", "setup": "PATH=$PWD/conda/bin:$PATH"}}

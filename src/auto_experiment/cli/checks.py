@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, require_provider
-from auto_experiment.cycle.inputs import require_program, search_path, training_command
+from auto_experiment.cycle.inputs import activation, require_program, search_path, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.database import file_system, refuse_network_disk
 from auto_experiment.ledger.lock import holder
@@ -62,6 +62,9 @@ def _checks(place: Place) -> Iterator[Check]:
     yield from (Check("brief", None, notice) for notice in brief.notices)
     yield _tried("objective", lambda: str(objective_of(config, brief)))
     yield _tried("command", lambda: _command(config, brief, place))
+    if activation(config.experiment.setup, place.root, place.env) is None:
+        todo = "unless setup itself makes it known: `source ~/miniconda3/etc/profile.d/conda.sh && conda activate x`"
+        yield Check("setup", None, "it activates an environment, and its program is not on PATH", todo)
     yield _tried("provider", lambda: _provider(config, place))
     yield _search_space(config, brief)
     frozen = (*brief.frozen, *config.experiment.frozen)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from auto_experiment import command
 from auto_experiment.clock import human
 from auto_experiment.config import Environment
-from auto_experiment.cycle.inputs import Inputs, require_program, search_path
+from auto_experiment.cycle.inputs import Inputs, activation, require_program, search_path
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
@@ -50,7 +50,8 @@ def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str)
     program = require_program(words, settings.setup, ground.paths.root, ground.env)
     assigned, argv = command.leading_env(words)
     if settings.setup:
-        argv = ("bash", "-c", f'{{ {settings.setup}\n}} && exec "$@"', "bash", *argv)
+        before = activation(settings.setup, ground.paths.root, ground.env) or ""
+        argv = ("bash", "-c", f'{{ {before}{settings.setup}\n}} && exec "$@"', "bash", *argv)
     else:
         argv = (program, *argv[1:])
     dry = kind is Kind.DRY

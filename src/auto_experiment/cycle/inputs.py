@@ -6,6 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +25,11 @@ from auto_experiment.search_space import NO_SPACE
 
 DIRECTIVE_MAX = 2000  # characters of a directive that reach a planner
 _READ = 1 << 20  # bytes of one that are read as text
+
+
+_ACTIVATES = re.compile(r"(?<![\w./-])(conda|micromamba)\s+activate\b")
+_DEFINES_IT = re.compile(r"conda\.sh\b|\bhook\b")
+_ITS_PROGRAM = {"conda": "CONDA_EXE", "micromamba": "MAMBA_EXE"}
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,19 @@ def require_program(words: tuple[str, ...], setup: str, root: str, env: Environm
             'name the script in "Training:" of PROJECT_BRIEF.md or in experiment.command'
         )
     return found
+
+
+def activation(setup: str, root: str, env: Environment) -> str | None:
+    """What bash needs before ``setup``: `conda activate` and `micromamba activate` are shell functions, which only an
+    interactive shell has by itself. "" when it needs nothing, None when the program that defines them is not found."""
+    found = _ACTIVATES.search(setup)
+    if found is None or _DEFINES_IT.search(setup):
+        return ""
+    name, hook = ("conda", "shell.bash hook") if found[1] == "conda" else ("micromamba", "shell hook --shell bash")
+    named = env.variables.get(_ITS_PROGRAM[name], "")
+    program = find_program(named, root, "") if "/" in named else None
+    program = program or find_program(name, root, search_path(root, env))
+    return f'eval "$({shlex.quote(program)} {hook})"\n' if program else None
 
 
 def _no_program(program: str, words: tuple[str, ...], root: str, path: str) -> str:
