@@ -337,7 +337,7 @@ class TestTheEnvironment:
         python.chmod(0o755)
         work.cli("run", "--max-cycles", 1)
         assert [line["env"].get("VIA_VENV") for line in work.judged()] == ["1", "1"]
-        assert work.attempt(RUN).spec["argv"][0] == str(python), "which one is recorded with the run"
+        assert work.json("show", 1)["runs"][1]["program"] == str(python), "which one is recorded with the run"
 
     @pytest.mark.parametrize("found_by", ["PATH", "CONDA_EXE", "nothing"])
     def test_conda_activate_works_as_it_does_in_a_terminal(self, project, found_by):
@@ -367,6 +367,7 @@ class TestTheEnvironment:
         python.chmod(0o755)
         work.cli("run", "--max-cycles", 1)
         assert [line["env"].get("VIA_CONDA") for line in work.judged()] == ["1", "1"]
+        assert [run["program"] for run in work.json("show", 1)["runs"]] == [str(python)] * 2
 
     def test_takes_values_before_the_command_as_a_shell_does(self, project):
         command = f"OMP_NUM_THREADS=3 WORD='two words' {sys.executable} train.py --lr 0.1"

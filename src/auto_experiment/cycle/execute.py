@@ -3,16 +3,19 @@ the gate, the controller stores the intent, the launcher starts."""
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from auto_experiment import command
 from auto_experiment.clock import human
 from auto_experiment.config import Environment
 from auto_experiment.cycle.inputs import Inputs, activation, require_program, search_path
 from auto_experiment.errors import EnvironmentNotReady
+from auto_experiment.files import read_text
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.observation import Fault, LogFault, Series
@@ -27,6 +30,8 @@ GRACE_S = 30.0
 DRY_GRACE_S = 5.0
 NEVER_STARTED = "never started"
 FOLDER_GONE = "its run folder or its claim was removed, exit not observed"
+PROGRAM = ".program"  # a file in out/: the program that a command means after experiment.setup, which alone decides
+_NOTED = f'[ ! -d "$AUTO_EXPERIMENT_RUN_DIR" ] || type -P "$1" 2>/dev/null >"$AUTO_EXPERIMENT_RUN_DIR/{PROGRAM}"'
 _SECRET = re.compile(r"(?i)key|token|secret|private|passw|credential|auth")
 
 
@@ -44,14 +49,15 @@ def ref_of(ground: Ground, attempt: str) -> Ref:
 
 
 def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str) -> Spec:
-    """What an attempt of this command starts. The program is resolved here and so recorded with the run."""
+    """What an attempt of this command starts. The program is resolved here and so recorded with the run; after
+    ``experiment.setup`` only the shell knows it, and notes it."""
     words = command.split(text)
     settings = inputs.config.experiment
     program = require_program(words, settings.setup, ground.paths.root, ground.env)
     assigned, argv = command.leading_env(words)
     if settings.setup:
         before = activation(settings.setup, ground.paths.root, ground.env) or ""
-        argv = ("bash", "-c", f'{{ {before}{settings.setup}\n}} && exec "$@"', "bash", *argv)
+        argv = ("bash", "-c", f'{{ {before}{settings.setup}\n}} && {{ {_NOTED}; exec "$@"; }}', "bash", *argv)
     else:
         argv = (program, *argv[1:])
     dry = kind is Kind.DRY
@@ -65,6 +71,14 @@ def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str)
         wall_limit_s=float(settings.dry_run_timeout) if dry else hours,
         grace_s=DRY_GRACE_S if dry else GRACE_S,
     )
+
+
+def program_of(spec: Mapping[str, Any]) -> str | None:
+    """The program that an attempt was started with; None when nothing has noted it."""
+    noted = read_text(os.path.join(spec["env"]["AUTO_EXPERIMENT_RUN_DIR"], PROGRAM), 4096)
+    if noted and noted.strip():
+        return noted.strip()
+    return str(spec["argv"][0]) if "/" in spec["argv"][0] else None
 
 
 def environment(ground: Ground, inputs: Inputs) -> dict[str, str]:

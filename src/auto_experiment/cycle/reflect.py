@@ -75,6 +75,7 @@ def recall(row: AttemptRow) -> Outcome:
         progress=Progress(**progress) if progress else None,
         tail=tuple(kept.get("tail", ())),
         notes=tuple(kept.get("notes", ())),
+        program=kept.get("program"),
     )
 
 

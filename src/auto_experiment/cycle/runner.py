@@ -256,7 +256,8 @@ def settle(now: Standing, read_as: str | None, series: Mapping[str, Series]) -> 
 
 
 def _outcome(over: Over, now: Standing, attempt: AttemptRow) -> Outcome:
-    return execute.outcome_of(over.sighting, over.reader, now.objective, attempt.spec)
+    outcome = execute.outcome_of(over.sighting, over.reader, now.objective, attempt.spec)
+    return replace(outcome, program=execute.program_of(attempt.spec))
 
 
 def _live(reader: LogReader) -> dict[str, object]:

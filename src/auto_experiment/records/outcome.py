@@ -30,6 +30,7 @@ class Outcome:
     progress: Progress | None = None
     tail: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    program: str | None = None  # the file that was executed: which python it was
 
     @property
     def counts(self) -> bool:
@@ -52,4 +53,5 @@ class Outcome:
             "value_note": self.value_note,
             "read_as": self.read_as,
             "duration_s": self.duration_s,
+            "program": self.program,
         }

@@ -43,6 +43,7 @@ def one(project: Project, ledger: Reader, number: int, now: Standing | None) -> 
         row["tail"] = kept.get("tail", [])
         row["notes"] = [*kept.get("notes", []), *filter(None, [kept.get("value_note")])]
         row["argv"] = attempt.spec.get("argv")
+        row["program"] = kept.get("program")
         row["duration_s"] = kept.get("duration_s")
     return document
 
@@ -160,6 +161,8 @@ def _run_lines(run: dict[str, Any]) -> list[str]:
         f"  command   {run['command']}",
         f"  log       {run['log']}",
     ]
+    if run["program"]:
+        lines.append(f"  program   {run['program']}")
     if run["reason"]:
         lines.append(f"  reason    {run['reason']}")
     if run["fault"] != "none":
