@@ -15,6 +15,8 @@ from auto_experiment.records.brief import Scalar
 
 # What a shell would act on: operators outside quotes; variables and substitutions outside quotes and in double quotes.
 _PARTS = re.compile(r"'[^']*'|(?P<quoted>\"(?:\\.|[^\"\\])*\")|\\.|(?P<operator>[|&;<>]+)|(?P<plain>[^'\"\\|&;<>]+)")
+_PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
+_FLAGS = re.compile(r"-[bBdEiIOPqRsSuvx]+|-[WX].*|--check-hash-based-pycs")  # of Python itself; not -c and -m
 _SUBSTITUTION = re.compile(r"\$[A-Za-z_({]\w*|`")
 
 
@@ -65,6 +67,17 @@ def leading_env(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
         name, _, value = word.partition("=")
         env[name] = value
     raise CommandError(f"training command {join(words)!r} only sets variables; name a program too")
+
+
+def script(words: Sequence[str]) -> str | None:
+    """The script that a command has a Python run; None when it runs none, or another program looks for it."""
+    _, (program, *rest) = leading_env(words)
+    if not _PYTHON.fullmatch(program.rpartition("/")[2]):
+        return None
+    while rest and _FLAGS.fullmatch(rest[0]):
+        takes_another = rest[0] in ("-W", "-X", "--check-hash-based-pycs")
+        rest = rest[2 if takes_another else 1 :]
+    return rest[0] if rest and rest[0].endswith(".py") else None
 
 
 def with_values(words: Sequence[str], params: Mapping[str, Scalar]) -> tuple[str, ...]:

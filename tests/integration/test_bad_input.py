@@ -184,6 +184,7 @@ COMMANDS = {
     "not executable": ("./train.py", ["./train.py", "not executable", "chmod +x"]),
     "a folder": ("./data", ["./data", "is a folder"]),
     "missing script": (f"{PYTHON} trian.py", ["trian.py", "Training:"]),
+    "missing script behind a flag": (f"A=1 {PYTHON} -u trian.py", ["trian.py", "Training:"]),
     "a pipe": (f"{PYTHON} train.py | tee log", ["shell syntax", "experiment.setup"]),
     "and": (f"cd . && {PYTHON} train.py", ["shell syntax", "&&"]),
     "open quote": (f"{PYTHON} train.py 'x", ["quot"]),
@@ -195,6 +196,17 @@ def test_command(project, command, words):
     work = project(config={"experiment": {"command": command}})
     (work.root / "data").mkdir()
     both(work, words)
+
+
+def test_a_missing_script_behind_setup(project):
+    both(project(config={"experiment": {"command": "python trian.py", "setup": "true"}}), ["trian.py", "Training:"])
+
+
+def test_a_script_in_the_folder_that_setup_goes_to(project):
+    work = project(config={"experiment": {"command": f"{PYTHON} other.py", "setup": "cd src"}})
+    work.write("src/other.py", "print('val_acc=0.5')\n")
+    work.cli("run", "--max-cycles", 1)
+    assert work.json("list")[0]["value"] == 0.5
 
 
 def test_a_command_of_variables_alone(project):

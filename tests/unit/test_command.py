@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_experiment.command import join, leading_env, program, spell, split, values_in, with_values
+from auto_experiment.command import join, leading_env, program, script, spell, split, values_in, with_values
 from auto_experiment.errors import CommandError
 
 
@@ -166,3 +166,21 @@ def test_a_number_is_spelled_so_that_it_comes_back(value):
 def test_values_that_are_not_there_are_left_out():
     assert values_in(("t.py", "--lr", "1", "x=2"), ["--lr", "--momentum", "x", "y"]) == {"--lr": "1", "x": "2"}
     assert values_in(["t.py", "--lr"], ["--lr"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("python train.py --x other.py", "train.py"),
+        ("A=1 /usr/bin/python3.11 -u -O train.py", "train.py"),
+        ("python -uB -W ignore -X dev -Wdefault train.py", "train.py"),
+        ("python -m package.train --config x.py", None),
+        ("python -c 'print(1)' x.py", None),
+        ("python --unknown x.py", None),
+        ("torchrun --nproc_per_node 2 train.py", None),
+        ("./train.sh x.py", None),
+        ("python", None),
+    ],
+)
+def test_the_script_of_a_command(text, wanted):
+    assert script(split(text)) == wanted

@@ -102,17 +102,15 @@ def find_program(program: str, root: str, path: str) -> str | None:
 
 def require_program(words: tuple[str, ...], setup: str, root: str, env: Environment) -> str:
     """The program's file. Raises CommandError, one line, when it is not there, cannot be executed, or when the script
-    that it should run is missing. With ``experiment.setup`` only the shell knows: the dry run will tell."""
+    that it should run is missing. After ``experiment.setup`` only the shell knows the program: the dry run tells."""
     program = command.program(words)
-    if setup:
-        return program
     path = search_path(root, env)
-    found = find_program(program, root, path)
+    found = program if setup else find_program(program, root, path)
     if found is None:
         raise CommandError(_no_program(program, words, root, path))
-    script = next((w for w in words[1:] if w.endswith(".py")), None)
-    python = os.path.basename(program).startswith("python")
-    if python and script and words[1] == script and not os.path.exists(os.path.join(root, script)):
+    script = command.script(words)
+    moved = re.search(r"\b(?:cd|pushd|chdir)\b", setup)  # the script's name is then another folder's business
+    if script and not moved and not os.path.exists(os.path.join(root, script)):
         raise CommandError(
             f"training command {command.join(words)!r}: there is no {script} in {root}; "
             'name the script in "Training:" of PROJECT_BRIEF.md or in experiment.command'
