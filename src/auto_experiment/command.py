@@ -17,6 +17,7 @@ from auto_experiment.records.brief import Scalar
 _PARTS = re.compile(r"'[^']*'|(?P<quoted>\"(?:\\.|[^\"\\])*\")|\\.|(?P<operator>[|&;<>]+)|(?P<plain>[^'\"\\|&;<>]+)")
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
 _FLAGS = re.compile(r"-[bBdEiIOPqRsSuvx]+|-[WX].*|--check-hash-based-pycs")  # of Python itself; not -c and -m
+_NEGATIVE = re.compile(r"-(?:(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|inf|nan)")
 _SUBSTITUTION = re.compile(r"\$[A-Za-z_({]\w*|`")
 
 
@@ -82,7 +83,8 @@ def script(words: Sequence[str]) -> str | None:
 
 def with_values(words: Sequence[str], params: Mapping[str, Scalar]) -> tuple[str, ...]:
     """The command with each parameter set: ``--name value`` for names that start with "-" (replacing the same flag,
-    in either spelling), ``name=value`` (Hydra) for all others; what is not there yet is appended."""
+    in either spelling), ``name=value`` (Hydra) for all others; what is not there yet is appended.
+    A value that looks like a flag is joined to its name."""
     result = list(words)
     for name, value in params.items():
         _set(result, name, spell(value))
@@ -99,7 +101,7 @@ def values_in(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
         index, joined = place
         if joined:
             found[name] = words[index].partition("=")[2]
-        elif index + 1 < len(words):
+        elif _has_value(words, index):
             found[name] = words[index + 1]
     return found
 
@@ -128,11 +130,19 @@ def _find(words: Sequence[str], name: str) -> tuple[int, bool] | None:
 
 def _set(words: list[str], name: str, value: str) -> None:
     place = _find(words, name)
+    joined = not name.startswith("-") or _is_flag(value) or bool(place and place[1])
+    new = [f"{name}={value}"] if joined else [name, value]
     if place is None:
-        words.extend([name, value] if name.startswith("-") else [f"{name}={value}"])
+        words.extend(new)
         return
-    index, joined = place
-    if joined:
-        words[index] = f"{name}={value}"
-    else:
-        words[index + 1 : index + 2] = [value]
+    index, was_joined = place
+    words[index : index + (2 if not was_joined and _has_value(words, index) else 1)] = new
+
+
+def _has_value(words: Sequence[str], index: int) -> bool:
+    """Is the word behind a flag its value? Another flag is none: the flag stands alone then."""
+    return index + 1 < len(words) and not _is_flag(words[index + 1])
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and not _NEGATIVE.fullmatch(word)

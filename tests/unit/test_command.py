@@ -184,3 +184,20 @@ def test_values_that_are_not_there_are_left_out():
 )
 def test_the_script_of_a_command(text, wanted):
     assert script(split(text)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "wanted", "values"),
+    [
+        ("t.py --amp --lr 0.1", {"--amp": "true"}, "t.py --amp true --lr 0.1", {}),
+        ("t.py --amp -v", {"--amp": "true"}, "t.py --amp true -v", {}),
+        ("t.py --amp", {"--amp": "true"}, "t.py --amp true", {}),
+        ("t.py --lr -0.1 --x", {"--lr": 1}, "t.py --lr 1 --x", {"--lr": "-0.1"}),
+        ("t.py --lr -1e-3", {"--lr": 1}, "t.py --lr 1", {"--lr": "-1e-3"}),
+        ("t.py --lr -.5", {"--lr": 1}, "t.py --lr 1", {"--lr": "-.5"}),
+    ],
+)
+def test_a_flag_without_a_value_takes_no_other_ones(text, params, wanted, values):
+    words = split(text)
+    assert join(with_values(words, params)) == wanted
+    assert values_in(words, params) == values
