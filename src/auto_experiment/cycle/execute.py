@@ -155,8 +155,9 @@ def read_value(series: Mapping[str, Series], objective: Objective) -> tuple[floa
             f"{objective.metric} may be any of: {', '.join(match.candidates)}; set objective.metric to one",
             None,
         )
-    seen = ", ".join(sorted(series)[:20]) or "no metric at all"
-    return None, f"{objective.metric} was never printed; the log shows: {seen}", None
+    seen = ", ".join(sorted(series)[:20])
+    shown = f"{seen}; set objective.metric in config.yaml to one of them" if seen else "no metric at all"
+    return None, f"{objective.metric} was never printed; the log shows: {shown}", None
 
 
 def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object], *, bad_objective: bool) -> Outcome:

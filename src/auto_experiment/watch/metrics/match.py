@@ -7,6 +7,8 @@
    split, that of the test split, that of the training split; each of them written in any of the ways above. A test
    value is never chosen where a validation value exists.
 
+4. A plain accuracy or error that a split does not have is its top-1 one, and the other way round; never a top-5 one.
+
 More than one candidate where the first is found: ambiguous.
 """
 
@@ -51,7 +53,7 @@ _SILENT = {"score", "metric", "metrics", "value", "the", "of", "on", "set", "ave
 _WORD = re.compile(r"top\d+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _TOP = re.compile(r"(?i)top[\s_@-]*(\d+)")
-_ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy)[@_]?(\d)(?!\d)")
+_ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy|err|error)[@_]?(\d)(?!\d)")
 _ORDER = ("val", "", "test", "train")
 _LABEL = {"val": "validation", "test": "test", "train": "training"}
 
@@ -61,18 +63,22 @@ def match_objective(metric: str, names: Iterable[str]) -> Match | Ambiguous | Mi
     seen = sorted(set(names))
     if metric in seen:
         return Match(metric, "exact")
-    wanted = _split(metric)
+    wanted, words = _split(metric)
     parts = {name: _split(name) for name in seen}
-    same = [name for name in seen if parts[name] == wanted]
-    if wanted[0] or not wanted[1]:
-        return _one(same, "same name") or Missing(tuple(seen))
-    for split in _ORDER:
-        found = [name for name in seen if parts[name] == (split, wanted[1])]
-        how = f"{_LABEL[split]} split of {metric}" if split else "same name"
-        answer = _one(found, how)
-        if answer is not None:
-            return answer
+    spellings = [each for each in (words, _other_top1(words)) if each]
+    for split in (wanted,) if wanted or not words else _ORDER:
+        how = f"{_LABEL[split]} split of {metric}" if split and not wanted else "same name"
+        for spelling in spellings:
+            if answer := _one([name for name in seen if parts[name] == (split, spelling)], how):
+                return answer
     return Missing(tuple(seen))
+
+
+def _other_top1(words: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The top-1 accuracy of a plain one, and the plain one of a top-1 accuracy: one thing under two names."""
+    if words in (("acc",), ("error",)):
+        return ("top1", *words)
+    return words[1:] if words in (("top1", "acc"), ("top1", "error")) else None
 
 
 def _one(found: list[str], how: str) -> Match | Ambiguous | None:
@@ -86,7 +92,7 @@ def _split(name: str) -> tuple[str, tuple[str, ...]]:
     """The split that a name says ("" for none), and the words of the metric itself, spelled one way and sorted."""
     name = _CAMEL.sub(" ", name)
     name = _TOP.sub(r" top\1 ", name)
-    name = _ACC_AT.sub(r" acc top\2 ", name)
+    name = _ACC_AT.sub(r" \1 top\2 ", name)
     words = _WORD.findall(name.lower())
     split = ""
     rest: list[str] = []
