@@ -7,6 +7,7 @@ and starts nothing.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -23,6 +24,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -415,6 +417,8 @@ class Config(Section):
             {key: {} if value is None else value for key, value in given.items()} if isinstance(given, dict) else given
         )
 
+    _written: Config | None = PrivateAttr(None)  # without what the command line says; None: the same
+
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """``search_space``, under the name of what it holds once it is read."""
@@ -422,7 +426,10 @@ class Config(Section):
 
     @property
     def digest(self) -> str:
-        """Of the effective values: a key left out and the same key at its default give the same digest."""
+        """Of what the human wrote, options of one call left aside. A key left out and the same key at its default give
+        the same digest."""
+        if self._written is not None:
+            return self._written.digest
         values = {name: getattr(self, name) for name in type(self).model_fields if name != "search_space"}
         document: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in values.items()}
         document["search_space"] = [dataclasses.asdict(parameter) for parameter in self.search_space]
@@ -453,6 +460,9 @@ def load_config(project_dir: str, path: str | None = None, overrides: Mapping[st
         raise ConfigError(_explain(wrong, document, given)) from None  # the chain would show the values again
     _refuse_unbuilt(config, document, given)
     _refuse_workspace(config, project_dir, document)
+    if given:
+        with contextlib.suppress(ValidationError):  # a wrong key that the command line has replaced
+            config._written = _named(Config.model_validate(document.values), project_dir)  # noqa: SLF001  its own factory
     return _named(config, project_dir)
 
 

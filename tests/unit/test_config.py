@@ -531,3 +531,11 @@ def test_the_page_is_up_to_date():
     assert (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8") == module.page(), f"run: python {script}"
     for key, _ in all_keys():
         assert key in module.page()
+
+
+def test_the_digest_leaves_the_command_line_aside(project):
+    written = load(project, "agent: {max_cycles: 3}\n").digest
+    overrides = {"agent.max_cycles": 1, "agent.provider": "optuna"}
+    config = load_config(str(project), overrides=overrides)
+    assert (config.agent.max_cycles, config.digest) == (1, written)
+    assert load(project, "agent: {max_cycles: 4}\n").digest != written
