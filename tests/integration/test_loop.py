@@ -514,6 +514,18 @@ def test_values_before_and_after_a_changed_objective_are_not_compared(project):
     assert [event["metric"] for event in events(work, "objective_stated")] == ["val_acc", "f1"]
 
 
+def test_a_space_used_up_under_another_objective_is_searched_again(project):
+    space = brief("Reach a high accuracy", "- --mode: [fine, crash]\n- --acc: [0.25]")
+    work = project(MODES, brief=space)
+    work.cli("run")
+    before = len(work.json("list"))
+    work.configure({"objective": {"select": "final"}})
+    assert "search space is used up" in work.cli("run").stdout
+    tried = [row["runs"][-1]["params"] for row in work.json("list")[before:]]
+    assert {"--mode": "fine", "--acc": 0.25} in tried
+    assert {"--mode": "crash", "--acc": 0.25} not in tried
+
+
 def test_a_changed_target_leaves_values_comparable(project):
     work = project(MODES, config={"objective": {"target": 0.95}})
     Rehearsal(work, an_experiment(acc=0.7)).run()

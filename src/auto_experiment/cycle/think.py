@@ -16,6 +16,9 @@ from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import RunState
 from auto_experiment.views.standing import Standing, best_attempt
 
+_FAILED = (RunState.FAILED.value, RunState.KILLED.value, RunState.LOST.value)
+DRY_RUN_FAILED = "dry run failed"
+
 
 def plan_view(ledger: Writer, inputs: Inputs, now: Standing, *, directive: Directive | None, memory: str) -> PlanView:
     return PlanView(
@@ -23,7 +26,7 @@ def plan_view(ledger: Writer, inputs: Inputs, now: Standing, *, directive: Direc
         objective=now.objective,
         space=inputs.space,
         command=inputs.command,
-        trials=tuple(_trial(row, now) for row in ledger.trials()),
+        trials=tuple(_trial(row, now) for row in ledger.trials() if _says_something(row, now)),
         best=leading(best_attempt(ledger, now)),
         bar=now.bar,
         directives=_directives(ledger),
@@ -84,6 +87,12 @@ def basis(inputs: Inputs, directive: Directive | None, memory: str) -> str:
 def fingerprint(plan: Plan) -> str:
     """Same command and same code, same fingerprint. The code's tree joins it with the snapshots."""
     return hashlib.sha256(plan.command.encode("utf-8", "replace")).hexdigest()
+
+
+def _says_something(row: sqlite3.Row, now: Standing) -> bool:
+    """A run that went well under another objective is untried under this one; a failure is one under any."""
+    failed = row["state"] in _FAILED or (row["fault"] or "none") != "none" or row["reason"].startswith(DRY_RUN_FAILED)
+    return failed or row["objective"] == now.objective.identity
 
 
 def _trial(row: sqlite3.Row, now: Standing) -> Trial:
