@@ -9,7 +9,7 @@ import click
 from auto_experiment.cli.common import existing_folder, project_option
 from auto_experiment.cycle.execute import GRACE_S
 from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
-from auto_experiment.errors import AutoExperimentError
+from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.lock import holder
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import Place, make_workspace
@@ -27,9 +27,12 @@ _STOP_RUN_S = GRACE_S + 5.0 + _STOP_S
     epilog='Example: auto-experiment direct "- --lr: 1e-4 .. 1e-2 log"',
 )
 @click.argument("text", type=click.UNPROCESSED)
+@click.option("--now", is_flag=True, hidden=True)
 @project_option
-def direct_command(text: str, project: str) -> None:
+def direct_command(text: str, now: bool, project: str) -> None:
     """Leave a directive for the next THINK, of highest priority. A pending one is kept, yours comes after it."""
+    if now:
+        raise UsageError("direct --now: not built yet; without it the directive is read at the next THINK")
     if not text.strip():
         raise click.UsageError("the directive is empty; say what the next experiment should do")
     place = Place.of(existing_folder(project))
