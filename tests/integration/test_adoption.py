@@ -48,6 +48,19 @@ print("step 3/3 val_acc=0.9", flush=True)
 
 
 class TestATrainingThatIsStillGoing:
+    def test_its_log_is_followed_to_its_end_without_a_controller(self, project):
+        work = project(HELD.format(end="sys.exit(0)"))
+        first = work.start("run")
+        work.training(dry=False)
+        work.until(lambda: work.attempt(RUN).state is RunState.RUNNING)
+        first.kill()
+        follow = work.start("logs", "-f")
+        follow.said("step 2/3")
+        assert not follow.is_over()
+        work.open("go")
+        assert follow.wait() == 0
+        assert "step 3/3 val_acc=0.9" in follow.text
+
     def test_is_adopted_and_never_started_again(self, project):
         work = project(HELD.format(end="sys.exit(0)"))
         first = work.start("run")

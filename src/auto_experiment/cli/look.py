@@ -126,7 +126,8 @@ def _follow(path: str, offset: int, ledger: Reader) -> None:
 
     name = path.rsplit(f"{os.sep}runs{os.sep}", maxsplit=1)[-1]
     while True:
-        alive = any(name.startswith(a.name) for a in ledger.open_attempts())
+        ended = os.path.exists(os.path.join(os.path.dirname(path), "exit.json"))  # also when no controller stores it
+        alive = not ended and any(name.startswith(a.name) for a in ledger.open_attempts())
         with open(path, "rb") as file:
             file.seek(offset)
             data = file.read(1 << 20)
