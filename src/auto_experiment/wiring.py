@@ -158,7 +158,7 @@ def _built(
         gpus = inputs.brief.gpus
         say(f"CUDA_VISIBLE_DEVICES={gpus}: as the brief's Constraints say")
     ground = Ground(paths, place.env, gpus)
-    if inputs.config.budget.gpu_hours is not None and gpu_count(ground) == 0:
+    if inputs.config.budget.gpu_hours is not None and not gpus and gpu_count(ground, inputs.config.experiment.env) == 0:
         say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
     beat = float(inputs.config.monitor.poll_interval)
     with Monitor(launcher, requests_folder=paths.requests, poke=paths.poke, heartbeat_s=beat) as monitor:

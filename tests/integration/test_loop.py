@@ -465,6 +465,19 @@ def test_a_budget_used_up_ends_it_for_good(project, budget, words):
     assert len(trainings(work)) == count
 
 
+def test_a_budget_used_up_by_the_dry_run_starts_no_training(project):
+    work = project(
+        MODES, config={"budget": {"gpu_hours": 1e-6}, "experiment": {"env": {"CUDA_VISIBLE_DEVICES": "0,1"}}}
+    )
+    rehearsal = Rehearsal(work, *[an_experiment()] * 2)
+    assert "budget used up" in rehearsal.run()
+    assert "counts nothing" not in rehearsal.text
+    assert [row.gpus for row in work.attempts()] == [2]
+    assert trainings(work) == []
+    assert results(work) == ["inconclusive"]
+    assert "its training was not started" in report(work)
+
+
 def test_gpu_hours_are_not_used_without_a_gpu(project):
     work = project(MODES, config={"budget": {"gpu_hours": 1e-6}})
     assert Rehearsal(work, an_experiment()).run() == "the script is over"

@@ -8,18 +8,26 @@ from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.objective import Objective
 
+USED_UP = "budget used up"
+
 
 def why_end(ledger: Reader, config: Config, objective: Objective, best: AttemptRow | None) -> str:
     """The reason to start nothing more; "" to go on. Budgets are over the project's life."""
     if best is not None and objective.reached(best.value):
         return f"target reached: {objective.metric}={best.value:g} ({best.run_name})"
+    most = config.budget.experiments
+    if most is not None and ledger.experiment_count() >= most:
+        return f"{USED_UP}: {most} experiments"
+    return used_up(ledger, config)
+
+
+def used_up(ledger: Reader, config: Config) -> str:
+    """The budget of time that is used up: no run may start any more, also behind a dry run that has passed."""
     budget = config.budget
-    if budget.experiments is not None and ledger.experiment_count() >= budget.experiments:
-        return f"budget used up: {budget.experiments} experiments"
     if budget.gpu_hours is not None and ledger.gpu_seconds() >= budget.gpu_hours * 3600:
-        return f"budget used up: {budget.gpu_hours:g} GPU hours"
+        return f"{USED_UP}: {budget.gpu_hours:g} GPU hours"
     if budget.wall_hours is not None and wall_seconds(ledger) >= budget.wall_hours * 3600:
-        return f"budget used up: {budget.wall_hours:g} hours of wall-clock time"
+        return f"{USED_UP}: {budget.wall_hours:g} hours of wall-clock time"
     return ""
 
 

@@ -114,9 +114,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def gpu_count(ground: Ground) -> int:
-    """How many GPUs a training holds, for the budget; 0 when nobody says."""
-    visible = ground.gpus if ground.gpus is not None else ground.env.cuda_visible_devices
+def gpu_count(ground: Ground, env: Mapping[str, str]) -> int:
+    """How many GPUs a training holds, for the budget; 0 when nobody says. ``env``: what its spec or the config sets."""
+    visible = env.get("CUDA_VISIBLE_DEVICES", ground.env.cuda_visible_devices)
     return len([g for g in (visible or "").split(",") if g.strip() and g.strip() != "-1"])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auto_experiment.clock import seconds
+from auto_experiment.cycle.budget import USED_UP
 from auto_experiment.cycle.memory import one_line
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow
 from auto_experiment.objective import Objective
@@ -21,6 +22,8 @@ DEAD_LETTER_AFTER = 3
 
 def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind) -> Result:
     """Did it beat the best so far (the brief's Current Best included)? Only a value that counts can."""
+    if kind is Kind.DRY and outcome.reason.startswith(USED_UP):
+        return Result.INCONCLUSIVE
     if kind is Kind.DRY or outcome.state in (RunState.FAILED, RunState.KILLED, RunState.LOST):
         return Result.FAILED
     if outcome.state is RunState.STOPPED and not outcome.counts and outcome.fault.value not in ("none", "timeout"):

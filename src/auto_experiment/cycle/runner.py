@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from auto_experiment import clock
 from auto_experiment.clock import human
-from auto_experiment.cycle import dry_run, execute
+from auto_experiment.cycle import budget, dry_run, execute
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.launchers.base import Began
@@ -69,8 +69,15 @@ class Runner:
             return
         with self._ledger.transaction() as tx:
             tx.outcome(attempt.id, outcome, objective=now.objective.identity, passed=True)
-            self._intend_full(tx, inputs, experiment.id, plan, gate=attempt.name)
-            tx.phase(cycle.id, Phase.TRAINING)
+            tx.seen()  # the time of the dry run counts
+            used_up = budget.used_up(self._ledger, inputs.config)
+            if used_up:
+                held_back = replace(outcome, reason=f"{used_up}; its training was not started")
+                tx.outcome(attempt.id, held_back, objective=now.objective.identity, passed=True)
+                tx.phase(cycle.id, Phase.REFLECT)
+            else:
+                self._intend_full(tx, inputs, experiment.id, plan, gate=attempt.name)
+                tx.phase(cycle.id, Phase.TRAINING)
         self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
 
     def training(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
@@ -187,7 +194,7 @@ class Runner:
             n=1,
             command=plan.command,
             params=plan.params,
-            gpus=execute.gpu_count(self._parts.ground),
+            gpus=execute.gpu_count(self._parts.ground, spec.env),
         )
 
     def _intend_full(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, gate: str) -> None:
@@ -201,7 +208,7 @@ class Runner:
             params=plan.params,
             run=tx.run(experiment, 1, plan.command, plan.params),
             gate=gate,
-            gpus=execute.gpu_count(self._parts.ground),
+            gpus=execute.gpu_count(self._parts.ground, spec.env),
         )
 
     def _spec(self, inputs: Inputs, attempt: str, kind: Kind, plan: Plan) -> Spec:
