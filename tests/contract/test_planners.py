@@ -50,6 +50,7 @@ def make(request):
 def view_of(number=1, **facts):
     known = {
         "number": number,
+        "baseline_due": number == 1,
         "objective": Objective("acc", "max"),
         "space": SPACE,
         "command": ("python", "train.py", "--lr", "0.01"),

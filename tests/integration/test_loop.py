@@ -168,6 +168,29 @@ def test_baseline_first_then_proposals(project):
     assert "3 cycles done" in report(work) or "exp003" in report(work)
 
 
+def test_the_baseline_is_tried_again_when_its_script_was_mended(project):
+    work = project("raise SystemExit(3)\n")
+    work.cli("run", "--max-cycles", 2)
+    titles = [row["title"] for row in work.json("list")]
+    assert [("baseline" in title) for title in titles] == [True, False], "as long as nothing has changed, no second try"
+    work.write("train.py", prints(0.5, 0.6, metric="val_acc"))
+    work.cli("run", "--max-cycles", 2)
+    rows = work.json("list")[2:]
+    assert [("baseline" in row["title"], row["value"]) for row in rows] == [(True, 0.6), (False, 0.6)]
+
+
+def test_the_baseline_is_tried_again_when_it_was_stopped_but_not_three_times_in_a_row(project):
+    work = project(MODES, config={"experiment": {"command": f"{COMMAND} --mode held"}})
+    for count in (1, 2, 3):
+        run = work.start("run", "--max-cycles", 1)
+        work.until(lambda count=count: len(work.judged(note="up", dry=False)) == count)
+        work.cli("stop", "--run")
+        run.wait()
+        run = work.start("run", "--max-cycles", 1)  # reflects on it
+        run.wait()
+    assert ["baseline" in row["title"] for row in work.json("list")] == [True, True, False]
+
+
 def test_the_same_campaign_again_is_the_same(project):
     settings = []
     for name in ("one", "two"):

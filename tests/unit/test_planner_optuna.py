@@ -31,6 +31,7 @@ def view_of(number, trials=(), space=(LR,), **facts):
     known = {
         "number": number, "objective": Objective("acc", "max"), "space": tuple(space), "command": ("python", "train.py"),
         "trials": trials, "best": None, "bar": None, "directives": (), "directive": None, "memory": "",
+        "baseline_due": number == 1,
     }  # fmt: skip
     return PlanView(**{**known, **facts})
 

@@ -34,7 +34,8 @@ _ITS_PROGRAM = {"conda": "CONDA_EXE", "micromamba": "MAMBA_EXE"}
 
 @dataclass(frozen=True)
 class Inputs:
-    """A consistent reading of what the humans want. ``command``: the training command as words, resolved."""
+    """A consistent reading of what the humans want. ``command``: the training command as words, resolved; ``code_at``:
+    when the newest Python file beside it was changed, a Unix time."""
 
     config: Config
     brief: Brief
@@ -42,6 +43,7 @@ class Inputs:
     command: tuple[str, ...]
     space: tuple[Parameter, ...]
     notices: tuple[str, ...]
+    code_at: float = 0.0
 
     @property
     def digest(self) -> str:
@@ -60,7 +62,18 @@ def read_inputs(paths: ProjectPaths, load_config: Callable[[], Config], env: Env
     cut = len(brief.text) - config.memory.brief_max_chars
     if cut > 0:
         said += (f"the brief is {len(brief.text):,} characters long: the last {cut:,} do not reach a model",)
-    return Inputs(config, brief, objective_of(config, brief), words, space, brief.notices + said)
+    objective = objective_of(config, brief)
+    return Inputs(config, brief, objective, words, space, brief.notices + said, _code_at(words, paths.root))
+
+
+def _code_at(words: tuple[str, ...], root: str) -> float:
+    """When the newest Python file in the project folder, or beside the script, was changed."""
+    folders = {root, os.path.dirname(os.path.join(root, command.script(words) or ""))}
+    newest = 0.0
+    for folder in folders:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            newest = max([newest, *(entry.stat().st_mtime for entry in entries if entry.name.endswith(".py"))])
+    return newest
 
 
 def training_command(

@@ -6,6 +6,8 @@ import hashlib
 import json
 import sqlite3
 
+from auto_experiment import command
+from auto_experiment.clock import seconds
 from auto_experiment.cycle.inputs import DIRECTIVE_MAX, Directive, Inputs
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
 from auto_experiment.ledger.writer import Writer
@@ -15,6 +17,7 @@ from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import RunState
 from auto_experiment.views.standing import Standing, best_attempt
+from auto_experiment.watch.monitor import STOP_RUN_REASON
 
 _FAILED = (RunState.FAILED.value, RunState.KILLED.value, RunState.LOST.value)
 DRY_RUN_FAILED = "dry run failed"
@@ -32,8 +35,25 @@ def plan_view(ledger: Writer, inputs: Inputs, now: Standing, *, directive: Direc
         directives=_directives(ledger),
         directive=directive.shown if directive else None,
         memory=memory,
+        baseline_due=_baseline_due(ledger, inputs, now),
         valueless=ledger.valueless_in_a_row(ledger.session or 0),
     )
+
+
+def _baseline_due(ledger: Writer, inputs: Inputs, now: Standing) -> bool:
+    """Should the command as it stands be tried next? It is tried first, and again as long as it has no value, when a
+    human stopped the last try, or changed brief, config or code since. Never three times in a row."""
+    tries = ledger.tries(_fingerprint(command.join(inputs.command)))
+    if not tries:
+        return True
+    if any(row["counts"] and row["objective"] == now.objective.identity for row in tries):
+        return False
+    last = tries[-1]
+    count = ledger.experiment_count()
+    in_a_row = {row["experiment"] for row in tries} >= {count, count - 1}
+    changed = (event := ledger.last_event("inputs")) is not None and event.at > last["intent_at"]
+    recoded = inputs.code_at > (seconds(last["intent_at"]) or 0.0)
+    return not in_a_row and (last["reason"] == STOP_RUN_REASON or changed or recoded)
 
 
 def overruled(ledger: Writer, inputs: Inputs) -> list[tuple[int, str, str]]:
@@ -86,7 +106,11 @@ def basis(inputs: Inputs, directive: Directive | None, memory: str) -> str:
 
 def fingerprint(plan: Plan) -> str:
     """Same command and same code, same fingerprint. The code's tree joins it with the snapshots."""
-    return hashlib.sha256(plan.command.encode("utf-8", "replace")).hexdigest()
+    return _fingerprint(plan.command)
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _says_something(row: sqlite3.Row, now: Standing) -> bool:

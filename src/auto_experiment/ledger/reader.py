@@ -177,6 +177,15 @@ class Reader:
             "WHERE (kind = 'full' OR passed = 0) AND state NOT IN ('queued', 'running') ORDER BY id"
         )
 
+    def tries(self, fingerprint: str) -> list[sqlite3.Row]:
+        """The ended trainings, and the dry runs that were not passed, of the experiments with one command."""
+        return self._all(
+            "SELECT attempt.experiment, intent_at, reason, counts, objective FROM experiment "
+            "JOIN attempt ON attempt.experiment = experiment.id WHERE fingerprint = ? "
+            "AND (kind = 'full' OR coalesce(passed, 0) = 0) AND state NOT IN ('queued', 'running') ORDER BY attempt.id",
+            fingerprint,
+        )
+
     def gpu_seconds(self) -> float:
         row = self._one(
             "SELECT sum(gpus * (julianday(ended_at) - julianday(started_at)) * 86400.0) FROM attempt "

@@ -55,6 +55,7 @@ class PlanView:
     directives: tuple[str, ...]  # those of earlier plans, oldest first
     directive: str | None  # the pending one, which outranks everything
     memory: str
+    baseline_due: bool = False  # the command as it stands has no value yet, and a try is worth it
     valueless: int = 0  # how many experiments in a row, up to now in this session, gave no value that counts
 
 

@@ -65,7 +65,7 @@ def _plan(view: PlanView, *, ends: bool) -> Plan:
         return Plan(
             Action.REPORT, reason=f"{view.valueless} experiments in a row gave no value that counts: look at one"
         )
-    if view.number == 1:
+    if view.baseline_due:
         return _baseline(view)
     params = _next_params(view)
     if params is None:
