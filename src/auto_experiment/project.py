@@ -19,13 +19,14 @@ _METRICS = ("accuracy", "loss", "perplexity", "precision", "recall", "error", "r
 @dataclass(frozen=True)
 class Project:
     """What the views need beside the ledger. ``objective``: as stated, before any run; None when it cannot be read.
-    ``brief_chars``: how much of the brief reaches a model."""
+    ``brief_chars``: how much of the brief reaches a model. ``notices``: what of it was cut or not understood."""
 
     name: str
     goal: str
     paths: ProjectPaths
     objective: Objective | None
     brief_chars: int
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,16 @@ def project_of(config: Config, brief: Brief, paths: ProjectPaths) -> Project:
     except UsageError:
         objective = None
     shown = min(len(brief.text), config.memory.brief_max_chars)
-    return Project(config.project.name or "", brief.goal, paths, objective, shown)
+    notices = brief.notices + brief_cut(config, brief)
+    return Project(config.project.name or "", brief.goal, paths, objective, shown, notices)
+
+
+def brief_cut(config: Config, brief: Brief) -> tuple[str, ...]:
+    """How much of the brief does not reach a model, in one line; none when it fits."""
+    cut = len(brief.text) - config.memory.brief_max_chars
+    if cut <= 0:
+        return ()
+    return (f"the brief is {len(brief.text):,} characters long: the last {cut:,} do not reach a model",)
 
 
 def bar_of(brief: Brief, objective: Objective) -> float | None:

@@ -356,6 +356,14 @@ def test_a_dry_run_that_ran_to_its_end_is_no_result(project):
     assert "improved" in results(work)
 
 
+def test_what_of_the_brief_was_cut_or_not_understood_is_in_the_report(project):
+    more = "\n# Current Best\nquite good\n\n# Notes\n" + "more words. " * 300
+    work = project(brief=brief("Reach a high accuracy", more=more))
+    work.cli("run", "--max-cycles", 0)
+    assert re.search(r"the brief is 3,\d+ characters long: the last \d+ do not reach a model", report(work))
+    assert "no number in it was understood" in report(work)
+
+
 def test_no_dry_run_when_the_config_says_so_and_the_report_says_it(project):
     work = project(config={"experiment": {"mandatory_dry_run": False}})
     done = work.cli("run", "--max-cycles", 1)

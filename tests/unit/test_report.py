@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment import clock
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.ledger.writer import Writer
@@ -38,7 +39,7 @@ class Campaign:
         with self.ledger.transaction() as tx:
             self.ledger.session = tx.session("h", "b", 1, "v")
         self.objective = UP
-        self.goal = "reach 90% accuracy"
+        self.goal, self.notices = "reach 90% accuracy", ()
         self.at = 1_700_000_000.0
 
     def close(self):
@@ -91,7 +92,7 @@ class Campaign:
 
     @property
     def text(self):
-        project = Project("cifar", self.goal, self.paths, self.objective, 10)
+        project = Project("cifar", self.goal, self.paths, self.objective, 10, self.notices)
         return render(project, self.ledger)
 
     def section(self, title):
@@ -221,15 +222,52 @@ def test_no_faults(campaign):
     assert "None." in campaign.section("Faults")
 
 
+def at(seconds):
+    return clock.iso(1_700_000_000 + seconds)
+
+
 def test_where_time_went(campaign):
     campaign.stands()
     for _ in range(3):
         campaign.experiment(0.5)
+    with campaign.ledger.transaction() as tx:
+        tx._update("session", 1, started_at=at(0), ended_at=at(400))
     table = campaign.section("Time")
     assert "| training | 3m00s |" in table
     assert "| dry runs | 15.0s |" in table
     assert "| between trainings (dry runs included) | 1m20s |" in table
     assert "median pause between two trainings was 40.0s" in table
+
+
+def test_time_without_a_controller_is_not_counted(campaign):
+    campaign.stands()
+    for _ in range(3):
+        campaign.experiment(0.5)
+    with campaign.ledger.transaction() as tx:
+        second = tx.session("h", "b", 1, "v")
+        tx._update("session", 1, started_at=at(0), ended_at=at(110))
+        tx._update("session", second, started_at=at(190), ended_at=at(400))
+    table = campaign.section("Time")
+    assert "| between trainings (dry runs included) | 50.0s |" in table
+    assert "| a controller was running | 5m20s |" in table
+
+
+def test_time_per_phase(campaign):
+    with campaign.ledger.transaction() as tx:
+        events = [tx.event("phase", cycle=1, phase=name) for name in ("think", "dry_run", "reflect", "done", "think")]
+        for event, seconds in zip(events, (0, 3, 10, 12, 20), strict=True):
+            tx._update("event", event, at=at(seconds))
+        tx._update("session", 1, started_at=at(0), ended_at=at(24))
+    table = campaign.section("Time")
+    assert "| THINK | 7.0s |" in table
+    assert "| REFLECT | 2.0s |" in table
+
+
+def test_what_was_cut_or_not_understood_is_said(campaign):
+    campaign.notices = ("line 8: --lr is written twice", "the brief is 3,100 characters long")
+    told = campaign.section("What to know")
+    assert "- line 8: --lr is written twice." in told
+    assert "- the brief is 3,100 characters long." in told
 
 
 def test_what_was_switched_off_is_said(campaign):

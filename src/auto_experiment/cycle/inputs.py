@@ -19,7 +19,7 @@ from auto_experiment.errors import CommandError, UsageError
 from auto_experiment.files import atomic_write
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
-from auto_experiment.project import objective_of
+from auto_experiment.project import brief_cut, objective_of
 from auto_experiment.records.brief import Brief, Parameter
 from auto_experiment.search_space import NO_SPACE
 
@@ -59,11 +59,9 @@ def read_inputs(paths: ProjectPaths, load_config: Callable[[], Config], env: Env
     space = config.parameters or brief.search_space
     if config.agent.provider == "optuna" and not space:
         raise UsageError(NO_SPACE)
-    cut = len(brief.text) - config.memory.brief_max_chars
-    if cut > 0:
-        said += (f"the brief is {len(brief.text):,} characters long: the last {cut:,} do not reach a model",)
     objective = objective_of(config, brief)
-    return Inputs(config, brief, objective, words, space, brief.notices + said, _code_at(words, paths.root))
+    notices = (*brief.notices, *said, *brief_cut(config, brief))
+    return Inputs(config, brief, objective, words, space, notices, _code_at(words, paths.root))
 
 
 def _code_at(words: tuple[str, ...], root: str) -> float:

@@ -13,7 +13,7 @@ from auto_experiment.clock import human, seconds
 from auto_experiment.files import atomic_write
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.ledger.rows import AttemptRow, experiment_name
+from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
 from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.listing import listing, shown_value
@@ -153,10 +153,13 @@ def _time(ledger: Reader, attempts: Sequence[AttemptRow]) -> list[str]:
     dry = sum(end - start for (start, end), kind in spans if kind is Kind.DRY)
     sessions = [(seconds(start) or 0.0, seconds(end) or 0.0) for start, end in ledger.session_spans()]
     present = sum(max(end - start, 0.0) for start, end in sessions)
-    idle, gaps = _idle([span for span, kind in spans if kind is Kind.FULL and span[1] > 0])
+    idle, gaps = _idle([span for span, kind in spans if kind is Kind.FULL and span[1] > 0], sessions)
+    phases = _phases(ledger)
     rows = [
-        ("training", training),
+        ("THINK", phases.get(Phase.THINK.value, 0.0)),
         ("dry runs", dry),
+        ("training", training),
+        ("REFLECT", phases.get(Phase.REFLECT.value, 0.0)),
         ("between trainings (dry runs included)", idle),
         ("a controller was running", present),
     ]
@@ -171,15 +174,31 @@ def _span(attempt: AttemptRow) -> tuple[float, float]:
     return (0.0, 0.0) if start is None or end is None else (start, max(start, end))
 
 
-def _idle(spans: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
-    ordered = sorted(spans)
-    gaps = [max(after[0] - before[1], 0.0) for before, after in pairwise(ordered)]
-    return sum(gaps), gaps
+def _phases(ledger: Reader) -> dict[str, float]:
+    """How long the controllers were in each phase: from its entry to the next one in the same session. What a session
+    that was killed did after its last entry is not known."""
+    ends = {session.id: session.ended_at for session in ledger.sessions()}
+    total: dict[str, float] = {}
+    for event, after in pairwise([*ledger.events("phase"), None]):
+        if event is None:
+            continue
+        same = after is not None and after.session == event.session
+        start, end = seconds(event.at), seconds(after.at if same and after else ends.get(event.session or 0))
+        phase = str(event.body["phase"])
+        total[phase] = total.get(phase, 0.0) + max((end or start or 0.0) - (start or 0.0), 0.0)
+    return total
+
+
+def _idle(spans: Sequence[tuple[float, float]], sessions: Sequence[tuple[float, float]]) -> tuple[float, list[float]]:
+    """Time between two trainings, as far as a controller was there."""
+    gaps = [(before[1], after[0]) for before, after in pairwise(sorted(spans))]
+    attended = [sum(max(min(end, b) - max(start, a), 0.0) for a, b in sessions) for start, end in gaps]
+    return sum(attended), attended
 
 
 def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], now: Standing | None) -> list[str]:
     """What a reader of the numbers must know: what was switched off, cut, changed or not readable."""
-    found = []
+    found = [f"{_md(notice)}." for notice in project.notices[:20]]
     waived = [a.run_name for a in attempts if a.gate == "waived"]
     if waived:
         found.append(f"Started without a dry run (`experiment.mandatory_dry_run: false`): {_some(waived)}.")
@@ -195,6 +214,10 @@ def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], no
         + (f" (the last {event.body['cut']} characters were not used)" if event.body["cut"] else "")
         + (f". {_md(str(event.body['answer']))}" if event.body["answer"] else "")
         for event in ledger.events("directive", 20)
+    ]
+    found += [
+        f"Directive line {_md(str(event.body['line']))} holds no more since {event.at}: its range was changed after it."
+        for event in ledger.events("overruled", 20)
     ]
     changes = ledger.events("inputs")[1:][-20:]
     found += [f"Brief or config changed at {event.at}." for event in changes]
