@@ -8,7 +8,8 @@
     |-- EnvironmentNotReady      exit 3   something outside the project is missing
     |   |-- MissingKey                    a provider's key
     |   |-- ProjectLocked                 another controller holds the project
-    |   `-- LedgerRefused                 the ledger is corrupt, newer than this program, or on a network disk
+    |   |-- LedgerRefused                 the ledger is corrupt, newer than this program, or on a network disk
+    |   `-- DiskFault                     a disk cannot be written now: full, failing, read-only, no permission
     |-- LedgerError              exit 1   the ledger failed under way
     |-- LaunchError              exit 1   the launcher refused or could not do what was asked
     |   `-- SpecConflict                  the attempt exists with another spec
@@ -19,6 +20,10 @@ Control flow that is not an error (a stop asked for by a human) is in ``watch/mo
 """
 
 from __future__ import annotations
+
+import errno
+import os
+import re
 
 
 class AutoExperimentError(Exception):
@@ -59,6 +64,10 @@ class LedgerRefused(EnvironmentNotReady):
     pass
 
 
+class DiskFault(EnvironmentNotReady):
+    """Outside our power and often over by itself. Every step may be done again, so the controller waits for its end."""
+
+
 class LedgerError(AutoExperimentError):
     pass
 
@@ -73,3 +82,33 @@ class SpecConflict(LaunchError):
 
 class HostError(AutoExperimentError):
     pass
+
+
+# What a disk answers when it cannot be written now, and what a human can do about it.
+_TODO = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space or have the quota raised",
+    errno.EROFS: "make it writable again (mount -o remount,rw)",
+    errno.EIO: "look at the disk and its connection (dmesg)",
+    errno.ESTALE: "look at the server of this network disk",
+    errno.EACCES: "give the permissions back",
+}
+
+
+def disk_fault(error: Exception) -> DiskFault | None:
+    """The error as a fault of a disk; None when it is something else."""
+    if isinstance(error, DiskFault):
+        return error
+    if isinstance(error, OSError) and error.errno in _TODO:
+        return disk_fault_of(error.errno, os.fsdecode(error.filename or "a file"))
+    return None
+
+
+def disk_fault_of(number: int, place: str) -> DiskFault:
+    return DiskFault(f"{place}: {os.strerror(number)}; {_TODO[number]}")
+
+
+def disk_fault_in(text: str, place: str) -> DiskFault | None:
+    """The fault of a disk that another process has told us of in words."""
+    numbers = (int(number) for number in re.findall(r"\[Errno (\d+)\]", text))
+    return next((disk_fault_of(number, place) for number in numbers if number in _TODO), None)

@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from auto_experiment.config import Config, Environment, require_provider
 from auto_experiment.cycle.controller import Controller
@@ -14,6 +14,7 @@ from auto_experiment.cycle.execute import Ground, gpu_count
 from auto_experiment.cycle.inputs import Inputs, read_inputs
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import EnvironmentNotReady, UsageError
+from auto_experiment.files import append_to, require_means
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
@@ -30,6 +31,8 @@ from auto_experiment.records.run import Ref, Running
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
+
+_MOST_UNWRITTEN = 1 << 16
 
 
 def inputs_of(place: Place) -> Inputs:
@@ -63,6 +66,7 @@ def controller_of(
     paths = place.paths(inputs.config)
     planner = planner or planner_of(inputs.config, place.env)
     make_workspace(paths)
+    require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
     try:
         ledger = Writer.open_with(paths.ledger, lock)
@@ -83,6 +87,7 @@ def ready(place: Place) -> ProjectPaths:
     paths = place.paths(inputs.config)
     planner_of(inputs.config, place.env)
     make_workspace(paths)
+    require_means(paths.workspace)
     ProjectLock.take(paths.lock).release()
     return paths
 
@@ -180,9 +185,13 @@ def _built(
 def _logged(paths: ProjectPaths, say: Callable[[str], None]) -> Callable[[str], None]:
     """What the controller says goes to the terminal and, with the time, to controller.log."""
 
+    unwritten = bytearray()  # what a full disk did not take is written as soon as it does
+
     def both(text: str) -> None:
-        with open(paths.controller_log, "a", encoding="utf-8", errors="replace") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        unwritten.extend(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode("utf-8", "replace"))
+        del unwritten[:-_MOST_UNWRITTEN]
+        with suppress(OSError):
+            append_to(paths.controller_log, unwritten)
         say(text)
 
     return both

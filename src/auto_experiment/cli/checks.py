@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,15 +13,14 @@ from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, require_provider
 from auto_experiment.cycle.inputs import activation, require_program, search_path, training_command
-from auto_experiment.errors import AutoExperimentError, UsageError
+from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady, UsageError
+from auto_experiment.files import nearest_folder, require_means, room, want_of_room
 from auto_experiment.ledger.database import file_system, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.wiring import gpu_samples
-
-_LOW_DISK = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -113,29 +111,27 @@ def _gpu(place: Place) -> Check:
 
 
 def _workspace(workspace: str, ledger: str) -> Iterator[Check]:
-    place = workspace
-    while not os.path.exists(place):
-        place = os.path.dirname(place)
-    free = shutil.disk_usage(place).free
-    yield Check(
-        "disk", free > _LOW_DISK, f"{free / 1e9:.1f} GB free in {place}", "" if free > _LOW_DISK else "free some"
-    )
+    place = nearest_folder(workspace)
+    yield _disk(place)
     yield _tried("workspace", lambda: _probe(place))
     yield _tried("ledger", lambda: _ledger(ledger))
 
 
+def _disk(folder: str) -> Check:
+    """Against the floor below which nothing new is started."""
+    free, inodes = room(folder)
+    want = want_of_room(folder)
+    said = want or f"{free / 1e9:.1f} GB" + (f" and {inodes:,} inodes" if inodes is not None else "") + " are free"
+    return Check("disk", not want, f"{folder}: {said}")
+
+
 def _probe(folder: str) -> str:
-    """Can the file system hold what the shim needs: a FIFO, a hard link?"""
+    """Can the file system hold what a supervisor needs?"""
     try:
-        with tempfile.TemporaryDirectory(prefix=".auto-experiment-", dir=folder) as probe:
-            os.mkfifo(os.path.join(probe, "fifo"))
-            with open(os.path.join(probe, "file"), "w", encoding="ascii"):
-                pass
-            os.link(os.path.join(probe, "file"), os.path.join(probe, "link"))
+        require_means(folder)
     except OSError as error:
-        raise UsageError(
-            f"{folder}: cannot be written, or cannot hold a FIFO and a hard link ({error.strerror}); "
-            "set project.workspace to a folder on a local disk"
+        raise EnvironmentNotReady(
+            f"{folder}: cannot be written ({error.strerror}); fix its permissions or set project.workspace"
         ) from error
     return f"{folder} ({file_system(os.path.join(folder, 'x')) or 'file system unknown'})"
 

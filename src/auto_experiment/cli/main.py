@@ -15,7 +15,7 @@ import click
 
 from auto_experiment import __version__
 from auto_experiment.cli.common import to_nowhere
-from auto_experiment.errors import AutoExperimentError
+from auto_experiment.errors import AutoExperimentError, disk_fault
 
 # name -> (module, one line for --help), in the order of a day's work
 COMMANDS = {
@@ -117,6 +117,9 @@ def _run() -> int:
         to_nowhere(sys.stdout)
         return 0
     except OSError as error:
+        if fault := disk_fault(error):
+            print(f"auto-experiment: {fault}", file=sys.stderr)
+            return fault.exit_status
         print(f"auto-experiment: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
         return 1
     return status if isinstance(status, int) else 0

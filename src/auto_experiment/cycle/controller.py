@@ -6,16 +6,19 @@ phase is written so that doing it again is harmless. What the phases mean is in 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
 
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
+from auto_experiment.cycle.disk_wait import DiskWait
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.runner import Runner, settle
-from auto_experiment.errors import AutoExperimentError, UsageError
+from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
 from auto_experiment.ledger.rows import CycleRow, EventRow, ExperimentRow, Phase, experiment_name
@@ -43,11 +46,13 @@ class Controller:
         self._ledger, self._monitor, self._say = parts.ledger, parts.monitor, parts.say
         self._paths = parts.ground.paths
         self._runner = Runner(parts, self._show)
+        self._disk = DiskWait(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
         self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
         self._unread = ""  # what is wrong with brief or config now, as it was said
         self._asked_for_end = ""  # why a plan or a reflection asked for the report
+        self._unwritten: set[str] = set()  # views that could not be written last time
 
     # -- the loop -----------------------------------------------------------------------------------------------
 
@@ -56,15 +61,14 @@ class Controller:
         self._begin_session()
         report = ""
         try:
-            while not (reason := self.advance()):
+            self._disk.through(self._directive)
+            while not (reason := self._disk.through(self.advance)):
                 self._monitor.check()
             ending = Ending(reason)
-            self._take_edits()
-            self._remember(self._standing())
-            report = self._parts.report(self._inputs)
+            report = self._disk.through(self._conclude)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
-        except AutoExperimentError as error:
+        except (OSError, AutoExperimentError) as error:
             self._end_session(f"error: {error}")
             raise
         self._end_session(ending.reason)
@@ -89,6 +93,15 @@ class Controller:
             self._step(cycle)
         self._show()
         return ""
+
+    def _conclude(self) -> str:
+        """Bring memory and report up to date; the report's path, "" when something lies in its place."""
+        self._take_edits()
+        self._remember(self._standing())
+        written: list[str] = []
+        with self._view("REPORT.md", worth_waiting=True):
+            written.append(self._parts.report(self._inputs))
+        return "".join(written)
 
     def _step(self, cycle: CycleRow) -> None:
         if cycle.phase is Phase.THINK:
@@ -120,7 +133,7 @@ class Controller:
             while (cycle := self._ledger.last_cycle()) is not None and self._runs(cycle):
                 self._step(cycle)
                 reason = STOP_RUN_REASON
-        except AutoExperimentError as error:
+        except (OSError, AutoExperimentError) as error:
             self._end_session(f"error: {error}")
             raise
         self._end_session(reason)
@@ -154,19 +167,20 @@ class Controller:
         if open_cycle:
             why = " after a crash" if crashed else ""
             self._say(f"carrying on with cycle {open_cycle.id} at {open_cycle.phase.value}{why}")
-        self._directive()
 
     def _asked_by(self, cycle: CycleRow) -> str:
         """Why the plan or the reflection of a cycle asked for the report; "" when neither did."""
         plan, lesson = self._ledger.plan(cycle.id), self._ledger.lesson(cycle.id)
         if plan and plan.action is Action.REPORT:
-            return plan.reason or "the plan asked for the report"
+            return _why_report(plan)
         return lesson.decision if lesson and lesson.next == Next.REPORT.value else ""
 
     def _end_session(self, reason: str) -> None:
-        with self._ledger.transaction() as tx:
-            tx.end_session(self._ledger.session or 0, reason)
-        self._show()
+        """On a disk that takes nothing the session stays open, as after a kill."""
+        with contextlib.suppress(DiskFault):
+            with self._ledger.transaction() as tx:
+                tx.end_session(self._ledger.session or 0, reason)
+            self._show()
 
     # -- THINK --------------------------------------------------------------------------------------------------
 
@@ -188,6 +202,8 @@ class Controller:
                 tx.phase(cycle.id, self._runner.intend(tx, inputs, number, plan, gated=gated))
             else:
                 tx.phase(cycle.id, Phase.DONE)
+        if plan.action is Action.REPORT:
+            self._asked_for_end = _why_report(plan)
         if directive:
             self._archive()
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
@@ -195,9 +211,7 @@ class Controller:
             self._say(f"cycle {cycle.id}: {experiment_name(number)} {plan.title}")
             if not gated:
                 self._say("  no dry run: experiment.mandatory_dry_run is false")
-        elif plan.action is Action.REPORT:
-            self._asked_for_end = self._asked_by(cycle)
-        else:
+        elif plan.action is Action.WAIT:
             self._park(cycle, think.basis(inputs, None, memory), plan.reason)
 
     def _store_plan(
@@ -271,11 +285,11 @@ class Controller:
                 line = reflect.key_result(experiment, outcome, now.objective, result, said.milestone or "")
                 tx.note("milestone", line, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
+        if said.next is Next.REPORT:
+            self._asked_for_end = said.decision
         self._say(f"{experiment.name}: {reflect.one_line_result(outcome, now.objective, result)}")
         self._take_edits()
         self._remember(now)
-        if said.next is Next.REPORT:
-            self._asked_for_end = self._asked_by(cycle)
 
     def _dead_letter(self, cycle: CycleRow) -> None:
         """A step that took the controller down again and again: collect its run, record the failure, go on."""
@@ -352,10 +366,8 @@ class Controller:
     def _remember(self, now: Standing) -> None:
         best = best_attempt(self._ledger, now)
         row = self._ledger.experiment(best.experiment) if best else None
-        try:
+        with self._view("MEMORY_LOG.md"):
             self._notebook.write(self._inputs.config.memory, row.cycle if row else None)
-        except OSError as error:  # a view for people: the ledger has it all
-            self._say(f"{self._paths.memory_log}: cannot be written ({error.strerror}); the campaign goes on")
 
     def _experiment(self, cycle: CycleRow) -> ExperimentRow:
         found = self._ledger.experiment_of(cycle.id)
@@ -370,9 +382,34 @@ class Controller:
         return found
 
     def _show(self) -> None:
+        """Called when something was stored."""
+        self._disk.over()
+        self._publish()
+
+    def _publish(self) -> None:
         """Write state.json, for people and programs; nothing of ours reads it back."""
-        document = status(self._parts.project(self._inputs), self._ledger)
-        atomic_write(self._paths.state, dumps(document) + "\n")
+        with contextlib.suppress(DiskFault), self._view("state.json"):  # the fault of a query
+            document = status(self._parts.project(self._inputs), self._ledger)
+            atomic_write(self._paths.state, dumps(document) + "\n")
+
+    @contextlib.contextmanager
+    def _view(self, name: str, *, worth_waiting: bool = False) -> Iterator[None]:
+        """A file for people: the ledger has it all, so the campaign goes on without it, and the next step writes it
+        anew. A disk that fails is said where it fails the ledger."""
+        try:
+            yield
+            self._unwritten.discard(name)
+        except OSError as error:
+            fault = disk_fault(error)
+            if fault and worth_waiting:
+                raise fault from error
+            if not fault and name not in self._unwritten:
+                self._say(f"{name}: cannot be written ({error.strerror}); the campaign goes on")
+            self._unwritten.add(name)
+
+
+def _why_report(plan: Plan) -> str:
+    return plan.reason or "the plan asked for the report"
 
 
 def _change(last: EventRow | None, new: Objective) -> str:

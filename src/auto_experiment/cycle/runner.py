@@ -15,13 +15,15 @@ from auto_experiment.clock import human
 from auto_experiment.cycle import budget, dry_run, execute
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Parts
+from auto_experiment.errors import DiskFault
+from auto_experiment.files import want_of_room
 from auto_experiment.launchers.base import Began
 from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.records.observation import Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
-from auto_experiment.records.run import Claim, Kind, RunState, Spec
+from auto_experiment.records.run import Absent, Claim, Kind, Ref, RunState, Spec
 from auto_experiment.views.standing import Standing
 from auto_experiment.watch import gpu
 from auto_experiment.watch.metrics.reader import LogReader
@@ -116,6 +118,7 @@ class Runner:
         """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
         ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
         if attempt.claim is None and not self._parts.monitor.stop_run_asked:
+            self._require_room(ref)
             claim = self._parts.launcher.ensure(ref, spec, execute.environment(self._parts.ground, inputs))
             with self._ledger.transaction() as tx:
                 tx.claimed(attempt.id, claim)
@@ -131,6 +134,12 @@ class Runner:
             else:
                 return _outcome(seen, now, attempt), seen.reader
         raise RuntimeError(f"{attempt.name}: the watch ended without an end")
+
+    def _require_room(self, ref: Ref) -> None:
+        """Nothing new is started on a disk that is nearly full; what was started already is not new."""
+        want = want_of_room(ref.folder)
+        if want and isinstance(self._parts.launcher.state([ref])[ref], Absent):
+            raise DiskFault(f"nothing new is started on the disk of {self._parts.ground.paths.runs}: {want}")
 
     def _began(self, attempt: AttemptRow, pid: int | None, started_at: float | None) -> None:
         with self._ledger.transaction() as tx:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from auto_experiment.errors import HostError, LaunchError, SpecConflict
+from auto_experiment.errors import HostError, LaunchError, SpecConflict, disk_fault_in
 from auto_experiment.hosts.base import Completed, Host, Stream
 from auto_experiment.launchers.base import Began, End, FeedEvent, LogBytes
 from auto_experiment.records.run import (
@@ -135,7 +135,8 @@ def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, 
             "an attempt is never changed: use a new attempt"
         )
     if "error" in answer and done.code != 0:
-        raise LaunchError(f"{what}: {answer.get('detail') or answer['error']}")
+        why = str(answer.get("detail") or answer["error"])
+        raise disk_fault_in(why, words[1]) or LaunchError(f"{what}: {why}")
     return dict(answer)
 
 

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from urllib.parse import quote
 
-from auto_experiment.errors import LedgerRefused
+from auto_experiment.errors import AutoExperimentError, DiskFault, LedgerError, LedgerRefused
 from auto_experiment.ledger import migrations
 
 _CHECKED_BYTES = 64 << 20  # a ledger up to this size is checked page by page before a controller starts
@@ -86,6 +86,23 @@ def _open_writable(path: str) -> sqlite3.Connection:
         kind = _Locked if "locked" in str(error) else LedgerRefused
         raise kind(f"{path}: cannot be written ({error}); free space or fix its permissions") from error
     return db
+
+
+def failure(path: str, error: sqlite3.Error, consequence: str) -> AutoExperimentError:
+    """A failed statement as an error of ours: a disk that may be written again later, or the ledger itself."""
+    if str(error) in _OF_THE_DISK:
+        return DiskFault(f"{path}: {error}; free some space, or see why its disk cannot be written")
+    return LedgerError(f"{path}: {error}; {consequence}")
+
+
+_OF_THE_DISK = frozenset(
+    {
+        "database or disk is full",
+        "disk I/O error",
+        "attempt to write a readonly database",
+        "unable to open database file",
+    }
+)
 
 
 def connect(path: str, mode: str) -> sqlite3.Connection:

@@ -7,8 +7,12 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from auto_experiment.errors import EnvironmentNotReady, ProjectLocked
+
+_SIZE = 4096  # bytes of the lock file
 
 
 class ProjectLock:
@@ -34,9 +38,16 @@ class ProjectLock:
                     "look with `auto-experiment status`, end it with `auto-experiment stop`"
                 )
             time.sleep(0.01)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid()}).encode(), 0)
-        return cls(path, descriptor)
+        lock = cls(path, descriptor)
+        lock.tell(None)
+        os.ftruncate(descriptor, _SIZE)
+        return lock
+
+    def tell(self, parked: Mapping[str, str] | None) -> None:
+        """Write down who holds the project and, while a disk keeps it waiting, why and until when. The text has always
+        the same length: a full disk lets us write over what is there."""
+        short = {name: text[:300] for name, text in parked.items()} if parked else None
+        os.pwrite(self._descriptor, json.dumps({"pid": os.getpid(), "parked": short}).encode().ljust(_SIZE), 0)
 
     @property
     def held(self) -> bool:
@@ -79,6 +90,13 @@ def _try(path: str, descriptor: int) -> bool:
             "set project.workspace to a folder on a local disk"
         ) from error
     return True
+
+
+def parked(path: str) -> dict[str, Any] | None:
+    """{"reason", "until"} while the holder waits for a disk; None otherwise."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:
+        return dict(json.load(file)["parked"])
+    return None
 
 
 def _pid(path: str) -> int | None:

@@ -7,8 +7,8 @@ import os
 import sqlite3
 from typing import Any
 
-from auto_experiment.errors import LedgerError, LedgerRefused
-from auto_experiment.ledger.database import open_read_only
+from auto_experiment.errors import LedgerRefused
+from auto_experiment.ledger.database import failure, open_read_only
 from auto_experiment.ledger.rows import (
     AttemptRow,
     CycleRow,
@@ -68,7 +68,7 @@ class Reader:
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: {error}; the project's folder runs/ still holds every log") from error
+            raise failure(self.path, error, "the project's folder runs/ still holds every log") from error
 
     def _one(self, sql: str, *values: object) -> sqlite3.Row | None:
         rows = self._all(sql, *values)

@@ -15,7 +15,7 @@ from typing import Any
 from auto_experiment import clock
 from auto_experiment.errors import LedgerError
 from auto_experiment.jsonable import dumps, plain
-from auto_experiment.ledger.database import open_writable
+from auto_experiment.ledger.database import failure, open_writable
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import Phase
@@ -232,6 +232,12 @@ class Writer(Reader):
             raise LedgerError(f"{path}: the project lock is not held; take it before writing")
         return cls(path, open_writable(path), lock)
 
+    def tell_parked(self, reason: str, until: str = "") -> None:
+        """Why nothing can be stored, for whoever looks; "" when it can. It stands in the lock's file, since here it
+        cannot be stored."""
+        with contextlib.suppress(OSError):
+            self._lock.tell({"reason": reason, "until": until} if reason else None)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All that is written inside is there together or not at all."""
@@ -251,7 +257,7 @@ class Writer(Reader):
             if self._db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
-            raise LedgerError(f"{self.path}: {error}; nothing of this step was stored; run again") from error
+            raise failure(self.path, error, "nothing of this step was stored; run again") from error
 
 
 def is_stored(seq: int) -> bool:

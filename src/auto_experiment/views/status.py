@@ -8,7 +8,7 @@ from typing import Any
 from auto_experiment import clock
 from auto_experiment.clock import human
 from auto_experiment.files import read_text
-from auto_experiment.ledger.lock import holder
+from auto_experiment.ledger.lock import holder, parked
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
 from auto_experiment.project import Project
@@ -44,10 +44,13 @@ def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
     if pid is None or (session is not None and session.ended_at and session.pid == pid):  # or is just leaving
         reason = None if session is None else session.reason or "ended without a word (killed?)"
         return {"state": "stopped", "until": None, "pid": None, "phase": None, "reason": reason}
-    parked = cycle.parked if cycle else None
-    if parked:
-        return {"state": "parked", "until": parked, "pid": pid, "phase": "waiting", "reason": "the plan says wait"}
+    if cycle and cycle.parked:
+        reason = "the plan says wait"
+        return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": "waiting", "reason": reason}
     phase = cycle.phase.value if cycle and cycle.phase is not Phase.DONE else None
+    if held_up := parked(project.paths.lock):
+        until, reason = held_up.get("until"), held_up.get("reason")
+        return {"state": "parked", "until": until, "pid": pid, "phase": phase, "reason": reason}
     return {"state": "running", "until": None, "pid": pid, "phase": phase, "reason": None}
 
 

@@ -141,15 +141,19 @@ class Monitor:
 
     def _take_requests(self) -> bool:
         """Take every request out of the folder; True when one asks to look again. Raises StopAsked."""
-        _drain(self._request_fd)
+        said = _drain(self._request_fd)
         found = requests.pending(self._folder)
         for request in found:
             requests.withdraw(request.path)
-        kinds = {request.kind for request in found}
+        kinds = {request.kind for request in found} | requests.spoken(said)
         if requests.STOP in kinds:
             raise StopAsked("stopped on request", interrupted=False)
         self.stop_run_asked = self.stop_run_asked or requests.STOP_RUN in kinds
         return requests.LOOK in kinds
+
+    def let_go(self) -> None:
+        """Follow nothing any more: a watch that was left in its middle must begin with a log's first byte again."""
+        self._close_feed()
 
     # -- watching one attempt -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from auto_experiment.files import atomic_write
 STOP = "stop"  # end the controller, leave the training running
 STOP_RUN = "stop_run"  # end the training too
 LOOK = "look"  # a human input changed
+_WORDS = {STOP: b"s", STOP_RUN: b"r", LOOK: b"!"}  # in the FIFO
 
 
 @dataclass(frozen=True)
@@ -26,26 +27,41 @@ class Request:
 
 
 def ask(folder: str, poke: str, kind: str) -> str | None:
-    """Drop a request. Returns its path, or None when nobody listens (and then nothing is left behind)."""
+    """Drop a request. Returns its path, or None when nothing was left behind: nobody listens, or the disk takes no file
+    and the FIFO alone has carried it."""
     path = os.path.join(folder, f"{time.time_ns()}-{os.getpid()}-{kind}.json")
     if not os.path.isdir(folder):
         return None
-    atomic_write(path, json.dumps({"kind": kind}))
-    if _poke(poke):
+    try:
+        atomic_write(path, json.dumps({"kind": kind}))
+    except OSError:
+        if not _poke(poke, _WORDS[kind]):
+            raise
+        return None
+    if _poke(poke, _WORDS[LOOK]):
         return path
     withdraw(path)
     return None
 
 
 def withdraw(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    """One that cannot be removed (a disk that became read-only) is dropped when the next controller starts."""
+    with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+def spoken(words: bytes) -> set[str]:
+    """The kinds of the requests that the FIFO alone has carried."""
+    return {kind for kind, word in _WORDS.items() if kind != LOOK and word in words}
 
 
 def pending(folder: str) -> list[Request]:
     """The requests that wait, oldest first. What cannot be read is no request."""
-    found = []
-    for name in sorted(n for n in os.listdir(folder) if n.endswith(".json")):
+    found: list[Request] = []
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(folder)
+    for name in sorted(n for n in names if n.endswith(".json")):
         path = os.path.join(folder, name)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="utf-8") as file:
             found.append(Request(path, str(json.load(file)["kind"])))
@@ -70,12 +86,12 @@ def listen(folder: str, poke: str) -> int:
     return os.open(poke, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _poke(poke: str) -> bool:
+def _poke(poke: str, word: bytes) -> bool:
     try:
         descriptor = os.open(poke, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False  # ENXIO: nobody holds the other end
     with contextlib.suppress(BlockingIOError):  # full: it will wake up anyway
-        os.write(descriptor, b"!")
+        os.write(descriptor, word)
     os.close(descriptor)
     return True
