@@ -172,7 +172,9 @@ def sound(project: Any, text: str) -> Iterator[str]:
     codes = {line["attempt"]: line["code"] for line in project.judged()}
     yield from (f"{name} was started {n} times" for name, n in judged.items() if n > 1)
     attempts = project.attempts()
-    yield from (f"{name} was started, and the ledger does not know it" for name in set(judged) - {a.name for a in attempts})
+    yield from (
+        f"{name} was started, and the ledger does not know it" for name in set(judged) - {a.name for a in attempts}
+    )
     yield from (wrong for a in attempts if (wrong := wrong_end(a, codes.get(a.name))))
     trained = Counter(a.experiment for a in attempts if a.kind is Kind.FULL and a.name in judged)
     with project.ledger() as ledger:
@@ -180,9 +182,10 @@ def sound(project: Any, text: str) -> Iterator[str]:
         decisions = Counter(note.plan for note in ledger.notes("decision", 10_000))
         experiments = [e.cycle for e in ledger.experiments()]
     whole = list(range(1, CYCLES + 1))
-    if not cycles == CYCLES or experiments != whole or sorted(lessons) != whole or decisions != dict.fromkeys(whole, 1):
+    if cycles != CYCLES or experiments != whole or sorted(lessons) != whole or decisions != dict.fromkeys(whole, 1):
         yield f"cycles {cycles}, experiments of {experiments}, lessons of {sorted(lessons)}, decisions {decisions}"
-    if trained != dict.fromkeys(whole, 1):
+    no_log = {a.experiment for a in attempts if a.exit_code == 126}
+    if trained != dict.fromkeys(set(whole) - no_log, 1):
         yield f"trainings per experiment: {trained}"
     with closing(sqlite3.connect(project.paths.ledger)) as db:
         if (found := db.execute("PRAGMA integrity_check").fetchall()) != [("ok",)]:
@@ -200,7 +203,9 @@ def wrong_end(attempt: Any, code: int | None) -> str:
     """``code``: as the training itself has announced it; None when it never ran."""
     seen = f"{attempt.name}: {attempt.state.value} {attempt.exit_code} {attempt.signal} ({attempt.reason})"
     if code is None:
-        return "" if attempt.state is RunState.LOST and attempt.reason == "never started" else f"{seen}, never ran"
+        unborn = attempt.state is RunState.LOST
+        no_log = attempt.state is RunState.FAILED and attempt.exit_code == 126  # its log could not be opened
+        return "" if unborn or no_log else f"{seen}, never ran"
     if attempt.kind is Kind.DRY and attempt.state is RunState.STOPPED:  # two steps seen: ended by the harness
         return ""
     right = (RunState.FAILED if code else RunState.FINISHED, code, None)

@@ -7,6 +7,7 @@
    DISK_ERRNO   with what it fails
    DISK_BACK    a file: while it exists, nothing fails
    DISK_ONCE    when set, only this one call fails
+   DISK_SPARES  the end of a path: this file can be written over all the same, as on a disk that is merely full
    DISK_TRACE   a file that gets one line per counted call
    DISK_LACKS   words out of "flock mkfifo link locks": what this file system cannot do; it answers with DISK_ERRNO
    DISK_FREE    "BYTES INODES": what statvfs says is free, unless DISK_BACK exists
@@ -32,7 +33,7 @@
 #include <unistd.h>
 
 static long *counts;
-static const char *under, *back, *lacks, *mounts, *trace;
+static const char *under, *back, *lacks, *mounts, *trace, *spares;
 static size_t under_length;
 static long from;
 static int number, once;
@@ -42,6 +43,7 @@ static int raw_open(const char *path, int flags) { return (int)syscall(SYS_opena
 __attribute__((constructor)) static void begin(void) {
     const char *file = getenv("DISK_COUNT");
     trace = getenv("DISK_TRACE");
+    spares = getenv("DISK_SPARES");
     under = getenv("DISK_UNDER");
     under_length = under ? strlen(under) : 0;
     back = getenv("DISK_BACK");
@@ -75,10 +77,15 @@ static const char *whole(int folder, const char *name, char *into) {
 
 static int space_is_back(void) { return back && syscall(SYS_access, back, F_OK) == 0; }
 
+static int spared(const char *path) {
+    size_t size = spares ? strlen(spares) : 0, whole = strlen(path);
+    return size && whole >= size && strcmp(path + whole - size, spares) == 0;
+}
+
 /* Counts one call that writes; true when it is to fail, with errno set. */
 static int fails(const char *what, const char *path) {
     int kept = errno;
-    if (!path || !inside(path) || !counts) return 0;
+    if (!path || !inside(path) || !counts || spared(path)) return 0;
     long n = __atomic_add_fetch(&counts[0], 1, __ATOMIC_SEQ_CST);
     int failed = from && (once ? n == from : n >= from) && !space_is_back();
     if (failed) __atomic_add_fetch(&counts[1], 1, __ATOMIC_SEQ_CST);
