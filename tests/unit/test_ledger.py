@@ -19,9 +19,9 @@ from auto_experiment.ledger import migrations
 from auto_experiment.ledger.lock import ProjectLock, holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import Phase
-from auto_experiment.ledger.writer import Writer, is_stored
+from auto_experiment.ledger.writer import Writer
 from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
-from auto_experiment.records.observation import Fault, Point, Series
+from auto_experiment.records.observation import Fault, Point, Series, is_stored
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan, StopWhen
 from auto_experiment.records.run import Claim, Kind, RunState, Spec

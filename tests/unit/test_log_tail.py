@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from auto_experiment.watch.log_tail import clean, tail
+from auto_experiment.watch.log_tail import Growing, clean, tail
 
 
 def test_last_lines_without_blank_ones(tmp_path):
@@ -88,3 +88,22 @@ def test_clean_keeps_its_bound():
     assert clean("é" * 10, 4) == "ééé…"
     assert clean("abcd", 4) == "abcd"
     assert clean("\ud800x") == "x"
+
+
+def test_f03_a_growing_log_is_followed_whatever_becomes_of_it(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("one\n")
+    growing = Growing(str(log), 4)
+    assert growing.read() == b""
+    with log.open("a") as file:
+        file.write("two\n")
+    assert growing.read() == b"two\n"
+    log.write_text("new\n")  # truncated
+    assert growing.read() == b"new\n"
+    log.rename(tmp_path / "log.1")
+    assert growing.read() == b""
+    log.write_text("a longer text than before\n")  # rotated
+    assert growing.read() == b"a longer text than before\n"
+    log.unlink()
+    os.mkfifo(log)
+    assert growing.read() == b""

@@ -122,17 +122,14 @@ def _log_path(found: Project, ledger: Reader | None, exp: str | None) -> str:
 
 
 def _follow(path: str, offset: int, ledger: Reader) -> None:
-    from auto_experiment.watch.log_tail import clean
+    from auto_experiment.watch.log_tail import Growing, clean
 
+    log = Growing(path, offset)
     name = path.rsplit(f"{os.sep}runs{os.sep}", maxsplit=1)[-1]
     while True:
         ended = os.path.exists(os.path.join(os.path.dirname(path), "exit.json"))  # also when no controller stores it
         alive = not ended and any(name.startswith(a.name) for a in ledger.open_attempts())
-        with open(path, "rb") as file:
-            file.seek(offset)
-            data = file.read(1 << 20)
-        if data:
-            offset += len(data)
+        if data := log.read():
             text = data.decode("utf-8", "replace").replace("\r", "\n")
             sys.stdout.write("\n".join(clean(line) for line in text.split("\n")))
             sys.stdout.flush()

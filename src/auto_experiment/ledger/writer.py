@@ -20,12 +20,10 @@ from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.records.lesson import Lesson
-from auto_experiment.records.observation import Point
+from auto_experiment.records.observation import Point, is_stored
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import Claim, Kind, RunState, Spec
-
-_DENSE = 1000  # this many points of a metric are stored one by one, then ever more thinly: about 500 per doubling
 
 
 class Transaction:
@@ -258,11 +256,6 @@ class Writer(Reader):
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
             raise failure(self.path, error, "nothing of this step was stored; run again") from error
-
-
-def is_stored(seq: int) -> bool:
-    """Is the seq-th point (from 0) of a metric kept? All of the first 1,000, then about 500 of each doubling."""
-    return seq < _DENSE or seq % (1 << (seq // (_DENSE // 2)).bit_length() - 1) == 0
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -81,3 +81,11 @@ class GpuSample:
     memory_total: float | None
     utilisation: float | None
     temperature: float | None
+
+
+_DENSE = 1000  # this many points of a metric are stored one by one, then ever more thinly: about 500 per doubling
+
+
+def is_stored(seq: int) -> bool:
+    """Is the seq-th point (from 0) of a metric kept? All of the first 1,000, then about 500 of each doubling."""
+    return seq < _DENSE or seq % (1 << (seq // (_DENSE // 2)).bit_length() - 1) == 0

@@ -38,17 +38,12 @@ def tail(path: str | os.PathLike[str], lines: int = 50, chars: int = 300) -> lis
     """The last ``lines`` lines that are not blank, oldest first; empty for anything but a readable regular file."""
     if lines <= 0:
         return []
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before the open: opening a device can already do something
-            return []
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except (OSError, ValueError):
+    fd = _opened(path)
+    if fd is None:
         return []
     try:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            return []
-        data, whole = _end_of(fd, info.st_size, min(_MOST_BYTES, lines * chars * _BYTES_PER_CHAR + 4096))
+        size = os.fstat(fd).st_size
+        data, whole = _end_of(fd, size, min(_MOST_BYTES, lines * chars * _BYTES_PER_CHAR + 4096))
     except OSError:
         return []
     finally:
@@ -58,6 +53,45 @@ def tail(path: str | os.PathLike[str], lines: int = 50, chars: int = 300) -> lis
         pieces = pieces[1:]  # the first one starts in the middle
     cleaned = (clean(piece.decode("utf-8", "replace"), chars) for piece in pieces)
     return [line for line in cleaned if line][-lines:]
+
+
+class Growing:
+    """A log that is read as it grows, from ``offset`` on; from its start when it was truncated or replaced."""
+
+    def __init__(self, path: str, offset: int) -> None:
+        self._path, self._offset, self._inode = path, offset, -1
+
+    def read(self) -> bytes:
+        """What was added, at most a MiB of it; nothing while something else lies in the log's place."""
+        fd = _opened(self._path)
+        if fd is None:
+            return b""
+        try:
+            info = os.fstat(fd)
+            if info.st_size < self._offset or self._inode not in (-1, info.st_ino):
+                self._offset = 0
+            self._inode = info.st_ino
+            data = os.pread(fd, _MOST_BYTES, self._offset)
+        except OSError:
+            return b""
+        finally:
+            os.close(fd)
+        self._offset += len(data)
+        return data
+
+
+def _opened(path: str | os.PathLike[str]) -> int | None:
+    """A descriptor of a regular file; None for anything else, without waiting for it."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before the open: opening a device can already do something
+            return None
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
 
 
 def _end_of(fd: int, size: int, budget: int) -> tuple[bytes, bool]:

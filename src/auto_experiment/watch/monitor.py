@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from auto_experiment.errors import LaunchError
 from auto_experiment.launchers.base import Began, Feed, FeedEvent, Launcher, LogBytes
-from auto_experiment.records.observation import Point
+from auto_experiment.records.observation import Point, is_stored
 from auto_experiment.records.run import Ref, Sighting
 from auto_experiment.watch import requests
 from auto_experiment.watch.metrics.reader import LogReader
@@ -87,7 +87,8 @@ class _Log:
         for point in points:
             seq = self._counts.get(point.name, 0)
             self._counts[point.name] = seq + 1
-            self.waiting.append((seq, point))
+            if is_stored(seq):
+                self.waiting.append((seq, point))
         return points
 
 

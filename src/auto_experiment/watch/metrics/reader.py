@@ -23,6 +23,7 @@ from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
 LONGEST_LINE = 64 * 1024
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
+_END = re.compile(rb"[\n\r\b]")
 _DIGIT = re.compile(rb"[0-9]")
 _LOSS = re.compile(
     r"(?i)loss|\bnll|perplexity|(?:^|[\W_])(?:ppl|cost|elbo|objective|bpc|bpb|cross_?entropy)(?:$|[\W_])"
@@ -108,6 +109,11 @@ class LogReader:
         return f"{len(self._series)} metric names are kept; {self._series.refused} values of other names were left out"
 
     def _block(self, data: bytes, points: list[Point]) -> None:
+        if len(self._buffer) == LONGEST_LINE:  # the rest of an endless line is not read
+            end = _END.search(data)
+            if end is None:
+                return
+            data = data[end.start() :]
         data = self._buffer + data
         if b"\b" in data:
             data = data.replace(b"\b", b"\r")
