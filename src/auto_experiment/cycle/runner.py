@@ -6,6 +6,7 @@ same points under the same numbers. The writer is the controller's, handed in.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -98,7 +99,8 @@ class Runner:
             tx.outcome(attempt.id, outcome, objective=now.objective.identity)
             tx.phase(cycle.id, Phase.REFLECT)
         self._say(f"  {_ended_line(outcome, now)}")
-        for note in (*outcome.notes, outcome.value_note, settled.said if settled is not now else ""):
+        gone = _log_gone(self._parts.ground.paths.train_log(attempt.name)) if outcome.ended_at else ""
+        for note in (*outcome.notes, gone, outcome.value_note, settled.said if settled is not now else ""):
             self._say_once(note)
 
     def collect(self, experiment: ExperimentRow, inputs: Inputs, now: Standing) -> None:
@@ -281,6 +283,13 @@ def _live(reader: LogReader) -> dict[str, object]:
     progress = reader.progress
     series = [{"name": s.name, "final": s.final, "count": s.count} for s in reader.series.values()]
     return {"series": series[:100], "progress": progress.__dict__ if progress else None}
+
+
+def _log_gone(path: str) -> str:
+    """What is said of a log that somebody has taken away while the training wrote it."""
+    if os.path.isfile(path) and not os.path.islink(path):
+        return ""
+    return f"{path} was removed or replaced: what was printed after that was not read"
 
 
 def _ended_line(outcome: Outcome, now: Standing) -> str:
