@@ -182,6 +182,8 @@ def sound(project: Any, text: str) -> Iterator[str]:
         cycles, lessons = ledger.cycle_count(), ledger.lessons()
         decisions = Counter(note.plan for note in ledger.notes("decision", 10_000))
         experiments = [e.cycle for e in ledger.experiments()]
+        read = {a.name: [p[4] for p in ledger.points(a.id, "val_acc")] for a in attempts if a.kind is Kind.FULL}
+    yield from (f"{name}: points {read[name]}" for name in set(read) & set(judged) if read[name] != [0.51, 0.52, 0.53])
     whole = list(range(1, CYCLES + 1))
     if cycles != CYCLES or experiments != whole or sorted(lessons) != whole or decisions != dict.fromkeys(whole, 1):
         yield f"cycles {cycles}, experiments of {experiments}, lessons of {sorted(lessons)}, decisions {decisions}"

@@ -71,7 +71,8 @@ def watched(folder: Path, writes: str, patience: float) -> tuple[list[str], dict
         log = project.paths.train_log("exp001/run01/a1")
         while not controller.is_over():
             assert time.monotonic() < end, f"has not ended:\n{controller.text}"
-            most = max(most, sum(memory(project).values()) - sum(before.values()))
+            now = memory(project)
+            most = max(most, sum(now.get(pid, used) - used for pid, used in before.items()))
             started = time.perf_counter()
             tail(log, lines=50)
             tails.append(time.perf_counter() - started)
