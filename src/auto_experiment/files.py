@@ -103,7 +103,7 @@ def require_means(folder: str) -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.link(os.path.join(probe, "file"), os.path.join(probe, "link"))
     except OSError as error:
-        if error.errno not in _NOT_POSSIBLE:
+        if error.errno not in NOT_POSSIBLE:
             raise
         raise EnvironmentNotReady(
             f"{folder}: this file system cannot make a FIFO, a hard link or a lock ({error.strerror}); "
@@ -111,6 +111,7 @@ def require_means(folder: str) -> None:
         ) from error
 
 
-_NOT_POSSIBLE = frozenset(
+# What a file system answers that does not know how, whatever its state is.
+NOT_POSSIBLE = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EMLINK, errno.EINVAL}
 )

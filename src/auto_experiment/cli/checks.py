@@ -13,9 +13,9 @@ from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, require_provider
 from auto_experiment.cycle.inputs import activation, require_program, search_path, training_command
-from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady, UsageError
+from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, require_means, room, want_of_room
-from auto_experiment.ledger.database import file_system, refuse_network_disk
+from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place, objective_of
@@ -79,8 +79,8 @@ def _checks(place: Place) -> Iterator[Check]:
 def _tried(name: str, say: Callable[[], str]) -> Check:
     try:
         return Check(name, True, say())
-    except AutoExperimentError as error:
-        return Check(name, False, str(error))
+    except (OSError, AutoExperimentError) as error:
+        return Check(name, False, str(disk_fault(error) or error))
 
 
 def _command(config: Config, brief: Brief, place: Place) -> str:
@@ -127,17 +127,13 @@ def _disk(folder: str) -> Check:
 
 def _probe(folder: str) -> str:
     """Can the file system hold what a supervisor needs?"""
-    try:
-        require_means(folder)
-    except OSError as error:
-        raise EnvironmentNotReady(
-            f"{folder}: cannot be written ({error.strerror}); fix its permissions or set project.workspace"
-        ) from error
+    require_means(folder)
     return f"{folder} ({file_system(os.path.join(folder, 'x')) or 'file system unknown'})"
 
 
 def _ledger(path: str) -> str:
     refuse_network_disk(path)
+    refuse_disk_without_locks(nearest_folder(os.path.dirname(path)))
     ledger = Reader.open_if_any(path)
     if ledger is None:
         return "none yet"

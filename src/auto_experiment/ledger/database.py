@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
+import tempfile
 import time
 from urllib.parse import quote
 
 from auto_experiment.errors import AutoExperimentError, DiskFault, LedgerError, LedgerRefused
+from auto_experiment.files import NOT_POSSIBLE
 from auto_experiment.ledger import migrations
 
 _CHECKED_BYTES = 64 << 20  # a ledger up to this size is checked page by page before a controller starts
@@ -55,6 +58,7 @@ _RESCUE = "nothing was changed: put a backup in its place, or move it away to st
 def open_writable(path: str) -> sqlite3.Connection:
     """Open or create, and bring to the newest schema. Raises LedgerRefused, with the file untouched."""
     refuse_network_disk(path)
+    refuse_disk_without_locks(os.path.dirname(path) or ".")
     for _ in range(_TRIES):
         with contextlib.suppress(_Locked):
             return _open_writable(path)
@@ -125,6 +129,20 @@ def refuse_network_disk(path: str) -> None:
             f"{path}: is on a network disk ({kind}), where SQLite can lose data; "
             "set project.ledger in config.yaml to a path on a local disk"
         )
+
+
+def refuse_disk_without_locks(folder: str) -> None:
+    """SQLite waits for a lock as if another program had it, where there are none to be had."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in NOT_POSSIBLE:
+            raise
+        raise LedgerRefused(
+            f"{folder}: this file system cannot lock files ({error.strerror}); "
+            "set project.ledger in config.yaml to a path on a local disk"
+        ) from error
 
 
 def file_system(path: str) -> str:
