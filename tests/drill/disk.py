@@ -145,7 +145,7 @@ def carried_through(project: Any, back: Path) -> tuple[str, str]:
         lasted = time.monotonic() - begun
         assert lasted < PATIENCE, f"has not ended:\n{controller.text}"
         # when only a supervisor waits, to write down an end, the controller has nothing to write and says nothing
-        if "waiting: " in controller.text or lasted > PATIENCE / 5:
+        if "waiting: " in controller.text or lasted > PATIENCE / 10:
             back.touch()
             poke(project)
         time.sleep(0.02)

@@ -62,9 +62,9 @@ def sick(project, library, **asked):
 @needs_gcc
 def test_f04_no_space_at_every_write(tmp_path):
     """A sample over all writes of a campaign; every one of them is met by ``make drill``."""
-    (figure,) = disk.run(0.012, 20260101, tmp_path)
+    (figure,) = disk.run(0.0092, 20260101, tmp_path)
     print(f"\n{figure.line()}")
-    assert figure.trials >= 6
+    assert figure.trials >= 6, "so few prove little"
     assert not figure.failures, "\n".join(figure.failures)
 
 
