@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from auto_experiment.errors import LaunchError, SpecConflict
+from auto_experiment.errors import DiskFault, LaunchError, SpecConflict
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.base import Began, End, LogBytes
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
@@ -419,7 +419,7 @@ def put(folder, name, record, replace=False):
     return real(folder, name, record, replace)
 shim.put = put""")
         ref = lab.ref()
-        with pytest.raises(LaunchError, match="No space left on device"):
+        with pytest.raises(DiskFault, match="No space left on device"):
             lab.launcher.ensure(ref, lab.spec(ref, "touch ran"), {})
         assert lab.state(ref) == Absent()
 

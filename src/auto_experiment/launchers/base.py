@@ -61,7 +61,7 @@ class Launcher(Protocol):
     def ensure(self, ref: Ref, spec: Spec, env: Mapping[str, str]) -> Claim:
         """Start the attempt unless somebody has; harmless to repeat. ``env`` is the whole environment of the training
         (``spec.env`` is laid over it). Raises SpecConflict when the attempt exists with another spec, LaunchError
-        when nothing could be started."""
+        when nothing could be started, DiskFault when a disk is why."""
         ...
 
     def state(self, refs: Sequence[Ref]) -> Mapping[Ref, Sighting]: ...
