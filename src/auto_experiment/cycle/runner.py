@@ -27,8 +27,10 @@ from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import Absent, Claim, Kind, Ref, RunState, Spec
 from auto_experiment.views.standing import Standing
 from auto_experiment.watch import gpu
+from auto_experiment.watch.activity import ProcessProbe, stacks
+from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.reader import LogReader
-from auto_experiment.watch.monitor import Batch, Heartbeat, Over
+from auto_experiment.watch.monitor import Batch, Heartbeat, Notice, Over
 from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, StopWhenMetric, TwoSteps
 
 MAX_ATTEMPTS = 3  # starts of one run that infrastructure may cost before the run counts as lost
@@ -87,7 +89,8 @@ class Runner:
         attempt = self._open_attempt(experiment)
         if attempt is None:
             raise RuntimeError(f"{experiment.name} is in training without an open attempt")
-        rules: list[Rule] = [NonFiniteObjective(now.objective.metric), Hang(inputs.config.monitor.hang_timeout)]
+        hang = Hang(inputs.config.monitor.hang_timeout, self._probe(attempt, inputs))
+        rules: list[Rule] = [NonFiniteObjective(now.objective.metric), hang]
         rules += [StopWhenMetric(rule) for rule in plan.stop_when]
         outcome, reader = self.follow(attempt, rules, inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
@@ -133,6 +136,8 @@ class Runner:
                     tx.observed(attempt.id, seen.points, _live(seen.reader))
             elif isinstance(seen, Heartbeat):
                 self._heartbeat(attempt, seen, inputs)
+            elif isinstance(seen, Notice):
+                self._say(f"  {attempt.run_name}: {seen.text}")
             else:
                 return _outcome(seen, now, attempt), seen.reader
         raise RuntimeError(f"{attempt.name}: the watch ended without an end")
@@ -254,10 +259,22 @@ class Runner:
             self._gpu = threading.Thread(target=self._sample_gpus, args=(env,), daemon=True)
             self._gpu.start()
 
+    def _probe(self, attempt: AttemptRow, inputs: Inputs) -> ProcessProbe:
+        host, env = self._parts.host, self._parts.ground.env.child(inputs.config)
+        return ProcessProbe(
+            self._parts.ground.paths.attempt(attempt.name),
+            gpus=lambda: gpu.sample(host, env),
+            dump=lambda pid: stacks(host, env, pid),
+        )
+
     def _sample_gpus(self, env: Mapping[str, str]) -> None:
         for one in gpu.sample(self._parts.host, env):
-            memory = f"{one.memory_used}/{one.memory_total} MiB"
-            self._say(f"  GPU {one.index} {one.name}: {one.utilisation}% busy, {memory}")
+            busy, used, total = (_amount(n) for n in (one.utilisation, one.memory_used, one.memory_total))
+            self._say(f"  GPU {one.index} {clean(one.name, 80)}: {busy}% busy, {used}/{total} MiB")
+
+
+def _amount(number: float | None) -> str:
+    return "?" if number is None else f"{number:g}"
 
 
 def settle(now: Standing, read_as: str | None, series: Mapping[str, Series]) -> Standing:

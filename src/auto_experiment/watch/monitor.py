@@ -58,7 +58,14 @@ class Over:
     reader: LogReader
 
 
-Watched = Began | Batch | Heartbeat | Over
+@dataclass(frozen=True)
+class Notice:
+    """What a human should know at once; comes once."""
+
+    text: str
+
+
+Watched = Began | Batch | Heartbeat | Notice | Over
 
 
 class _Log:
@@ -203,6 +210,8 @@ class Monitor:
                 stopping = self._why_stop(rules, now, log.reader, heard, fresh)
                 if stopping:
                     self._launcher.stop(ref, stopping)
+                for text in [text for rule in rules for text in rule.notices()]:
+                    yield Notice(text)
             if now >= flush_at:
                 flush_at = now + _FLUSH_S
                 if log.waiting:
