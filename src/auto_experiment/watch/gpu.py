@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
+import math
+import re
 from collections.abc import Mapping
 
 from auto_experiment.errors import HostError
@@ -12,6 +13,7 @@ from auto_experiment.records.observation import GpuSample
 
 _FIELDS = "index,name,memory.used,memory.total,utilization.gpu,temperature.gpu"
 _TIMEOUT_S = 10.0
+_INDEX = re.compile(r"[0-9]{1,4}")
 
 
 def sample(host: Host, env: Mapping[str, str]) -> tuple[GpuSample, ...]:
@@ -26,17 +28,28 @@ def sample(host: Host, env: Mapping[str, str]) -> tuple[GpuSample, ...]:
 
 
 def parse(text: str) -> tuple[GpuSample, ...]:
-    """The CSV of ``nvidia-smi``: memory in MiB, "[N/A]" where a GPU does not tell."""
+    """The CSV of ``nvidia-smi``: memory in MiB, "[N/A]", "ERR!" and the like where a GPU does not tell."""
     samples = []
-    for row in csv.reader(io.StringIO(text), skipinitialspace=True):
-        if len(row) == 6 and row[0].isdigit():
+    for line in text.split("\n"):
+        row = _cells(line)
+        if len(row) == 6 and _INDEX.fullmatch(row[0]):
             used, total, busy, heat = (_number(cell) for cell in row[2:])
             samples.append(GpuSample(int(row[0]), row[1], used, total, busy, heat))
     return tuple(samples)
 
 
-def _number(cell: str) -> float | None:
+def _cells(line: str) -> list[str]:
+    """Line by line, so that one that is broken spoils no other."""
     try:
-        return float(cell)
+        return next(csv.reader([line.strip()], skipinitialspace=True), [])
+    except csv.Error:
+        return []
+
+
+def _number(cell: str) -> float | None:
+    """None for all that is no amount."""
+    try:
+        number = float(cell)
     except ValueError:
         return None
+    return number if 0 <= number < math.inf else None
