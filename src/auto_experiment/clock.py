@@ -1,19 +1,38 @@
-"""Wall time for display: UTC, ISO 8601. Durations are measured with the monotonic clock, never with this."""
+"""Wall time for display: UTC, ISO 8601. Durations are measured with the monotonic clock, never with this.
+
+Within one process these times follow the clock of the boot from their first use on: what a controller stores never runs
+backwards or leaps, whatever somebody sets the machine's clock to meanwhile.
+"""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
+
+_ANCHOR = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+_FIRST, _LAST = -62135596800.0, 253402300799.0  # the years 1 to 9999: all that can be shown
+
+
+def unix() -> float:
+    """The Unix time as this process counts it."""
+    return _ANCHOR + time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, its sleep included; no setting of a clock changes it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def now() -> str:
     """ "2026-11-23T07:05:09.123Z"."""
-    return iso(datetime.now(timezone.utc).timestamp())
+    return iso(unix())
 
 
 def iso(seconds: float | None) -> str:
     """A Unix time as text; "" for None."""
     if seconds is None:
         return ""
+    seconds = min(max(seconds, _FIRST), _LAST)
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -40,4 +59,4 @@ def human(duration: float | None) -> str:
 
 def later(duration: float) -> str:
     """The time ``duration`` seconds from now, as text."""
-    return iso(datetime.now(timezone.utc).timestamp() + duration)
+    return iso(unix() + duration)

@@ -28,6 +28,7 @@ from auto_experiment.watch.stop_rules import HANG_RULE, NAN_RULE
 
 GRACE_S = 30.0
 DRY_GRACE_S = 5.0
+_CLOCKS_AGREE_S = 2.0
 NEVER_STARTED = "never started"
 FOLDER_GONE = "its run folder or its claim was removed, exit not observed"
 PROGRAM = ".program"  # a file in out/: the program that a command means after experiment.setup, which alone decides
@@ -182,10 +183,17 @@ def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object], *, bad_ob
         exception=fault.exception,
         reason=_reason(ended, fault, spec),
         started_at=ended.started_at,
-        ended_at=ended.ended_at,
+        ended_at=_end(ended),
         duration_s=ended.duration_s,
         notes=notes,
     )
+
+
+def _end(ended: Exit) -> float:
+    """When it ended, on the clock by which it was started: that one may have been set meanwhile, and what is computed
+    from the two times must not become a year, or negative."""
+    by_duration = ended.started_at + ended.duration_s
+    return ended.ended_at if abs(ended.ended_at - by_duration) < _CLOCKS_AGREE_S else by_duration
 
 
 def _was_bad(series: Mapping[str, Series], objective: Objective) -> bool:

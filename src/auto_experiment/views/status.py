@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -69,7 +70,6 @@ def _best(ledger: Reader | None, now: Standing | None) -> dict[str, Any] | None:
 
 
 def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
-    started = clock.seconds(attempt.started_at)
     series = attempt.summary.get("series", ())
     return {
         "experiment": experiment_name(attempt.experiment),
@@ -79,10 +79,24 @@ def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
         "pid": attempt.pid,
         "command": attempt.command,
         "log": project.paths.train_log(attempt.name),
-        "elapsed_s": None if started is None else max(round(time.time() - started, 1), 0.0),
+        "elapsed_s": None if attempt.started_at is None else _elapsed_s(attempt),
         "progress": attempt.summary.get("progress"),
         "metrics": {s["name"]: s["final"] for s in series},
     }
+
+
+def _elapsed_s(attempt: AttemptRow) -> float:
+    """By the boot's clock when the attempt was started since; else by the wall clock, which somebody may have set."""
+    claim = attempt.claim or {}
+    if claim.get("boot_id") == _boot_id() and claim.get("hostname") == os.uname().nodename:
+        elapsed = clock.since_boot() - claim["start_ticks"] / os.sysconf("SC_CLK_TCK")
+    else:
+        elapsed = time.time() - (clock.seconds(attempt.started_at) or 0.0)
+    return max(round(float(elapsed), 1), 0.0)
+
+
+def _boot_id() -> str:
+    return (read_text("/proc/sys/kernel/random/boot_id") or "").strip()
 
 
 def _chars(path: str) -> int:
