@@ -9,7 +9,9 @@
     |   |-- MissingKey                    a provider's key
     |   |-- ProjectLocked                 another controller holds the project
     |   |-- LedgerRefused                 the ledger is corrupt, newer than this program, or on a network disk
-    |   `-- DiskFault                     a disk cannot be written now: full, failing, read-only, no permission
+    |   `-- NotNow                        outside our power and often over by itself: the controller waits
+    |       |-- DiskFault                 a disk cannot be written now: full, failing, read-only, no permission
+    |       `-- Overloaded                no process, memory or answer to be had now
     |-- LedgerError              exit 1   the ledger failed under way
     |-- LaunchError              exit 1   the launcher refused or could not do what was asked
     |   `-- SpecConflict                  the attempt exists with another spec
@@ -64,8 +66,12 @@ class LedgerRefused(EnvironmentNotReady):
     pass
 
 
-class DiskFault(EnvironmentNotReady):
+class NotNow(EnvironmentNotReady):
     """Outside our power and often over by itself. Every step may be done again, so the controller waits for its end."""
+
+
+class DiskFault(NotNow):
+    pass
 
 
 class LedgerError(AutoExperimentError):
@@ -74,6 +80,10 @@ class LedgerError(AutoExperimentError):
 
 class LaunchError(AutoExperimentError):
     pass
+
+
+class Overloaded(NotNow, LaunchError):
+    """The machine has no process, memory or descriptor for us now, or does not answer in time."""
 
 
 class SpecConflict(LaunchError):
@@ -102,6 +112,18 @@ def disk_fault(error: Exception) -> DiskFault | None:
     if isinstance(error, OSError) and error.errno in _TODO:
         return disk_fault_of(error.errno, os.fsdecode(error.filename or "a file"))
     return None
+
+
+OVERLOAD = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}  # what fork and open answer then
+
+
+def overload(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in OVERLOAD
+
+
+def overload_in(text: str) -> bool:
+    """The same, as another process has told it in words."""
+    return any(f"[Errno {number}]" in text for number in OVERLOAD)
 
 
 def disk_fault_of(number: int, place: str) -> DiskFault:

@@ -371,7 +371,7 @@ shim.put = put""")
         ref = lab.start("touch ran")
         assert lab.end(ref) == Lost("never started", started=False)
         assert not (lab.root / "ran").exists()
-        assert not lab.path(ref, "train.log").exists()
+        assert lab.log(ref) == b""
         assert lab.launcher.sweep(ref) == 0
 
     def test_a07_killed_between_the_end_and_the_record(self, patched_lab):
@@ -410,6 +410,39 @@ shim.put = put""")
         assert lab.end(ref) == Lost("never started", started=False)
         assert not (lab.root / "ran").exists()
         assert b"No space left" in lab.path(ref, "shim.log").read_bytes()
+
+    def test_a_started_json_that_cannot_be_synced_is_taken_back(self, patched_lab):
+        lab = patched_lab("""
+real = shim.sync_folder
+def sync_folder(folder):
+    if os.path.exists(b"started.json"): raise OSError(errno.EIO, "Input/output error")
+    return real(folder)
+shim.sync_folder = sync_folder""")
+        ref = lab.start("touch ran")
+        assert lab.end(ref) == Lost("never started", started=False)
+        assert not (lab.root / "ran").exists()
+
+    @pytest.mark.parametrize("what", ["a full disk", "a FIFO in its place"])
+    def test_without_a_log_nothing_runs(self, patched_lab, what):
+        lab = patched_lab(
+            """
+real = os.open
+def full(path, *rest, **kw):
+    if path == b"train.log": raise OSError(errno.ENOSPC, "No space left on device")
+    return real(path, *rest, **kw)
+os.open = full"""
+            if what == "a full disk"
+            else """
+real = shim.make_alive
+def make_alive(folder):
+    os.mkfifo(os.path.join(folder, b"train.log"))
+    return real(folder)
+shim.make_alive = make_alive"""
+        )
+        ref = lab.start("touch ran")
+        assert lab.end(ref) == Lost("never started", started=False)
+        assert not (lab.root / "ran").exists()
+        assert b"nothing was started: train.log" in lab.path(ref, "shim.log").read_bytes()
 
     def test_a_claim_that_cannot_be_written_is_an_error(self, patched_lab):
         lab = patched_lab("""

@@ -352,3 +352,29 @@ def test_f05_inodes_run_out_on_a_real_disk(project):
         assert len(work.judged(ended=True)) == 1
     finally:
         small.close()
+
+
+def test_a_machine_without_a_process_to_spare_is_waited_for(project):
+    """fork answers EAGAIN when the user's processes are used up: a campaign at night does not end for that."""
+    work = project()
+    run = work.start(
+        "run",
+        "--max-cycles",
+        1,
+        patch="""
+import errno, subprocess
+plain, failed = subprocess.Popen.__init__, []
+def none_left(self, *rest, **kw):
+    if len(failed) < 2:
+        failed.append(1)
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    plain(self, *rest, **kw)
+subprocess.Popen.__init__ = none_left
+from auto_experiment.cycle import patience
+patience.FIRST_S = 0.05
+""",
+    )
+    assert run.wait(60) == 0
+    assert "Resource temporarily unavailable" in run.text
+    assert "carrying on after" in run.text
+    assert "exp001: val_acc" in run.text

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
-from auto_experiment.cycle.disk_wait import DiskWait
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
 from auto_experiment.cycle.parts import Parts
+from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.runner import Runner, settle
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
@@ -46,7 +46,7 @@ class Controller:
         self._ledger, self._monitor, self._say = parts.ledger, parts.monitor, parts.say
         self._paths = parts.ground.paths
         self._runner = Runner(parts, self._show)
-        self._disk = DiskWait(parts.ledger, parts.monitor, parts.say, self._publish)
+        self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
         self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
@@ -61,11 +61,11 @@ class Controller:
         self._begin_session()
         report = ""
         try:
-            self._disk.through(self._directive)
-            while not (reason := self._disk.through(self.advance)):
+            self._patience.through(self._directive)
+            while not (reason := self._patience.through(self.advance)):
                 self._monitor.check()
             ending = Ending(reason)
-            report = self._disk.through(self._conclude)
+            report = self._patience.through(self._conclude)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
         except (OSError, AutoExperimentError) as error:
@@ -383,7 +383,7 @@ class Controller:
 
     def _show(self) -> None:
         """Called when something was stored."""
-        self._disk.over()
+        self._patience.over()
         self._publish()
 
     def _publish(self) -> None:

@@ -15,7 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from auto_experiment.errors import HostError, LaunchError, SpecConflict, disk_fault_in
+from auto_experiment.errors import (
+    HostError,
+    LaunchError,
+    Overloaded,
+    SpecConflict,
+    disk_fault_in,
+    overload,
+    overload_in,
+)
 from auto_experiment.hosts.base import Completed, Host, Stream
 from auto_experiment.launchers.base import Began, End, FeedEvent, LogBytes
 from auto_experiment.records.run import (
@@ -99,7 +107,7 @@ class ProcessLauncher:
         try:
             return ProcessFeed(self._host.open([*self._command, "follow"], env=self._env))
         except HostError as error:
-            raise LaunchError(f"the feed cannot be opened: {error}") from error
+            raise _as_launch_error("the feed cannot be opened", error) from error
 
     def _ask(self, *words: str, stdin: bytes = b"") -> dict[str, Any]:
         for _ in range(TRIES):
@@ -108,10 +116,14 @@ class ProcessLauncher:
                     [*self._command, *words], stdin=stdin, env=self._env, timeout=self._timeout, cap=64 << 20
                 )
             except HostError as error:
-                raise LaunchError(f"{words[0]} {words[1]}: {error}") from error
+                raise _as_launch_error(f"{words[0]} {words[1]}", error) from error
             if not _was_killed(done):
                 break
         return _answer(words, done, self._timeout)
+
+
+def _as_launch_error(what: str, error: HostError) -> LaunchError:
+    return (Overloaded if overload(error.__cause__) else LaunchError)(f"{what}: {error}")
 
 
 def _was_killed(done: Completed) -> bool:
@@ -123,7 +135,7 @@ def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, 
     """The shim's answer, or the error that it names."""
     what = f"{words[0]} {words[1]}"
     if done.code is None:
-        raise LaunchError(f"{what}: no answer within {timeout:g} s; it is safe to try again")
+        raise Overloaded(f"{what}: no answer within {timeout:g} s; it is safe to try again")
     try:
         answer = json.loads(done.stdout)
     except ValueError as error:
@@ -136,7 +148,8 @@ def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, 
         )
     if "error" in answer and done.code != 0:
         why = str(answer.get("detail") or answer["error"])
-        raise disk_fault_in(why, words[1]) or LaunchError(f"{what}: {why}")
+        kind = Overloaded if overload_in(why) else LaunchError
+        raise disk_fault_in(why, words[1]) or kind(f"{what}: {why}")
     return dict(answer)
 
 

@@ -576,22 +576,23 @@ def close_others(keep: "Iterable[int]") -> None:
 
 
 def become_training(
-    spec: "Json", env: "Dict[bytes, bytes]", parent: int, gate: int, word: int, oom: bytes
+    spec: "Json", env: "Dict[bytes, bytes]", parent: int, gate: int, word: int, log: int, oom: bytes
 ) -> "NoReturn":
     """Between fork and exec. The training gets three descriptors, a session of its own and default signals."""
     doing = "prepare"
     status = 126
     try:
         signal.set_wakeup_fd(-1)  # else our signals would be told to the shim
-        close_others((gate, word))  # `alive` above all: holding it would make a dead shim look alive
+        close_others((gate, word, log))  # `alive` above all: holding it would make a dead shim look alive
         os.setsid()
         die_with_parent()
         default_signals()
         set_oom_score(oom)
         if os.getppid() != parent or os.read(gate, 1) != b"1":
             os._exit(125)  # the shim died before started.json was on disk: nothing must run
-        doing = "open train.log"
-        attach_log()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
         doing = "enter %r" % spec["cwd"]
         os.chdir(raw(spec["cwd"]))
         doing = "make the run folder"
@@ -618,11 +619,12 @@ def default_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def attach_log() -> None:
-    log = os.open(b"train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+def open_log() -> int:
+    """Never waits: a FIFO in its place is an error."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    log = os.open(b"train.log", flags | os.O_NONBLOCK, 0o600)
+    os.set_blocking(log, True)
+    return log
 
 
 def complain(text: str, word: int) -> None:
@@ -701,7 +703,12 @@ class Supervisor:
         self.write_exit()
 
     def start(self, env: "Dict[str, str]") -> bool:
-        """False: started.json could not be written, and nothing has run."""
+        """False: there is no log to write to, or started.json could not be written, and nothing has run."""
+        try:
+            log = open_log()
+        except OSError as error:
+            note("nothing was started: train.log: %s" % error)
+            return False
         score = set_oom_score(b"-500")
         settings = {raw(key): raw(value) for key, value in env.items()}
         settings[TOKEN] = raw(self.token)
@@ -710,9 +717,9 @@ class Supervisor:
         me = os.getpid()
         self.main = os.fork()
         if self.main == 0:
-            become_training(self.spec, settings, me, gate, word, score)
-        os.close(gate)
-        os.close(word)
+            become_training(self.spec, settings, me, gate, word, log, score)
+        for fd in (gate, word, log):
+            os.close(fd)
         try:
             return self.open_gate(release)
         finally:
@@ -727,6 +734,7 @@ class Supervisor:
                 raise OSError(errno.EEXIST, "started.json is there already, and not from us")
         except OSError as error:
             note("nothing was started: %s" % error)
+            self.take_back_start()
             return False
         self.born = time.monotonic()
         try:
@@ -734,6 +742,12 @@ class Supervisor:
         except BrokenPipeError:  # somebody has killed it at the gate; the wait status will say so
             pass
         return True
+
+    def take_back_start(self) -> None:
+        """The record may be in its place although syncing it has failed: it would tell of a start that never came."""
+        kept = read_record(b".", b"started.json")
+        if kept and kept.get("pid") == self.started["pid"] and kept.get("at") == self.started["at"]:
+            remove(b"started.json")
 
     # one wait for everything
 

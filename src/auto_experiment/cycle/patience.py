@@ -1,5 +1,6 @@
-"""Waits until a disk that cannot be written can be written again. Every step may be done again harmlessly, so a full
-disk costs time and nothing else: a training goes on, and what it came to is read afterwards.
+"""Waits until a disk that cannot be written can be written again, or a machine without a process or memory to spare has
+some. Every step may be done again harmlessly, so that costs time and nothing else: a training goes on, and what it came
+to is read afterwards.
 
 It looks at no disk itself: the step that is tried again is the look.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from auto_experiment import clock
-from auto_experiment.errors import AutoExperimentError, disk_fault
+from auto_experiment.errors import AutoExperimentError, NotNow, disk_fault
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.watch.monitor import Monitor
 
@@ -20,7 +21,7 @@ FIRST_S, LONGEST_S = 2.0, 60.0  # between two tries
 CALM_S = 300.0  # after so long without a fault the next one is a new one
 
 
-class DiskWait:
+class Patience:
     """``publish`` brings state.json up to date; it must not fail."""
 
     def __init__(
@@ -36,7 +37,7 @@ class DiskWait:
             try:
                 return step()
             except (OSError, AutoExperimentError) as error:
-                fault = disk_fault(error)
+                fault = error if isinstance(error, NotNow) else disk_fault(error)
                 if fault is None:
                     raise
             self._wait(str(fault))
