@@ -12,6 +12,7 @@ from auto_experiment.config import Config, Environment, require_provider
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
 from auto_experiment.cycle.inputs import Inputs, read_inputs
+from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import EnvironmentNotReady, UsageError
 from auto_experiment.files import append_to, require_means
@@ -27,7 +28,6 @@ from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
-from auto_experiment.records.run import Ref, Running
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
@@ -69,10 +69,11 @@ def controller_of(
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
     try:
+        refuse_blank(paths)
         ledger = Writer.open_with(paths.ledger, lock)
         try:
             _own_workspace(paths, ledger)
-            _set_old_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
+            set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             with _built(place, inputs, ledger, planner, _logged(paths, say), gpus) as controller:
                 yield controller
         finally:
@@ -89,6 +90,7 @@ def ready(place: Place) -> ProjectPaths:
     make_workspace(paths)
     require_means(paths.workspace)
     ProjectLock.take(paths.lock).release()
+    refuse_blank(paths)
     return paths
 
 
@@ -126,24 +128,6 @@ def _own_workspace(paths: ProjectPaths, ledger: Writer) -> None:
     if root != paths.root or owner is None:
         with ledger.transaction() as tx:
             tx.event("project", root=paths.root)
-
-
-def _set_old_runs_aside(
-    paths: ProjectPaths, ledger: Writer, launcher: ProcessLauncher, say: Callable[[str], None]
-) -> None:
-    """A new ledger beside old runs (it was moved away, or lost): the names begin anew, so the old folders make room."""
-    if ledger.experiment_count() or not os.path.isdir(paths.runs) or not os.listdir(paths.runs):
-        return
-    folders = [f for f, _, files in os.walk(paths.runs) if "claim" in files and "exit.json" not in files]
-    for ref, seen in launcher.state([Ref(os.path.relpath(f, paths.runs), f) for f in folders]).items():
-        if isinstance(seen, Running):
-            raise EnvironmentNotReady(
-                f"{ref.attempt} still runs (pid {seen.pid}), and the ledger does not know it; "
-                f"put the ledger back, or end it with kill {seen.claim.pid}"
-            )
-    aside = f"{paths.runs}-before-{time.strftime('%Y%m%d-%H%M%S')}"
-    os.rename(paths.runs, aside)
-    say(f"the ledger is new: the runs of an earlier one are in {aside} now")
 
 
 @contextmanager

@@ -235,14 +235,25 @@ class TestA20TheLedgerCannotBeUsed:
         work.open("go")
         work.until(lambda: not work.processes())
         Path(f"{work.paths.ledger}-wal").unlink()
-        done = work.cli("run", "--max-cycles", 1, status=None)
-        if earlier:
-            assert done.returncode in (1, 3)
-            assert f"runs/exp{earlier + 1:03d}" in one_line(done)
-            assert len(work.judged(dry=False)) == earlier + 1, "nothing is started over what is there"
-        else:
-            assert "the ledger is new: the runs of an earlier one are in" in done.stdout
-        assert len(work.attempts()) >= 2 * earlier
+        if not earlier:
+            done = work.cli("run", "--max-cycles", 1, status=3)
+            assert "ledger.db: is empty, but" in one_line(done)
+            Path(work.paths.ledger).unlink()
+        done = work.cli("run", "--max-cycles", 1)
+        what = "has lost its newest entries" if earlier else "is new"
+        assert f"the ledger {what}: the runs that it does not know are in" in done.stdout
+        aside = next(Path(work.paths.workspace).glob("runs-before-*"))
+        assert (aside / newest / "exit.json").exists(), "nothing is started over what is there"
+        assert len(work.json("list")) == earlier + 1
+
+    def test_a20_an_empty_file_beside_runs_is_refused_and_untouched(self, project):
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        Path(work.paths.ledger).write_bytes(b"")
+        assert "is empty, but" in one_line(work.cli("run", "--max-cycles", 1, status=3))
+        assert Path(work.paths.ledger).read_bytes() == b""
+        assert Path(work.paths.runs, "exp001").is_dir()
+        assert len(work.judged(dry=False)) == 1
 
     @pytest.mark.parametrize("what", ["ledger", "workspace"])
     def test_a20_read_only_is_said_and_nothing_starts(self, project, what):

@@ -340,7 +340,7 @@ class TestALedgerThatIsGone:
         for path in Path(work.paths.workspace).glob("ledger.db*"):
             path.unlink()
         done = work.cli("run", "--max-cycles", 1)
-        assert "the runs of an earlier one are in" in done.stdout
+        assert "the runs that it does not know are in" in done.stdout
         assert work.json("list")[0]["result"] == "improved"
 
     def test_is_not_replaced_while_one_of_its_trainings_lives(self, project):

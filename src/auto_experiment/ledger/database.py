@@ -52,6 +52,14 @@ def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
     return db
 
 
+def is_blank(path: str) -> bool:
+    """Is there a file by this name in which no ledger was ever begun?"""
+    if not os.path.exists(path):
+        return False
+    with contextlib.closing(open_read_only(path)) as db:
+        return bool(db.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
+
+
 _RESCUE = "nothing was changed: put a backup in its place, or move it away to start afresh (logs stay in runs/)"
 
 
