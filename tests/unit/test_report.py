@@ -21,6 +21,7 @@ from auto_experiment.records.observation import Fault, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
 from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.report import markdown
 from auto_experiment.report.markdown import render, write_report
 
 UP = Objective("acc", "max", 0.9)
@@ -355,3 +356,16 @@ def test_a_thousand_experiments(campaign):
     assert "| exp060 " in text
     assert "and 40 more" in text
     assert text.count("never printed") == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "reason", "shown"),
+    [
+        ("dry", "failed", "dry run failed: no such flag", "dry run failed: no such flag"),
+        ("dry", "stopped", "stop --run", "dry run stopped: stop --run"),
+        ("full", "finished", None, "finished"),
+        ("full", "stopped", "nan rule: nan", "stopped: nan rule: nan"),
+    ],
+)
+def test_how_it_ended_is_said_once(kind, state, reason, shown):
+    assert markdown._ending({"kind": kind, "state": state, "reason": reason}) == shown

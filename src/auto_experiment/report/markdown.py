@@ -117,7 +117,8 @@ def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list
 
 def _ending(run: dict[str, Any]) -> str:
     where = "dry run " if run["kind"] == Kind.DRY.value else ""
-    return _md(f"{where}{run['state']}" + (f": {run['reason']}" if run["reason"] else ""))
+    ended, reason = f"{where}{run['state']}", run["reason"] or ""
+    return _md(reason if reason.startswith(ended) else f"{ended}: {reason}" if reason else ended)
 
 
 def _duration(run: dict[str, Any]) -> str:
