@@ -140,6 +140,31 @@ def test_f06_a_suspension_longer_than_the_limits(project, who):
     assert (row.state, row.reason) == (RunState.FINISHED, "")
 
 
+def test_f06_a_suspension_is_no_silence(project):
+    """The training has said nothing for a while when everything stops for longer than the limit; it goes on in time."""
+    work = project(TRAINING, config={"monitor": {"hang_timeout": 6}})
+    run = work.start("run", "--max-cycles", 1)
+    training = work.training(dry=False)["pid"]
+    work.until(lambda: work.attempt(RUN).state is RunState.RUNNING)
+    helpers = [int(pid) for pid in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    pids = [run.pid, *helpers, parent(training), training]
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.child.wait(2)  # some looks, at a training that is silent already
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.child.wait(8)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.child.wait(1.5)  # the first looks come here
+    work.open("go")
+    assert run.wait() == 0
+    assert work.attempt(RUN).reason == "", work.said()
+
+
 @pytest.mark.parametrize("zone", ["CET-1CEST,M3.5.0,M10.5.0/3", "<+1245>-12:45<+1345>,M9.5.0/2:45,M4.1.0/3:45"])
 def test_f06_daylight_saving(project, set_clock, zone):
     """A training over the hour that comes twice: times are UTC, so nothing is negative; the memory has local time."""
