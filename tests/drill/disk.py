@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.util
 import os
 import random
 import re
@@ -20,13 +19,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from auto_experiment.records.run import Kind, RunState
+from drill import projects
 from drill.figures import Figure
 
 NUMBERS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
@@ -223,24 +223,11 @@ def said_twice(memory: str) -> Iterator[str]:
 # -- the projects of the suite --------------------------------------------------------------------------------------
 
 
-def _suite() -> Any:
-    """``tests/conftest.py`` by its path: several files have that name."""
-    spec = importlib.util.spec_from_file_location("conftest_of_all", Path(__file__).parents[1] / "conftest.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SPARED = {
+    "experiment": {"command": f"{shlex.quote(sys.executable)} train.py --lr 0.1", "env": {"LD_PRELOAD": ""}},
+}
 
 
-@contextlib.contextmanager
-def opened(folder: Path, script: str = TRAIN, config: Mapping[str, Any] | None = None) -> Iterator[Any]:
-    """A project whose trainings are spared by the failing disk; all that it started is gone afterwards."""
-    suite = _suite()
-    command = f"{shlex.quote(sys.executable)} train.py --lr 0.1"
-    spared = {"experiment": {"command": command, "env": {"LD_PRELOAD": ""}}}
-    project = suite.Project(folder, script, suite.BRIEF, config or spared)
-    try:
-        yield project
-    finally:
-        project.close()
+def opened(folder: Path, script: str = TRAIN) -> contextlib.AbstractContextManager[Any]:
+    """A project whose trainings are spared by the failing disk."""
+    return projects.opened(folder, script, config=SPARED)
