@@ -36,13 +36,9 @@ class Scene:
     """One project with its controller in the long training."""
 
     paths: ProjectPaths
-    controller: int
+    family: tuple[int, int]  # controller and log follower; what a heartbeat starts is counted once it was waited for
     shim: int
     guard: int
-
-    @property
-    def family(self) -> list[int]:
-        return [self.controller, *projects.children(self.controller)]
 
 
 def measure(quick: bool) -> measuring.Result:
@@ -86,7 +82,14 @@ def _begin(stack: contextlib.ExitStack, root: str, long_from: int, *, pace: floa
     child = stack.enter_context(projects.controller(root))
     claim = os.path.join(paths.attempt(f"exp{long_from:03d}/run01/a1"), "claim")
     taken = projects.until(lambda: _document(claim))
-    return Scene(paths, child.pid, int(taken["pid"]), int(taken["guard"]["pid"]))
+    helper = projects.until(lambda: next(filter(_follows, projects.children(child.pid)), None))
+    return Scene(paths, (child.pid, helper), int(taken["pid"]), int(taken["guard"]["pid"]))
+
+
+def _follows(pid: int) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().endswith(b"\0follow\0")
+    return False
 
 
 def _document(path: str) -> dict[str, Any] | None:

@@ -21,7 +21,9 @@ FIGURES = {
 
 def script(name, *words, check=True):
     command = [sys.executable, os.path.join(BENCHMARKS, f"{name}.py"), *words]
-    return subprocess.run(command, check=check, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stderr
+    return done
 
 
 def look(*words):
