@@ -78,14 +78,14 @@ INSIDE = {
 }
 
 
-def run(scale: float, seed: int, folder: Path) -> Iterator[Figure]:
+def run(scale: float, seed: int, folder: Path, *, faults: float = FAULTS) -> Iterator[Figure]:
     runs = max(round(RUNS * scale), 20)
     config = {
         "experiment": {"command": "sh train.sh --lr 0.5 --width 64", "mandatory_dry_run": False},
         "monitor": {"poll_interval": 1},
     }
     with opened(folder / "soak", "", brief=BRIEF, config=config) as project:
-        soak = Soak(project, random.Random(seed), runs, config)
+        soak = Soak(project, random.Random(seed), runs, config, faults)
         soak.to_the_end()
         yield from soak.figures()
 
@@ -93,8 +93,10 @@ def run(scale: float, seed: int, folder: Path) -> Iterator[Figure]:
 class Soak:
     """``interventions``: what somebody would have had to do by hand. ``met``: the faults so far, by kind."""
 
-    def __init__(self, project: Any, dice: random.Random, runs: int, config: dict[str, Any]) -> None:
-        self.project, self.dice, self.runs, self.config = project, dice, runs, config
+    def __init__(
+        self, project: Any, dice: random.Random, runs: int, config: dict[str, Any], faults: float = FAULTS
+    ) -> None:
+        self.project, self.dice, self.runs, self.config, self.faults = project, dice, runs, config, faults
         self.desk: Path = project.desk
         self.interventions: list[str] = []
         self.met: Counter[str] = Counter()
@@ -154,11 +156,11 @@ class Soak:
         self.last = self.project.cli("run", "--max-cycles", 1, status=None, timeout=120)
 
     def _schedule(self) -> list[tuple[int, str]]:
-        """Which run meets which fault: one in a hundred, the kinds in turn and in a drawn order."""
+        """Which run meets which fault: one in a hundred (``faults``), the kinds in turn and in a drawn order."""
         kinds: list[str] = []
         planned = []
         for number in range(5, self.runs - 5):
-            if self.dice.random() < FAULTS:
+            if self.dice.random() < self.faults:
                 if not kinds:
                     kinds = [*INSIDE, *self._outside]
                     self.dice.shuffle(kinds)

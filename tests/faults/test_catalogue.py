@@ -246,6 +246,21 @@ class TestA20TheLedgerCannotBeUsed:
         assert (aside / newest / "exit.json").exists(), "nothing is started over what is there"
         assert len(work.json("list")) == earlier + 1
 
+    def test_a20_a_run_of_another_host_makes_no_room(self, project):
+        """The ledger is lost, and whether that run still trains cannot be seen from here."""
+        work = project(QUICK)
+        work.cli("run", "--max-cycles", 1)
+        Path(work.paths.ledger).unlink()
+        attempt = Path(work.paths.attempt("exp001/run01/a1"))
+        (attempt / "exit.json").unlink()
+        claim = json.loads((attempt / "claim").read_text())
+        (attempt / "claim").write_text(json.dumps({**claim, "hostname": "login2"}))
+        refused = one_line(work.cli("run", "--max-cycles", 1, status=3))
+        assert "exp001/run01/a1 was started on login2" in refused
+        assert str(attempt) in refused
+        assert attempt.is_dir()
+        assert len(work.judged(dry=False)) == 1
+
     def test_a20_an_empty_file_beside_runs_is_refused_and_untouched(self, project):
         work = project(QUICK)
         work.cli("run", "--max-cycles", 1)

@@ -15,8 +15,8 @@ SEED = 20260101
 
 
 @pytest.mark.parametrize("part", [1, 2])
-def test_fifty_random_kills_lose_nothing_and_repeat_nothing(project, part):
-    """A01. Two projects, so that two workers can have one each: a hundred kills in all."""
+def test_a01_fifty_random_kills_lose_nothing_and_repeat_nothing(project, part):
+    """Two projects, so that two workers can have one each: a hundred kills in all."""
     campaign = Campaign(project(TRAIN), "controller", random.Random(f"{SEED} {part}"))
     campaign.go_through(50)
     assert campaign.judged() == []

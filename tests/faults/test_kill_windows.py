@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment.cycle.reflect import DEAD_LETTER_AFTER
+from auto_experiment.cycle.runner import UNREAD
 from auto_experiment.errors import LaunchError
 from auto_experiment.launchers.base import Feed
 from auto_experiment.ledger.lock import ProjectLock, holder
+from auto_experiment.ledger.rows import Phase
 from auto_experiment.records.run import Ref, RunState
 from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.monitor import Monitor
 
+GIVEN_UP = DEAD_LETTER_AFTER[Phase.TRAINING]
 KILL = "import os, signal\nkill = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
 QUICK = "import judge\njudge.note()\nfor n in range(3): print(f'step {n}/3 val_acc=0.{n}', flush=True)\n"
 HELD_DRY = (
@@ -148,6 +152,49 @@ def test_a28_a_step_that_kills_the_controller_again_and_again_is_given_up(projec
     assert "given up" in first["decision"]
     assert work.json("status")["best"]["experiment"] == "exp002"
     assert len(work.judged(dry=False)) == 2
+
+
+def test_a28_a_training_whose_watching_kills_the_controller_each_time_is_given_up(project):
+    """Reading its log is what kills: it is ended and given up without being read again."""
+    work = project(
+        QUICK
+        + "if not judge.DRY and '/exp001/' in '/' + judge.ATTEMPT + '/': print('poison', flush=True); judge.wait('never')\n"
+    )
+    patch = KILL + (
+        "from auto_experiment.watch.metrics.reader import LogReader\n"
+        "real = LogReader.feed\n"
+        "LogReader.feed = lambda self, data: kill() if b'poison' in data else real(self, data)\n"
+    )
+    for _ in range(GIVEN_UP + 1):
+        died(work.start("run", "--max-cycles", 2, patch=patch))
+    last = work.start("run", "--max-cycles", 2, patch=patch)
+    assert last.wait() == 0, last.text
+    first, second = work.json("list")
+    assert (first["result"], second["result"]) == ("failed", "improved")
+    assert "given up" in first["decision"]
+    row = work.attempt("exp001/run01/a1")
+    assert (row.state, row.value, row.summary["value_note"]) == (RunState.STOPPED, None, UNREAD)
+    assert not work.alive(work.training(dry=False)["pid"])
+    assert len(work.judged(dry=False)) == 2
+
+
+def test_a_session_that_watched_its_training_was_not_killed_by_it(project):
+    """A silent training is not given up, however often its controllers are killed after their first heartbeat."""
+    work = project(
+        "import judge\njudge.note()\nprint('step 1 val_acc=0.1\\nstep 2 val_acc=0.2', flush=True)\n"
+        "judge.DRY or judge.wait('go')\n",
+        config={"monitor": {"poll_interval": 1}},
+    )
+    for words, counted in ((" training: pid", 0), ("carrying on", 1), ("exp001/run01: ", 0)):
+        run = work.start("run", "--max-cycles", 1)
+        run.said(words)
+        run.kill()
+        with work.ledger() as ledger:
+            assert ledger.last_cycle().recoveries == counted
+    work.open("go")
+    work.cli("run", "--max-cycles", 1)
+    assert len(work.judged(dry=False)) == 1
+    assert work.attempt("exp001/run01/a1").state is RunState.FINISHED
 
 
 def test_a_lost_training_has_no_invented_end(project):

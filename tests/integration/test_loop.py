@@ -3,6 +3,7 @@ meanwhile. Trainings are real processes; where a plan must be of a certain kind,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from auto_experiment.errors import EnvironmentNotReady
+from auto_experiment.ledger.writer import Transaction
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place
 from auto_experiment.records.lesson import Finding, Next, Reflection
@@ -884,6 +886,35 @@ def test_a_plan_that_waits_is_asked_again_when_an_input_changed(project, change)
     assert {state["phase"] for state in states} == {"waiting"}
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", state["until"]) for state in states)
     assert any("the data is not there yet" in decision for decision in work.json("status")["decisions"])
+
+
+def test_a_disk_that_fails_while_a_plan_waits_costs_no_second_plan(project, monkeypatch):
+    work = project(MODES)
+    planner = Waits(work, [_brief_changes])
+    park, states = Transaction.park, []
+
+    def failing(self, cycle, until):
+        if len(states) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device", work.paths.ledger)
+        park(self, cycle, until)
+
+    monkeypatch.setattr(Transaction, "park", failing)
+    with controller_of(Place.of(str(work.root)), str, planner=planner) as controller:
+        pause = controller._monitor.wait
+
+        def wait(timeout):
+            if timeout > 0:
+                states.append(work.json("status")["controller"])
+                if len(states) == 3:
+                    planner.changes.pop()(work)
+            return pause(min(timeout, 0.01))
+
+        controller._monitor.wait = wait
+        assert controller.run().reason == "enough"
+    assert len(planner.views) == 2
+    assert [state["state"] for state in states] == ["parked"] * 3
+    assert "No space left" in states[1]["reason"], "the disk is what a human can mend"
+    assert [states[0]["reason"], states[2]["reason"]] == ["the plan says wait"] * 2
 
 
 def test_a_plan_that_waits_on_a_directive_waits(project):

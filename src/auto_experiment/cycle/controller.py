@@ -87,7 +87,7 @@ class Controller:
         if cycle is None or cycle.phase is Phase.DONE:
             return self._next_cycle()
         self._count(cycle)
-        if cycle.recoveries > reflect.DEAD_LETTER_AFTER:
+        if cycle.recoveries > reflect.DEAD_LETTER_AFTER[cycle.phase]:
             self._dead_letter(cycle)
         else:
             self._step(cycle)
@@ -153,14 +153,14 @@ class Controller:
     # -- sessions -----------------------------------------------------------------------------------------------
 
     def _begin_session(self) -> None:
-        """A session that ended without a word was killed. That counts against the cycle it was in (but never against
-        a training), until something new is stored: a step that kills us again and again is given up."""
+        """A session that ended without a word was killed. That counts against the cycle it was in, until something new
+        is stored or a heartbeat has come: a step that kills us again and again is given up."""
         last, cycle = self._ledger.last_session(), self._ledger.last_cycle()
         crashed = last is not None and last.ended_at is None
         open_cycle = None if cycle is None or cycle.phase is Phase.DONE else cycle
         with self._ledger.transaction() as tx:
             self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
-            if crashed and open_cycle and open_cycle.phase is not Phase.TRAINING:
+            if crashed and open_cycle:
                 tx.recovery(open_cycle.id, open_cycle.recoveries + 1, open_cycle.phase)
         if crashed and last and cycle and not open_cycle and cycle.session == last.id:
             self._asked_for_end = self._asked_by(cycle)  # what was asked for before the kill still holds
@@ -254,13 +254,16 @@ class Controller:
         """Look every cooldown_interval seconds, without the planner, whether a human input changed."""
         pause = self._inputs.config.agent.cooldown_interval
         self._say(f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s")
-        while self._basis() == basis and not self._monitor.stop_run_asked:
-            with self._ledger.transaction() as tx:
-                tx.park(cycle.id, clock.later(pause))
+        through = self._patience.through  # here, not around the whole: that would ask the planner again
+        while through(self._basis) == basis and not self._monitor.stop_run_asked:
+            through(lambda: self._mark_parked(cycle, clock.later(pause)))
             self._show()
             self._monitor.wait(pause)
+        through(lambda: self._mark_parked(cycle, None))
+
+    def _mark_parked(self, cycle: CycleRow, until: str | None) -> None:
         with self._ledger.transaction() as tx:
-            tx.park(cycle.id, None)
+            tx.park(cycle.id, until)
 
     def _basis(self) -> str:
         directive = read_directive(self._paths)
@@ -292,11 +295,11 @@ class Controller:
         self._remember(now)
 
     def _dead_letter(self, cycle: CycleRow) -> None:
-        """A step that took the controller down again and again: collect its run, record the failure, go on."""
+        """A step that took the controller down again and again: end its run, record the failure, go on."""
         experiment = self._ledger.experiment_of(cycle.id)
         if experiment:
-            self._runner.collect(experiment, self._inputs, self._standing())
-        said = reflect.dead_letter(experiment.name if experiment else f"cycle {cycle.id}")
+            self._runner.give_up(experiment, self._inputs, self._standing())
+        said = reflect.dead_letter(experiment.name if experiment else f"cycle {cycle.id}", cycle.phase)
         with self._ledger.transaction() as tx:
             if experiment:
                 tx.discount(experiment.id)

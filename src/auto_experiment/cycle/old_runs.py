@@ -15,7 +15,7 @@ from auto_experiment.ledger.database import is_blank
 from auto_experiment.ledger.rows import experiment_name
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.paths import ProjectPaths
-from auto_experiment.records.run import Ref, Running
+from auto_experiment.records.run import Ref, Running, Unreachable
 
 
 def refuse_blank(paths: ProjectPaths) -> None:
@@ -38,6 +38,11 @@ def set_unknown_runs_aside(paths: ProjectPaths, ledger: Writer, launcher: Launch
             raise EnvironmentNotReady(
                 f"{ref.attempt} still runs (pid {seen.pid}), and the ledger does not know it; "
                 f"put the ledger back, or end it with kill {seen.claim.pid}"
+            )
+        if isinstance(seen, Unreachable):
+            raise EnvironmentNotReady(
+                f"{ref.attempt} was started on {seen.hostname}, and the ledger does not know it: whether it still runs "
+                f"cannot be seen from here; put the ledger back, run there, or remove {ref.folder} when it is over"
             )
     if unknown:
         aside = f"{paths.runs}-before-{time.strftime('%Y%m%d-%H%M%S')}"

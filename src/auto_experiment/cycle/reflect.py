@@ -8,7 +8,7 @@ from typing import Any
 from auto_experiment.clock import seconds
 from auto_experiment.cycle.budget import USED_UP
 from auto_experiment.cycle.memory import one_line
-from auto_experiment.ledger.rows import AttemptRow, ExperimentRow
+from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, Phase
 from auto_experiment.objective import Objective
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.observation import Progress, Series
@@ -17,7 +17,9 @@ from auto_experiment.records.run import Kind, RunState
 
 _TITLE_MAX = 120
 _WORDS_MAX = 120
-DEAD_LETTER_AFTER = 3
+# How often a phase may take the controller down in a row. A training is worth more patience: it may be a good one, and
+# its controllers killed by something else.
+DEAD_LETTER_AFTER = {Phase.THINK: 3, Phase.DRY_RUN: 3, Phase.TRAINING: 10, Phase.REFLECT: 3}
 
 
 def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind) -> Result:
@@ -47,9 +49,10 @@ def key_result(experiment: ExperimentRow, outcome: Outcome, objective: Objective
     return line
 
 
-def dead_letter(name: str) -> Reflection:
+def dead_letter(name: str, phase: Phase) -> Reflection:
     """For a cycle that took the controller down again and again."""
-    decision = f"{name}: given up, the controller ended without a word more than {DEAD_LETTER_AFTER} times at this step"
+    times = DEAD_LETTER_AFTER[phase]
+    decision = f"{name}: given up, the controller ended without a word more than {times} times at this step"
     return Reflection(Finding.INCONCLUSIVE, decision, Next.ITERATE)
 
 

@@ -21,7 +21,7 @@ from auto_experiment.files import want_of_room
 from auto_experiment.launchers.base import Began
 from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
-from auto_experiment.records.observation import Series
+from auto_experiment.records.observation import Point, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import Absent, Claim, Kind, Ref, RunState, Spec
@@ -34,6 +34,7 @@ from auto_experiment.watch.monitor import Batch, Heartbeat, Notice, Over
 from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, StopWhenMetric, TwoSteps
 
 MAX_ATTEMPTS = 3  # starts of one run that infrastructure may cost before the run counts as lost
+UNREAD = "its log was not read"  # the value_note of a run that was given up
 WAIVED = "waived"  # the gate of a training that the config let start without a dry run
 
 
@@ -106,19 +107,25 @@ class Runner:
         for note in (*outcome.notes, gone, outcome.value_note, settled.said if settled is not now else ""):
             self._say_once(note)
 
-    def collect(self, experiment: ExperimentRow, inputs: Inputs, now: Standing) -> None:
-        """End the experiment's open attempt, if there is one, and store how it ended."""
+    def give_up(self, experiment: ExperimentRow, inputs: Inputs, now: Standing) -> None:
+        """End the experiment's open attempt, if there is one, and store how it ended. Its log may be what takes us
+        down, so none of it is read."""
         attempt = self._open_attempt(experiment)
         if attempt:
             self._parts.monitor.stop_run_asked = True
-            outcome, _ = self.follow(attempt, [], inputs, now)
+            outcome, _ = self.follow(attempt, [], inputs, now, make_reader=_Unread)
             self._parts.monitor.stop_run_asked = False
-            self._store(attempt, outcome, now, passed=None)
+            self._store(attempt, replace(outcome, value_note=UNREAD), now, passed=None)
 
     # -- one attempt --------------------------------------------------------------------------------------------
 
     def follow(
-        self, attempt: AttemptRow, rules: Sequence[Rule], inputs: Inputs, now: Standing
+        self,
+        attempt: AttemptRow,
+        rules: Sequence[Rule],
+        inputs: Inputs,
+        now: Standing,
+        make_reader: type[LogReader] = LogReader,
     ) -> tuple[Outcome, LogReader]:
         """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
         ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
@@ -128,7 +135,7 @@ class Runner:
             with self._ledger.transaction() as tx:
                 tx.claimed(attempt.id, claim)
         tail = inputs.config.monitor.log_tail_lines
-        for seen in self._parts.monitor.watch(ref, rules, lambda: LogReader(tail_lines=tail)):
+        for seen in self._parts.monitor.watch(ref, rules, lambda: make_reader(tail_lines=tail)):
             if isinstance(seen, Began):
                 self._began(attempt, seen.running.pid, seen.running.started_at)
             elif isinstance(seen, Batch):
@@ -253,6 +260,7 @@ class Runner:
         self._say(f"  {attempt.run_name}: {done}{total}")
         with self._ledger.transaction() as tx:
             tx.seen()
+            tx.moved_on(attempt.id)
         self._show()
         if self._gpu is None or not self._gpu.is_alive():  # nvidia-smi can hang: never in the way of the loop
             env = self._parts.ground.env.child(inputs.config)
@@ -271,6 +279,13 @@ class Runner:
         for one in gpu.sample(self._parts.host, env):
             busy, used, total = (_amount(n) for n in (one.utilisation, one.memory_used, one.memory_total))
             self._say(f"  GPU {one.index} {clean(one.name, 80)}: {busy}% busy, {used}/{total} MiB")
+
+
+class _Unread(LogReader):
+    """Reads nothing."""
+
+    def feed(self, data: bytes) -> list[Point]:
+        return []
 
 
 def _amount(number: float | None) -> str:

@@ -129,8 +129,9 @@ class Transaction:
     def began(self, attempt: int, pid: int | None, started_at: str) -> None:
         self._update("attempt", attempt, state=RunState.RUNNING.value, pid=pid, started_at=started_at)
 
-    def _moved_on(self, attempt: int) -> None:
-        """Something new was stored: the recoveries of its cycle no longer count."""
+    def moved_on(self, attempt: int) -> None:
+        """Something new was stored, or a session lived to see its heartbeat: what was recovered before no longer counts
+        against the attempt's cycle."""
         self._db.execute(
             "UPDATE cycle SET recoveries = 0 WHERE recoveries > 0 AND id = "
             "(SELECT cycle FROM experiment JOIN attempt ON attempt.experiment = experiment.id WHERE attempt.id = ?)",
@@ -147,7 +148,7 @@ class Transaction:
             [_point(attempt, seq, point) for seq, point in points if is_stored(seq)],
         )
         if self._db.total_changes > before:
-            self._moved_on(attempt)
+            self.moved_on(attempt)
         self._update("attempt", attempt, summary=dumps(summary))
 
     def outcome(self, attempt: int, outcome: Outcome, *, objective: str | None, passed: bool | None = None) -> None:

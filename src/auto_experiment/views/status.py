@@ -45,13 +45,13 @@ def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
     if pid is None or (session is not None and session.ended_at and session.pid == pid):  # or is just leaving
         reason = None if session is None else session.reason or "ended without a word (killed?)"
         return {"state": "stopped", "until": None, "pid": None, "phase": None, "reason": reason}
-    if cycle and cycle.parked:
-        reason = "the plan says wait"
-        return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": "waiting", "reason": reason}
     phase = cycle.phase.value if cycle and cycle.phase is not Phase.DONE else None
     if held_up := parked(project.paths.lock):
         until, reason = held_up.get("until"), held_up.get("reason")
         return {"state": "parked", "until": until, "pid": pid, "phase": phase, "reason": reason}
+    if cycle and cycle.parked:
+        reason = "the plan says wait"
+        return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": "waiting", "reason": reason}
     return {"state": "running", "until": None, "pid": pid, "phase": phase, "reason": None}
 
 
