@@ -1,4 +1,5 @@
-"""The hang corpus: 40 courses of a training, 20 that hang and 20 that are slow but healthy, on a compressed clock.
+"""Courses of a training that hang and courses that are slow but healthy, on a compressed clock: the hang corpus, with
+which the rule was made, and the held-out courses, which it had not seen.
 
 Each course is a real process under a real supervisor, and its label was written with it, before any rule saw it. A
 course counts in minutes; ``floor_s`` seconds stand for ten of them, and the hang rule gets the same number for its floor
@@ -185,6 +186,178 @@ def chatting(minutes):
         say("another chunk is done")
 
 
+# -- of the held-out courses
+
+
+def compile_pool(minutes):
+    """Two workers that start a compiler for each kernel; the parent waits for them."""
+    for _ in range(2):
+        if os.fork() == 0:
+            end = time.monotonic() + minute * minutes
+            while time.monotonic() < end:
+                subprocess.run([sys.executable, "-I", "-S", "-c", "sum(range(300_000))"])
+                sleep(0.5)
+            os._exit(0)
+    for _ in range(2):
+        os.wait()
+
+
+def download(minutes, stalls=False):
+    """A megabyte a second from a peer, without a word; or with a bar, and then the peer keeps silent for ever."""
+    import socket
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        end = time.monotonic() + minute * minutes
+        while time.monotonic() < end:
+            theirs.sendall(b"x" * 50_000)
+            time.sleep(0.05)
+        stalls and time.sleep(1e6)
+        os._exit(0)
+    theirs.close()
+    got = 0
+    while data := ours.recv(1 << 16):
+        got += len(data)
+        stalls and os.write(2, f"\rDownloading data: {got >> 20:3d}%|#         | {got >> 10}k/100M [00:01<00:99, 1.05MB/s]".encode())
+    os.wait()
+
+
+def tokenise(job):
+    number, gap, lost = job
+    burn(minute * gap)
+    if number == lost:
+        os.kill(os.getpid(), 9)
+
+
+def map_bar(count, gap, lost=-1):
+    """A pool tokenises, its parent draws a bar. A worker that the kernel kills takes its job with it: the pool starts
+    another worker and waits for the job for ever."""
+    import multiprocessing
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for done, _ in enumerate(pool.imap(tokenise, [(number, gap, lost) for number in range(count)]), 1):
+            os.write(2, f"\rMap (num_proc=2): {done * 100 // count:3d}%|###       | {done}000/{count}000 [00:01<00:09, 812.30 examples/s]".encode())
+
+
+def trials(count, minutes):
+    """A sweep by Optuna, which says a word after each trial."""
+    global step
+    for _ in range(count):
+        work(minutes)
+        say(f"[I {time.strftime('%Y-%m-%d %H:%M:%S')},123] Trial {step} finished with value: {1 / (step + 1):.4f} and parameters:"
+            f" {{'lr': 0.001}}. Best is trial 0 with value: 1.0.")
+        step += 1
+
+
+def pool_evaluation(minutes):
+    """New workers for each batch."""
+    end = time.monotonic() + minute * minutes
+    while time.monotonic() < end:
+        for _ in range(2):
+            if os.fork() == 0:
+                burn(minute / 2)
+                os._exit(0)
+        for _ in range(2):
+            os.wait()
+
+
+def slow_disk(minutes):
+    """A checkpoint beside the run folder, a few megabytes a second, each piece synced."""
+    end = time.monotonic() + minute * minutes
+    with open(os.path.join(os.path.dirname(out), "slow.pt"), "wb") as file:
+        while time.monotonic() < end:
+            file.seek(0)
+            file.write(b"x" * 400_000)
+            file.flush()
+            os.fsync(file.fileno())
+            time.sleep(0.1)
+
+
+def lock_file(minutes=1e9):
+    """Asks again and again whether the lock of another job is gone."""
+    end = time.monotonic() + minute * minutes
+    while time.monotonic() < end and os.path.exists(sys.argv[3]):
+        time.sleep(0.05)
+
+
+def stopped(minutes):
+    """Somebody stops it, and continues it later."""
+    if os.fork() == 0:
+        os.setsid()
+        os.kill(os.getppid(), 19)
+        sleep(minutes)
+        os.kill(os.getppid(), 18)
+        os._exit(0)
+    os.wait()
+
+
+def all_reduce():
+    """Two ranks spin, each waits for the other."""
+    os.fork()
+    while True:
+        burn(60)
+
+
+def starved_loader():
+    """Two workers wait for work, the prefetching thread for their batches, the main thread for its: all wake up now and
+    then to see whether the others live, as those of PyTorch do."""
+    import queue, select
+    read, write = os.pipe()
+    for _ in range(2):
+        if os.fork() == 0:
+            while not select.select([read], [], [], max(minute / 12, 0.02))[0]:
+                pass
+    def prefetch():
+        while not select.select([read], [], [], max(minute / 12, 0.02))[0]:
+            pass
+    threading.Thread(target=prefetch, daemon=True).start()
+    batches = queue.Queue()
+    while True:
+        try:
+            batches.get(timeout=max(minute / 12, 0.02))
+        except queue.Empty:
+            pass
+
+
+def redraw():
+    """A bar that is drawn afresh and does not advance."""
+    start = time.monotonic()
+    while True:
+        passed = int((time.monotonic() - start) / minute) + 20
+        os.write(2, f"\r 75%|#######5  | 30/40 [{passed}:00<{passed // 3}:00, {passed * 2}.41s/it]".encode())
+        sleep(0.5)
+
+
+def wandb():
+    """A thread that tells how many records wait."""
+    def beat():
+        count = 0
+        while True:
+            sleep(5)
+            count += 17
+            say(f"wandb: {time.strftime('%H:%M:%S')} heartbeat, {count} system records sent, 0 pending")
+    threading.Thread(target=beat, daemon=True).start()
+
+
+def custom_code():
+    """Asks a person, and nobody is there."""
+    os.write(1, b"Do you wish to run the custom code? [y/N] ")
+    read, write = os.pipe()
+    os.read(read, 1)
+
+
+def dead_rank():
+    """A rank is killed and nobody notices; the other waits for it in a barrier."""
+    if os.fork() == 0:
+        os.kill(os.getpid(), 9)
+    accept()
+
+
+def thread_left():
+    """The main thread has ended, a thread that it left waits for it."""
+    import ctypes
+    threading.Thread(target=deadlock).start()
+    ctypes.CDLL(None).pthread_exit(None)
+
+
 while not os.path.exists(sys.argv[3]):
     time.sleep(0.01)
 for number, (name, *words) in enumerate(course):
@@ -253,27 +426,59 @@ CORPUS = (
     _hung("watchdog says for ever that it waits", START, TEN, ("chatter",)),
 )
 
+# Written later, from what trainings do, by somebody who had not read how the rule decides; labelled before the first run.
+HELD_OUT = (
+    _healthy("a graph compiles 20 minutes in worker processes", START, ("compile_pool", 20), TEN),
+    _healthy("downloads 45 minutes without a word", START, ("download", 45), TEN),
+    _healthy("tokenises under a bar, then writes its cache", START, ("map_bar", 30, 1), ("write", 15), TEN),
+    _healthy("the first epoch takes ten times longer", START, ("growing", 1, 50, 1, True), ("growing", 8, 5, 1, True)),
+    _healthy("later trials of a sweep take ten times longer", START, ("trials", 6, 2), ("trials", 3, 20)),
+    _healthy(
+        "evaluates five epochs long in new workers", START, ("steps", 4, 8), ("pool_evaluation", 40), ("steps", 2, 8)
+    ),
+    _healthy("gradient accumulation, a line in 25 minutes", START, ("growing", 6, 25, 1, True)),
+    _healthy("checkpoint to a slow disk", START, TEN, ("slow_disk", 30), TEN),
+    _healthy("waits 25 minutes for the lock of another job", START, ("lock_file", 25), TEN),
+    _healthy("stopped for 30 minutes by somebody", START, TEN, ("stopped", 30), TEN),
+    _hung("two ranks spin in a collective", START, TEN, ("all_reduce",)),
+    _hung("loader starves, its threads tick", START, TEN, ("starved_loader",)),
+    _hung("bar is redrawn and does not advance", START, ("bar", 30, 0.5), ("redraw",)),
+    _hung("logger's thread heartbeats in the log", START, ("wandb",), TEN, ("deadlock",)),
+    _hung("asks for an answer", START, ("custom_code",)),
+    _hung("a rank is a zombie, the other waits", START, TEN, ("dead_rank",)),
+    _hung("lock file of a dead job", START, TEN, ("lock_file",)),
+    _hung("download stalls", START, ("download", 5, True)),
+    _hung("pool lost a job", START, ("map_bar", 30, 1, 19)),
+    _hung("main thread ended, its thread waits", START, TEN, ("thread_left",)),
+)
+
 
 class _Case:
     """One course under the rule."""
 
-    def __init__(self, course: Course, ref: Ref, rule: Hang) -> None:
-        self.course, self.ref, self.rule = course, ref, rule
+    def __init__(self, course: Course, ref: Ref, rule: Hang, minute: float) -> None:
+        self.course, self.ref, self.rule, self.minute = course, ref, rule, minute
         self.reader = LogReader()
         self.said, self.over = "", False
         self.looks = self.steps = 0
+        self.counted = 0.0
 
     def hear(self, data: bytes, now: float) -> None:
         points = self.reader.feed(data)
         self._take(self.rule.check(now, self.reader, heard=True, points=points))
         if self.reader.steps_seen != self.steps:
             self.looks, self.steps = 0, self.reader.steps_seen
+        elif now - self.counted >= self.minute:  # of a hung one that never stops talking
+            self._count(now)
 
     def look(self, now: float) -> None:
         if not self.over and now >= self.rule.next_look():
-            self.looks += 1
             self._take(self.rule.check(now, self.reader, heard=False))
-            self.over = self.over or (self.course.hangs and self.looks > WITHIN)
+            self._count(now)
+
+    def _count(self, now: float) -> None:
+        self.looks, self.counted = self.looks + 1, now
+        self.over = self.over or (self.course.hangs and self.looks > WITHIN)
 
     def _take(self, said: str) -> None:
         """A hung course that is stopped before it hangs is not found: that was right by chance."""
@@ -285,17 +490,23 @@ class _Case:
 def run(scale: float, seed: int, folder: Path) -> Iterator[Figure]:
     """``scale``: how often the whole corpus is gone through; below 1, on a quicker clock. ``seed``: nothing is drawn."""
     for number in range(max(1, round(scale * 5))):
-        yield corpus(folder / f"pass{number}", FLOOR_S if scale < 1 else 2 * FLOOR_S)
+        floor_s = FLOOR_S if scale < 1 else 2 * FLOOR_S
+        yield corpus(folder / f"pass{number}", floor_s)
+        yield held_out(folder / f"held_out{number}", floor_s)
 
 
-def corpus(folder: Path, floor_s: float, courses: Sequence[Course] = CORPUS) -> Figure:
+def held_out(folder: Path, floor_s: float) -> Figure:
+    return corpus(folder, floor_s, HELD_OUT, "hangs, held-out courses")
+
+
+def corpus(folder: Path, floor_s: float, courses: Sequence[Course] = CORPUS, name: str = "hang corpus") -> Figure:
     start = time.monotonic()
     found = judge(folder, floor_s, courses)
     wrong = [f"{c.name}: {'not found' if c.hangs else said}" for c, said in found.items() if bool(said) != c.hangs]
     hung = sum(1 for course, said in found.items() if course.hangs and said)
     stopped = sum(1 for course, said in found.items() if not course.hangs and said)
     facts = {"hung found": hung, "healthy stopped": stopped, "seconds": round(time.monotonic() - start, 1)}
-    return Figure("hang corpus", len(courses), tuple(wrong), facts)
+    return Figure(name, len(courses), tuple(wrong), facts)
 
 
 def judge(folder: Path, floor_s: float, courses: Sequence[Course]) -> dict[Course, str]:
@@ -325,7 +536,7 @@ def _start(launcher: ProcessLauncher, folder: Path, number: int, course: Course,
     spec = Spec(ref.attempt, argv, ref.folder, grace_s=0.0)
     env = {**os.environ, "AUTO_EXPERIMENT_RUN_DIR": str(folder / f"{number:02d}" / "out")}
     launcher.ensure(ref, spec, env)
-    return _Case(course, ref, Hang(None, ProcessProbe(ref.folder), floor_s=floor_s))
+    return _Case(course, ref, Hang(None, ProcessProbe(ref.folder), floor_s=floor_s), minute)
 
 
 def _watch(feed, cases: dict[Ref, _Case], floor_s: float) -> None:
