@@ -98,6 +98,26 @@ def compiler(minutes):
             "while time.monotonic() < end:\n t = time.thread_time()\n while time.thread_time() - t < .002: pass\n time.sleep(.008)"])
 
 
+def brief_threads(minutes):
+    """A new thread for each batch, which ends with it."""
+    end = time.monotonic() + minute * minutes
+    while time.monotonic() < end:
+        thread = threading.Thread(target=burn, args=(minute / 4,))
+        thread.start()
+        thread.join()
+
+
+def brief_children(minutes):
+    """A script that scores, for an instant every five minutes; its parent waits for results from elsewhere."""
+    for _ in range(minutes // 5):
+        sleep(4.5)
+        if os.fork() == 0:
+            while time.process_time() < minute / 2:
+                pass
+            os._exit(0)
+        os.wait()
+
+
 def checkpoint(minutes, blocks=False):
     """A big file in out/ that grows a little every two minutes."""
     for _ in range(int(minutes / 2)):
@@ -393,6 +413,8 @@ CORPUS = (
     _healthy("a line an hour, works elsewhere", START, ("growing", 3, 60, 1)),
     _healthy("evaluates an hour every 5 epochs", START, *(2 * (("steps", 5, 2), ("work", 60)))),
     _healthy("evaluates 40 minutes elsewhere", START, TEN, ("say", "evaluating on 50000 images"), ("sleep", 40), TEN),
+    _healthy("evaluates 40 minutes in threads that end", START, TEN, ("brief_threads", 40), TEN),
+    _healthy("evaluates 40 minutes in children that end", START, TEN, ("brief_children", 40), TEN),
     _healthy("growing epochs", START, ("growing", 7, 2, 1.5)),
     _healthy("doubling epochs that work", START, ("growing", 6, 1, 2, True)),
     _healthy("big checkpoints in out/", START, *(2 * (("steps", 5, 1), ("checkpoint", 30))), TEN),

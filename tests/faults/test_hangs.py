@@ -27,7 +27,7 @@ def short(seconds):
 
 
 def test_hang_corpus(tmp_path):
-    """F09, F10: 20 courses that hang, 20 that are slow but healthy."""
+    """F09, F10: 20 courses that hang, 22 that are slow but healthy."""
     figure = hangs.corpus(tmp_path / "corpus", 0.5)
     assert figure.facts["healthy stopped"] == 0, figure.line() + str(figure.failures)
     assert figure.facts["hung found"] >= 19, figure.line() + str(figure.failures)

@@ -1,0 +1,86 @@
+"""Signs of life, of real processes: this one stands for the supervisor, its child for the training."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from auto_experiment.watch.activity import ProcessProbe
+
+AT_WORK = """
+import subprocess, sys, threading, time
+
+SPIN = "import time\\nwhile time.process_time() < 0.5: pass"
+
+def spin():
+    while time.thread_time() < 0.1:
+        pass
+
+def threads():
+    for _ in range(5):
+        thread = threading.Thread(target=spin)
+        thread.start()
+        thread.join()
+
+def children():
+    subprocess.run([sys.executable, "-I", "-S", "-c", SPIN])
+
+def nothing():
+    time.sleep(0.3)
+
+print("up", flush=True)
+for line in sys.stdin:
+    globals()[line.strip()]()
+    print("done", flush=True)
+"""
+
+
+class Training:
+    def __init__(self, folder: Path, script: str) -> None:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        (folder / "claim").write_text(json.dumps({"pid": os.getpid(), "start_ticks": ticks}))
+        self.probe = ProcessProbe(str(folder))
+        self.child = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.child.stdout.readline()
+        self.probe.look()
+
+    def does(self, what: str):
+        """What is seen after it has done that; its processes are the same before and after."""
+        print(what, file=self.child.stdin, flush=True)
+        assert self.child.stdout.readline() == "done\n"
+        return self.probe.look()
+
+    def end(self) -> None:
+        self.child.kill()
+        self.child.communicate()
+
+
+@pytest.fixture
+def training(tmp_path):
+    started = []
+
+    def start(script=AT_WORK):
+        started.append(Training(tmp_path, script))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+@pytest.mark.parametrize("work", ["threads", "children"])
+def test_work_in_what_has_ended_since_the_last_look_counts(training, work):
+    """A thread pool for each batch, a script that is called now and then: at no look is anybody at work."""
+    one = training()
+    assert one.does("nothing").words == "idle"
+    seen = one.does(work)
+    assert seen.words.endswith(" cores busy")
+    assert seen.busy
+    assert one.does("nothing").words == "idle"
