@@ -84,3 +84,27 @@ def test_work_in_what_has_ended_since_the_last_look_counts(training, work):
     assert seen.words.endswith(" cores busy")
     assert seen.busy
     assert one.does("nothing").words == "idle"
+
+
+LEFT = """
+import ctypes, sys, threading, time
+
+def work():
+    for line in sys.stdin:
+        end = time.thread_time() + (0.5 if line == "spin\\n" else 0)
+        while time.thread_time() < end:
+            pass
+        time.sleep(0.2)
+        print("done", flush=True)
+
+threading.Thread(target=work).start()
+print("up", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_whose_main_thread_has_ended_is_judged_by_the_others(training):
+    """Its state is that of a zombie, and it works, or hangs."""
+    one = training(LEFT)
+    assert one.does("nothing").words == "idle"
+    assert one.does("spin").words.endswith(" cores busy")

@@ -238,12 +238,19 @@ def _below(folder: str) -> Iterator[str]:
 def _process(pid: int, *, threads: bool = True) -> _Process | None:
     """None when it is gone, or a zombie."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    if not fields or fields[0] in "ZX":
+    state = fields[0] if fields and fields[0] not in "ZX" else _left_behind(pid)
+    if not fields or not state:
         return None
     ticks = int(fields[19])
     if not threads:
-        return _Process(pid, ticks, fields[0], 0.0, 0.0, 0)
-    return _Process(pid, ticks, fields[0], _used_s(pid, fields), _waited_s(pid), _moved(pid))
+        return _Process(pid, ticks, state, 0.0, 0.0, 0)
+    return _Process(pid, ticks, state, _used_s(pid, fields), _waited_s(pid), _moved(pid))
+
+
+def _left_behind(pid: int) -> str:
+    """The state of a thread that outlives the main one: the process looks like a zombie, and is none."""
+    tasks = (_read(f"/proc/{pid}/task/{task}/stat").rpartition(")")[2].split() for task in _names(f"/proc/{pid}/task"))
+    return next((task[0] for task in tasks if task and task[0] not in "ZX"), "")
 
 
 def _used_s(pid: int, fields: Sequence[str]) -> float:
