@@ -108,3 +108,61 @@ def test_a_process_whose_main_thread_has_ended_is_judged_by_the_others(training)
     one = training(LEFT)
     assert one.does("nothing").words == "idle"
     assert one.does("spin").words.endswith(" cores busy")
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """A run folder with more files than anybody wants to look at."""
+    for name in ("images", "checkpoints", "logs"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    (tmp_path / "out/checkpoints/model.pt").write_text("weights")
+    for number in range(20_000):
+        os.close(os.open(f"{tmp_path}/out/images/{number}", os.O_CREAT | os.O_WRONLY))
+    for number in range(5_000):
+        (tmp_path / f"out/logs/{number}/deep").mkdir(parents=True)
+    return tmp_path
+
+
+class Counting:
+    """os.scandir, and how many entries it gave."""
+
+    given = 0
+    scandir = staticmethod(os.scandir)
+
+    def __init__(self, path):
+        self.entries = self.scandir(path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.entries.close()
+
+    close = __exit__
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        entry = next(self.entries)
+        Counting.given += 1
+        return entry
+
+
+def test_a_look_at_a_run_folder_is_bounded(crowded, monkeypatch):
+    monkeypatch.setattr(Counting, "given", 0)
+    monkeypatch.setattr(os, "scandir", Counting)
+    ProcessProbe(str(crowded)).look()
+    assert 0 < Counting.given <= 2000
+
+
+@pytest.mark.parametrize("change", ["a checkpoint grows", "a new file among very many"])
+def test_what_a_bounded_look_still_sees(crowded, change):
+    probe = ProcessProbe(str(crowded))
+    probe.look()
+    assert not probe.look().wrote
+    if change == "a checkpoint grows":
+        (crowded / "out/checkpoints/model.pt").write_text("more weights")
+    else:
+        (crowded / "out/images/last").write_text("")
+    assert probe.look().wrote

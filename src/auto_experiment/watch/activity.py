@@ -10,8 +10,10 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from auto_experiment.errors import HostError
@@ -21,7 +23,8 @@ from auto_experiment.records.observation import GpuSample
 BUSY_CORES = 0.1  # CPU time wanted per second of time; threads that only wait for each other stay far below
 BUSY_BYTES = 1 << 17  # read or written per second, by system calls
 BUSY_GPU = 10.0  # percent
-_MOST_FILES = 2000  # of an attempt's own, that one look goes through
+_MOST_ENTRIES = 2000  # files and folders of an attempt's own, that one look goes through
+_MOST_OF_A_FOLDER = 500  # so that a folder of very many leaves something for those beside it
 _MOST_PROCESSES = 500
 _GPU_PAUSE_S = 30.0
 _CPU_CLOCK = 2  # CPUCLOCK_SCHED of the kernel: with ~PID above it, the clock of all the CPU time of a process
@@ -223,13 +226,21 @@ def _files(paths: Iterable[str]) -> Files:
 
 
 def _below(folder: str) -> Iterator[str]:
-    left = _MOST_FILES
-    for where, _, names in os.walk(folder):
-        for name in names[:left]:
-            yield os.path.join(where, name)
-        left -= len(names)
-        if left <= 0:
-            return
+    """The folder and what is in it, the nearest first; so much of each folder, and so much in all. The folders come
+    with their own times, which tell of what is made or removed in them. No limit of time: two looks at the same files
+    have to see the same."""
+    yield folder
+    left, folders = _MOST_ENTRIES, deque([folder])
+    while left > 0 and folders:
+        try:
+            with os.scandir(folders.popleft()) as entries:
+                for entry in islice(entries, min(left, _MOST_OF_A_FOLDER)):
+                    left -= 1
+                    yield entry.path
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError:
+            continue
 
 
 # -- /proc ------------------------------------------------------------------------------------------------------------
