@@ -324,6 +324,38 @@ def test_words_that_change_are_a_sign_of_life():
         assert run.say(f"chunk {second} is done") == ""
 
 
+CLOCKS = [
+    "\r 75%|#######5  | 30/40 [{m}:07<{s}:00, {m}.41s/it]",
+    "2026-11-24 {h}:{m:02d}:{s:02d},123 WARNING still waiting for rank 3",
+    "[2026-11-24T{h}:{m:02d}:{s:02d}.5Z] still waiting",
+    "I1124 {h}:{m:02d}:{s:02d}.123456 140 watchdog.cc:33] still waiting",
+    "[{h}:{m:02d}:{s:02d}] still waiting",
+]
+
+
+@pytest.mark.parametrize("words", CLOCKS)
+def test_a_clock_that_moves_within_repeated_words_is_no_news(words):
+    run = running()
+    start, said = run.now, ""
+    while not said:
+        assert run.now - start < 4 * 3600
+        run.silent(30)
+        passed = int(run.now - start)
+        said = run.say(words.format(h=10 + passed // 3600, m=passed // 60 % 60, s=passed % 60))
+    assert "the same words" in said
+    assert run.now - start == pytest.approx(2 * 3600, abs=100)
+
+
+@pytest.mark.parametrize(
+    "words", ["12:00:00 {n} files are checked", "Evaluating:  3%|# | {n}/9999 [07:00<09:00, 1.2it/s]"]
+)
+def test_any_other_number_that_moves_may_be_progress(words):
+    run = running()
+    for number in range(1000):
+        run.silent(30)
+        assert run.say(words.format(n=number)) == ""
+
+
 def test_repeated_words_within_slow_epochs_are_no_hang():
     run = Watched(busy=True)
     for epoch in range(1, 5):

@@ -38,6 +38,8 @@ _PAUSE = re.compile(
     r"(?i)\b(?:evaluat|validat|inferenc|generat|sampl|sav|writ|upload|download|compil|prepar|tokeniz|load|export|convert"
     r"|merg|cach|index|checkpoint|quantiz|synchroni[sz])\w*"
 )
+# The time of day, and what a bar says between brackets of time and pace: they go on while nothing else does.
+_CLOCK = re.compile(r"\[\d+:\d\d[^\[\]]*\]|(?:\d{4}[-/]\d\d[-/]\d\d[T_ ]|\b)\d{1,2}:\d\d:\d\d(?:[.,]\d+)?")
 
 
 class Rule(Protocol):
@@ -188,9 +190,10 @@ class Hang:
         return self._verdict_on_words(reader)
 
     def _is_news(self, reader: LogReader) -> bool:
-        """A step, or words that were not said lately: a watchdog says the same for ever."""
+        """A step, or words that were not said lately: a watchdog says the same for ever. A clock in them is no news;
+        any other number that changes is, for it may count something that is done."""
         moved, self._steps = reader.steps_seen != self._steps, reader.steps_seen
-        said = set(reader.tail) if not moved else set()
+        said = {_CLOCK.sub("", line) for line in reader.tail} if not moved else set()
         fresh, self._words = not said <= self._words, said or self._words
         return moved or fresh
 
