@@ -324,6 +324,22 @@ def test_words_that_change_are_a_sign_of_life():
         assert run.say(f"chunk {second} is done") == ""
 
 
+def test_files_that_change_beneath_words_that_repeat_are_a_sign_of_life():
+    """It talks so often that it is never silent for a look: samples are written, and each time that is said."""
+    run = running()
+    run.probe.seen = Activity(wrote=True, busy=True)
+    for _ in range(1000):
+        assert run.silent(30) == ""
+        assert run.say("sampling") == ""
+    assert run.probe.looks <= 1000 / 2
+    run.probe.seen = Activity(busy=True)
+    start = run.now
+    while not run.say("sampling"):
+        run.silent(30)
+        assert run.now - start < 4 * 3600
+    assert run.now - start == pytest.approx(2 * 3600, abs=100)
+
+
 CLOCKS = [
     "\r 75%|#######5  | 30/40 [{m}:07<{s}:00, {m}.41s/it]",
     "2026-11-24 {h}:{m:02d}:{s:02d},123 WARNING still waiting for rank 3",

@@ -138,6 +138,7 @@ class Hang:
 
     def begin(self, now: float) -> None:
         self._mark = now  # the last look, or the last output
+        self._looked = now
         self._pieces, self._stepped = 0, False
         self._gap = 0.0
         self._before = self._probe.quiet_s()  # how long an adopted run was silent before we came: for the pace alone
@@ -186,6 +187,9 @@ class Hang:
         if self._is_news(reader):
             self._course = max(self._course, self._stale)
             self._stale = 0.0
+        elif self._stale >= self._tick and now - self._looked >= self._tick:  # it may talk too often for a look
+            self._looked, seen = now, self._probe.look()
+            self._stale = 0.0 if seen.wrote else self._stale
         self._stepped = self._stepped or reader.steps_seen >= 1 or self._pieces >= _PIECES
         return self._verdict_on_words(reader)
 
@@ -207,7 +211,7 @@ class Hang:
 
     def _look(self, now: float, reader: LogReader) -> str:
         watched, passed = self._watched(now), self._bounded(now)
-        self._mark, self._seen = now, self._probe.look()
+        self._mark, self._looked, self._seen = now, now, self._probe.look()
         self._note_stop(self._seen.stopped)
         if self._stopped or not self._pieces:
             return ""
