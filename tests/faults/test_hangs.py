@@ -33,6 +33,13 @@ def test_hang_corpus(tmp_path):
     assert figure.facts["hung found"] >= 19, figure.line() + str(figure.failures)
 
 
+def test_held_out_courses_of_hangs(tmp_path):
+    """F09, F10: 10 courses that hang, 10 that are slow but healthy, which the rule was not made with."""
+    figure = hangs.held_out(tmp_path / "held_out", 0.5)
+    assert figure.facts["healthy stopped"] == 0, figure.line() + str(figure.failures)
+    assert figure.facts["hung found"] >= 9, figure.line() + str(figure.failures)
+
+
 @pytest.mark.parametrize("script", [HELD, SPIN], ids=["idle", "spins"])
 def test_f09_a_silent_training_is_found_and_where_it_was_stuck_is_kept(project, script):
     work = project(script, config=short(2))
