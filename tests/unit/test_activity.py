@@ -31,7 +31,7 @@ def children():
     subprocess.run([sys.executable, "-I", "-S", "-c", SPIN])
 
 def nothing():
-    time.sleep(0.3)
+    time.sleep(0.5)
 
 print("up", flush=True)
 for line in sys.stdin:
@@ -49,7 +49,7 @@ class Training:
             [sys.executable, "-I", "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.child.stdout.readline()
-        self.probe.look()
+        self.does("nothing")  # its start is over now
 
     def does(self, what: str):
         """What is seen after it has done that; its processes are the same before and after."""
@@ -94,7 +94,7 @@ def work():
         end = time.thread_time() + (0.5 if line == "spin\\n" else 0)
         while time.thread_time() < end:
             pass
-        time.sleep(0.2)
+        time.sleep(0.5)
         print("done", flush=True)
 
 threading.Thread(target=work).start()
