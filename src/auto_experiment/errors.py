@@ -122,8 +122,11 @@ def overload(error: BaseException | None) -> bool:
 
 
 def overload_in(text: str) -> bool:
-    """The same, as another process has told it in words."""
-    return any(f"[Errno {number}]" in text for number in OVERLOAD)
+    """The same, as another process has told it in words: Python's, the C library's, or the loader's, which come before
+    Python can say anything."""
+    words = ("MemoryError", "failed to map segment", *(os.strerror(number) for number in OVERLOAD))
+    numbers = (int(number) for number in re.findall(r"(?:\[Errno |: Error )(\d+)", text))
+    return any(word in text for word in words) or any(number in OVERLOAD for number in numbers)
 
 
 def disk_fault_of(number: int, place: str) -> DiskFault:

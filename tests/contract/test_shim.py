@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from auto_experiment.errors import DiskFault, LaunchError, SpecConflict
+from auto_experiment.errors import DiskFault, LaunchError, Overloaded, SpecConflict
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.base import Began, End, LogBytes
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
@@ -490,6 +491,220 @@ shim.time.sleep = lambda seconds: real_sleep(seconds / 50)""")
         assert lab.exit(moved).stopped == "moved"
 
 
+STARVED = """
+import builtins
+switch = os.path.join(os.path.dirname(os.path.abspath(__file__)), "starved")
+def starving(real):
+    def call(path, *rest, **kw):
+        if os.fsencode(path).startswith((b"/proc", b"/sys")) and os.path.exists(switch):
+            with builtins.open(switch) as file:
+                number, _, verbs = file.read().partition(" ")
+            if sys.argv[1] in verbs.split():
+                raise OSError(int(number), os.strerror(int(number)), path)
+        return real(path, *rest, **kw)
+    return call
+os.open, os.listdir, os.readlink = starving(os.open), starving(os.listdir), starving(os.readlink)
+"""
+NOTHING_LEFT = [errno.ENFILE, errno.EMFILE, errno.ENOMEM]
+
+
+class TestNothingToSpare:
+    """A machine without a descriptor or memory to spare: what cannot be looked at is not known, and nobody says so."""
+
+    @pytest.fixture
+    def starve(self, tmp_path):
+        """``starve("state", "sweep")``: these verbs get no descriptor for /proc and /sys; "ensure" is also the supervisor
+        and its guard. Without a verb: there are some again."""
+        switch = tmp_path / "starved"
+
+        def change(*verbs, number=errno.ENFILE):
+            beside = tmp_path / "starved.tmp"
+            beside.write_text(f"{number} {' '.join(verbs)}")
+            beside.rename(switch)
+
+        yield change
+        switch.unlink(missing_ok=True)
+
+    @pytest.fixture
+    def hungry(self, patched_lab, starve):
+        yield patched_lab(STARVED)
+        starve()
+
+    @pytest.mark.parametrize("number", NOTHING_LEFT)
+    def test_a_living_run_is_not_called_lost(self, hungry, starve, number):
+        ref = hungry.start("echo up; exec sleep 1000")
+        hungry.said(ref, b"up")
+        starve("state", "stop", "sweep", number=number)
+        for ask in (hungry.state, hungry.launcher.sweep, lambda ref: hungry.launcher.stop(ref, "enough")):
+            with pytest.raises(Overloaded, match=os.strerror(number)):
+                ask(ref)
+        starve()
+        assert isinstance(hungry.state(ref), Running)
+
+    def test_a_limit_that_the_kernel_keeps(self, patched_lab):
+        """The same without a pretended error: no descriptor beyond the three that the helper has."""
+        lab = patched_lab("""
+import resource
+if sys.argv[1] == "state": resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))""")
+        ref = lab.start("exit 0")
+        lab.shim_gone(ref)
+        with pytest.raises(Overloaded, match="Too many open files"):
+            lab.state(ref)
+        lab.launcher = ProcessLauncher(LocalHost(), env=os.environ)
+        assert lab.exit(ref).code == 0
+
+    def test_a_fifo_whose_name_is_gone_is_not_called_dead(self, hungry, starve):
+        ref = hungry.start("echo up; exec sleep 1000")
+        hungry.said(ref, b"up")
+        hungry.path(ref, "alive").unlink()
+        assert isinstance(hungry.state(ref), Running)
+        starve("state")
+        with pytest.raises(Overloaded):
+            hungry.state(ref)
+
+    @pytest.mark.parametrize("number", NOTHING_LEFT)
+    def test_nothing_is_claimed(self, hungry, starve, number):
+        ref = hungry.ref()
+        starve("ensure", "stop", number=number)
+        with pytest.raises(Overloaded):
+            hungry.launcher.ensure(ref, hungry.spec(ref, "touch ran"), {})
+        with pytest.raises(Overloaded):
+            hungry.launcher.stop(ref, "gave up")
+        assert not hungry.path(ref, "claim").exists()
+        starve()
+        hungry.launcher.ensure(ref, hungry.spec(ref, "touch ran"), dict(os.environ))
+        assert hungry.exit(ref).code == 0
+
+    @pytest.mark.parametrize("what", ["a process", "a look at the child", "a pipe"])
+    def test_who_has_the_claim_waits_for_what_it_needs(self, patched_lab, what):
+        """The claim is taken: ending now would cost the attempt, and the next one, and the one after it."""
+        lab = patched_lab(
+            """
+tries, real_put = [], shim.put
+def put(folder, name, record, replace=False):
+    done = real_put(folder, name, record, replace)
+    if name == b"claim": starve()
+    return done
+shim.put = put
+def starving(real, number):
+    def call(*rest):
+        tries.append(1)
+        if len(tries) < 4: raise OSError(number, os.strerror(number))
+        return real(*rest)
+    return call
+def starve():
+"""
+            + {
+                "a process": "    os.fork = starving(os.fork, errno.EAGAIN)",
+                "a look at the child": "    shim.process = starving(shim.process, errno.ENFILE)",
+                "a pipe": "    os.pipe = starving(os.pipe, errno.EMFILE)",
+            }[what]
+        )
+        ref = lab.start("echo once >> ran")
+        assert lab.exit(ref).code == 0
+        assert (lab.root / "ran").read_text() == "once\n"
+
+    def test_without_a_boot_id_nothing_is_claimed_or_judged(self, patched_lab, lab):
+        blind = patched_lab("""
+real = shim.read_small
+shim.read_small = lambda path: b"" if path.endswith(b"/boot_id") else real(path)""")
+        ref = lab.start("echo up; exec sleep 1000")
+        with pytest.raises(LaunchError, match="boot_id"):
+            blind.state(ref)
+        other = blind.ref("other")
+        with pytest.raises(LaunchError, match="boot_id"):
+            blind.launcher.ensure(other, blind.spec(other, "touch ran"), {})
+        assert not blind.path(other, "claim").exists()
+
+    def test_a_stop_reaches_the_main_process_at_once_and_the_others_later(self, hungry, starve, alive):
+        ref, daemon = escape(hungry, "time.sleep(1000)")
+        shim, main = hungry.read(ref, "claim")["pid"], hungry.started(ref)["pid"]
+        starve("ensure")
+        hungry.launcher.stop(ref, "enough")
+        hungry.until(lambda: not alive(main))
+        assert isinstance(hungry.state(ref), Running)
+        assert alive(shim)
+        assert alive(daemon)
+        starve()
+        ending = hungry.exit(ref)
+        assert (ending.signal, ending.stopped, ending.leftovers) == (15, "enough", 1)
+        assert not alive(daemon)
+
+    def test_others_are_asked_before_they_are_killed(self, hungry, starve):
+        """The SIGTERM that could not be sent outside the group is sent as soon as it can."""
+        code = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("main TERM", flush=True))
+middle = os.fork()
+if middle == 0:
+    os.setsid()
+    if os.fork(): os._exit(0)
+    signal.signal(signal.SIGTERM, lambda *_: (print("daemon TERM", flush=True), os._exit(0)))
+    print("daemon up", flush=True)
+    while True: time.sleep(0.01)
+os.waitpid(middle, 0)
+print("main up", flush=True)
+while b"daemon TERM" not in open("LOG", "rb").read(): time.sleep(0.01)
+"""
+        ref = hungry.ref()
+        argv = [sys.executable, "-I", "-S", "-c", code.replace("LOG", str(hungry.path(ref, "train.log")))]
+        hungry.launcher.ensure(ref, hungry.spec(ref, argv, grace_s=30), dict(os.environ))
+        hungry.said(ref, b"daemon up")
+        hungry.said(ref, b"main up")
+        starve("ensure")
+        hungry.launcher.stop(ref, "enough")
+        hungry.said(ref, b"main TERM")
+        starve()
+        ending = hungry.exit(ref)
+        assert (ending.code, ending.stopped, ending.leftovers) == (0, "enough", 0)
+        assert hungry.log(ref).count(b"TERM") == 2
+
+    def test_the_main_process_can_be_killed_without_a_descriptor(self, hungry, starve, alive):
+        ref = hungry.start("trap '' TERM; echo up; while :; do sleep 0.02; done")
+        hungry.said(ref, b"up")
+        starve("ensure")
+        hungry.launcher.stop(ref, "enough")
+        assert hungry.exit(ref).signal == 9
+
+    @pytest.mark.parametrize("patch", ["", "sys.modules['ctypes'] = None"])
+    def test_an_end_is_told_when_the_tree_is_known_to_be_gone(self, patched_lab, starve, alive, patch):
+        lab = patched_lab(patch + STARVED)
+        ref, daemon = escape(
+            lab, f"while not os.path.exists({str(lab.root / 'go')!r}): time.sleep(0.01)\nsys.exit(7)", env="os.environ"
+        )
+        main = lab.started(ref)["pid"]
+        starve("ensure")
+        (lab.root / "go").touch()
+        lab.until(lambda: not alive(main))
+        time.sleep(0.6)  # the time in which it would have ended the daemon
+        assert isinstance(lab.state(ref), Running)
+        assert alive(daemon)
+        starve()
+        ending = lab.exit(ref)
+        assert (ending.code, ending.leftovers) == (7, 1)
+        assert not alive(daemon)
+
+    def test_an_end_is_not_lost_for_want_of_a_count_of_memory(self, hungry, starve):
+        ref = hungry.start("while ! test -e go; do sleep 0.01; done; exit 7")
+        hungry.started(ref)
+        starve("ensure")
+        (hungry.root / "go").touch()
+        ending = hungry.exit(ref)
+        assert (ending.code, ending.oom) == (7, None)
+
+    def test_the_guard_waits_until_it_can_look(self, hungry, starve, alive):
+        ref, daemon = escape(hungry, "time.sleep(1000)")
+        guard = hungry.read(ref, "claim")["guard"]["pid"]
+        starve("ensure")
+        hungry.kill_shim(ref)
+        hungry.shim_gone(ref)
+        time.sleep(0.3)
+        assert alive(guard)
+        starve()
+        hungry.until(lambda: not alive(guard))
+        assert not alive(daemon)
+
+
 class TestIdentity:
     def test_a10_a_reboot_loses_what_had_no_end(self, lab):
         ref = lab.start("exec sleep 1000")
@@ -943,6 +1158,24 @@ class TestAnswers:
         lab = make_lab(shim=shim)
         lab.launcher._timeout = 0.5
         with pytest.raises(LaunchError, match=complaint):
+            lab.state(lab.ref())
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "python3: error while loading shared libraries: libpython3.11.so.1.0: cannot open shared object file: Error 24",
+            "python3: error while loading shared libraries: libc.so.6: failed to map segment from shared object",
+            "sh: 1: Cannot fork: Resource temporarily unavailable",
+            "python3: can't open file '/x/shim.py': [Errno 23] Too many open files in system",
+            "MemoryError",
+        ],
+    )
+    def test_a_helper_that_cannot_be_loaded_for_want_of_something(self, make_lab, tmp_path, words):
+        """What is said under ``ulimit -n 3`` and ``ulimit -v``, by the loader, the shell, and Python before our code."""
+        shim = tmp_path / "other.py"
+        shim.write_text(f"import sys; sys.exit({words!r})")
+        lab = make_lab(shim=shim)
+        with pytest.raises(Overloaded):
             lab.state(lab.ref())
 
     def test_a_missing_interpreter_is_a_launch_error(self, make_lab):

@@ -140,7 +140,8 @@ def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, 
         answer = json.loads(done.stdout)
     except ValueError as error:
         tail = done.stderr.decode("utf-8", "replace").strip()[-500:]
-        raise LaunchError(f"{what}: expected JSON from the shim, got exit status {done.code} and {tail!r}") from error
+        kind = Overloaded if overload_in(tail) else LaunchError
+        raise kind(f"{what}: expected JSON from the shim, got exit status {done.code} and {tail!r}") from error
     if answer.get("error") == "spec_conflict":
         raise SpecConflict(
             f"{words[1]} exists with another spec (given {answer['given']}, kept {answer['kept']}); "

@@ -46,6 +46,45 @@ QUICK, SLOW = 0.02, 1.0  # seconds between two tries of something that should no
 LOOK = 0.05  # seconds between two looks at a log that has just grown; up to SLOW at one that is silent
 PATIENCE = 0.5  # how much later than it was written a line may be seen, as a share of the silence before it
 DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
+# What the kernel answers when there is no such thing, or when it is not ours to see. Any other error says nothing of what
+# was asked, and nobody may take it for an answer; these least of all, with which a machine says that it has no process,
+# memory or descriptor to spare now.
+UNSEEN = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+# --- when the machine has nothing to spare ----------------------------------------------------------------------------
+
+
+def insist(act: "Callable[[], Any]") -> "Any":
+    """What ``act`` returns, tried again for as long as the machine has no process, memory or descriptor for it."""
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            if error.errno not in SCARCE:
+                raise
+            note_once("trying again: %s" % os.strerror(error.errno))
+        time.sleep(SETTLE)
+
+
+def manage(act: "Callable[[], object]") -> bool:
+    """False: it could not be done now. For who comes again and must not end by an error."""
+    try:
+        act()
+        return True
+    except OSError as error:
+        note_once("the processes cannot be looked at now: %s" % error.strerror)
+        return False
+
+
+SAID = set()  # type: Set[str]
+
+
+def note_once(text: str) -> None:
+    if text not in SAID:
+        SAID.add(text)
+        note(text)
 
 
 # --- text, files, JSON -----------------------------------------------------------------------------------------------
@@ -75,17 +114,17 @@ def read_all(fd: int) -> bytes:
 
 
 def read_small(path: bytes) -> bytes:
-    """A file of /proc, /sys or ours; b"" when it is missing or may not be read."""
+    """A file of /proc or /sys; b"" when it is missing or may not be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+        try:
+            return read_all(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno not in UNSEEN:
+            raise
         return b""
-    try:
-        return read_all(fd)
-    except OSError:  # the process has just gone
-        return b""
-    finally:
-        os.close(fd)
 
 
 def encode(record: "Json") -> bytes:
@@ -199,17 +238,24 @@ def all_processes() -> "Dict[int, Process]":
 
 def own_ticks() -> int:
     me = process(os.getpid())
-    return me.ticks if me else 0
+    if me is None:
+        raise OSError("/proc does not show this process: no attempt can be told from another here")
+    return me.ticks
 
 
 def boot_id() -> str:
-    return read_small(b"/proc/sys/kernel/random/boot_id").decode().strip()
+    found = read_small(b"/proc/sys/kernel/random/boot_id").decode().strip()
+    if not found:
+        raise OSError("/proc/sys/kernel/random/boot_id cannot be read: a reboot could not be seen here")
+    return found
 
 
 def pid_namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/pid")
-    except OSError:
+    except OSError as error:
+        if error.errno not in UNSEEN:
+            raise
         return ""
 
 
@@ -297,7 +343,8 @@ def ancestry(table: "Dict[int, Process]") -> "List[int]":
 
 
 def strike(target: Process, number: int) -> bool:
-    """Signal a process that need not be our child: only if it is still the one that we saw."""
+    """Signal a process that need not be our child: only if it is still the one that we saw. Raises when nobody can look
+    now."""
     handle = -1
     try:
         # A pidfd (Python 3.9, Linux 5.3) closes the gap between the look and the blow.
@@ -311,7 +358,9 @@ def strike(target: Process, number: int) -> bool:
         else:
             os.kill(target.pid, number)
         return True
-    except OSError:  # gone, or not ours to signal
+    except OSError as error:
+        if error.errno not in UNSEEN:
+            raise
         return False
     finally:
         if handle >= 0:
@@ -394,8 +443,9 @@ def open_removed(folder: bytes, claim: "Json") -> int:
             link = at(held, name)
             if os.readlink(link) == at(os.path.realpath(folder), b"alive (deleted)"):
                 return os.open(link, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # it has just ended, or belongs to somebody else
-        pass
+    except OSError as error:  # it has just ended, or belongs to somebody else
+        if error.errno not in UNSEEN + (errno.ENXIO,):
+            raise
     return -1
 
 
@@ -529,7 +579,7 @@ def become_guarded() -> bool:
         os.setsid()  # a signal to our group or session does not reach the guard
         return True
     try:
-        close_others(())
+        insist(lambda: close_others(()))
         os.chdir(b"/")  # the folder may be removed
         set_oom_score(b"-500")
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -544,7 +594,7 @@ def guard(shim: int) -> None:
         pass
     pause = QUICK
     while True:
-        fell(tree)
+        manage(lambda: fell(tree))
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -583,9 +633,9 @@ def become_training(
     status = 126
     try:
         signal.set_wakeup_fd(-1)  # else our signals would be told to the shim
-        close_others((gate, word, log))  # `alive` above all: holding it would make a dead shim look alive
         os.setsid()
         die_with_parent()
+        insist(lambda: close_others((gate, word, log)))  # `alive` above all: holding it makes a dead shim look alive
         default_signals()
         set_oom_score(oom)
         if os.getppid() != parent or os.read(gate, 1) != b"1":
@@ -638,8 +688,8 @@ def complain(text: str, word: int) -> None:
 
 def set_oom_score(value: bytes) -> bytes:
     """Set our own inclination to be killed when memory is short; returns the old one, b"" when nothing was changed."""
-    old = read_small(b"/proc/self/oom_score_adj").strip()
     try:
+        old = read_small(b"/proc/self/oom_score_adj").strip()
         fd = os.open(b"/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, value)
@@ -673,6 +723,7 @@ class Supervisor:
         self.childless = False
         self.stopped = self.late_stop = None  # type: Optional[str]
         self.timed_out = False
+        self.unasked = False  # a stop could not yet see whom to ask beside the training's group
         self.term_at = self.kill_at = float("inf")  # monotonic: when SIGTERM and SIGKILL are due
         self.struck = set()  # type: Set[Tuple[int, int]]  # (pid, ticks) of what we signalled after the main one's end
         self.cpu_s, self.max_rss_kib = 0.0, 0
@@ -705,17 +756,17 @@ class Supervisor:
     def start(self, env: "Dict[str, str]") -> bool:
         """False: there is no log to write to, or started.json could not be written, and nothing has run."""
         try:
-            log = open_log()
+            log = insist(open_log)
         except OSError as error:
             note("nothing was started: train.log: %s" % error)
             return False
         score = set_oom_score(b"-500")
         settings = {raw(key): raw(value) for key, value in env.items()}
         settings[TOKEN] = raw(self.token)
-        gate, release = os.pipe()
-        self.word, word = os.pipe()
+        gate, release = insist(os.pipe)
+        self.word, word = insist(os.pipe)
         me = os.getpid()
-        self.main = os.fork()
+        self.main = insist(os.fork)
         if self.main == 0:
             become_training(self.spec, settings, me, gate, word, log, score)
         for fd in (gate, word, log):
@@ -726,7 +777,7 @@ class Supervisor:
             os.close(release)
 
     def open_gate(self, release: int) -> bool:
-        child = process(self.main)
+        child = insist(lambda: process(self.main))
         ticks = child.ticks if child else 0
         self.started = {"pid": self.main, "start_ticks": ticks, "sid": self.main, "at": time.time()}
         try:
@@ -817,9 +868,13 @@ class Supervisor:
                 self.timed_out = True
                 self.stop("wall limit of %g s" % limit, self.grace)
             elif now >= self.kill_at:
-                fell(self.whole_tree)
+                if not manage(lambda: fell(self.whole_tree)):
+                    self.signal_group(signal.SIGKILL)  # this needs nothing; the rest falls when it can be seen
                 self.wait(now + pause)
                 pause = min(pause * 2, SLOW)
+            elif self.unasked:
+                self.wait(min(self.kill_at, now + SETTLE))
+                self.unasked = not manage(self.ask_others)
             else:
                 self.wait(min(self.kill_at, wall_end if self.stopped is None else float("inf")))
         self.timed_out = self.timed_out and self.stopped is not None
@@ -840,6 +895,9 @@ class Supervisor:
         """SIGTERM, once per process: some programs take a second one for impatience."""
         self.signal_group(signal.SIGTERM)
         self.signal_group(signal.SIGCONT)  # a stopped process cannot end
+        self.unasked = not manage(self.ask_others)
+
+    def ask_others(self) -> None:
         for one in self.targets():
             if one.pid != self.main and one.group != self.main:
                 self.send(one, signal.SIGTERM)
@@ -885,19 +943,26 @@ class Supervisor:
             if now < min(self.term_at, self.kill_at):
                 self.wait(min(self.term_at, self.kill_at))
                 continue
-            if now >= self.kill_at:
-                self.struck.update(fell(self.whole_tree))
-            else:
-                self.end_politely()
+            manage(self.end_politely if now < self.kill_at else self.end_by_force)
             self.wait(now + pause)
             pause = min(pause * 2, SLOW if now > self.kill_at + LEFTOVER_GRACE else SETTLE)
             if now > self.kill_at + 60 and not complained:
-                complained = True
-                note("cannot be killed, still waiting: %s" % [one.pid for one in self.targets()])
+                complained = manage(self.complain)
+
+    def complain(self) -> None:
+        note("cannot be killed, still waiting: %s" % [one.pid for one in self.targets()])
 
     def remain(self) -> bool:
         self.reap()
-        return not self.childless or (not self.subreaper and bool(self.targets()))
+        if self.subreaper or not self.childless:
+            return not self.childless
+        try:
+            return bool(self.targets())
+        except OSError:  # nobody can say that they are gone
+            return True
+
+    def end_by_force(self) -> None:
+        self.struck.update(fell(self.whole_tree))
 
     def end_politely(self) -> None:
         """SIGTERM, once per process."""
@@ -1005,7 +1070,7 @@ def regular_size(path: bytes) -> int:
 
 def memory_events() -> "Tuple[bytes, Optional[int]]":
     """Where our cgroup counts what the out-of-memory killer did, and the count now; (b"", None) when nobody counts."""
-    for line in read_small(b"/proc/self/cgroup").splitlines():
+    for line in counted(b"/proc/self/cgroup").splitlines():
         _, controllers, path = line.split(b":", 2)
         if controllers == b"memory":
             places = [b"/sys/fs/cgroup/memory%s/memory.oom_control" % path, b"/sys/fs/cgroup/memory/memory.oom_control"]
@@ -1020,8 +1085,16 @@ def memory_events() -> "Tuple[bytes, Optional[int]]":
     return b"", None
 
 
+def counted(path: bytes) -> bytes:
+    """For what is told and decides nothing: what cannot be read now is not known."""
+    try:
+        return read_small(path)
+    except OSError:
+        return b""
+
+
 def oom_kills(path: bytes) -> "Optional[int]":
-    for line in read_small(path).splitlines():
+    for line in counted(path).splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
     return None
