@@ -202,6 +202,21 @@ while True: time.sleep(0.01)
         lab.kill_shim(ref, number)
         assert lab.exit(ref).stopped == f"shim got {number.name}"
 
+    @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+    def test_a_kernel_without_pidfds(self, patched_lab, alive, number):
+        """Python knows the call, the kernel (before 5.3) does not, or a container's filter forbids it."""
+        lab = patched_lab(f"""
+def pidfd_open(*_): raise OSError({number}, os.strerror({number}))
+os.pidfd_open = pidfd_open""")
+        ref = lab.start(
+            "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000' & echo $!; while :; do sleep 0.02; done"
+        )
+        lab.until(lambda: lab.path(ref, "train.log").exists() and lab.log(ref).endswith(b"\n"))
+        lab.launcher.stop(ref, "enough")
+        ending = lab.exit(ref)
+        assert (ending.signal, ending.stopped) == (9, "enough")
+        assert not alive(int(lab.log(ref)))
+
     def test_without_ctypes_the_run_token_has_to_do(self, patched_lab, alive):
         lab = patched_lab("sys.modules['ctypes'] = None")
         ref, daemon = escape(lab, "sys.exit(4)", env="os.environ")

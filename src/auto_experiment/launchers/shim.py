@@ -342,14 +342,22 @@ def ancestry(table: "Dict[int, Process]") -> "List[int]":
     return line
 
 
+def open_pidfd(pid: int) -> int:
+    """Closes the gap between the look and the blow. -1 before Python 3.9 and Linux 5.3, and where a filter forbids it."""
+    try:
+        return int(getattr(os, "pidfd_open")(pid)) if hasattr(os, "pidfd_open") else -1
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        return -1
+
+
 def strike(target: Process, number: int) -> bool:
     """Signal a process that need not be our child: only if it is still the one that we saw. Raises when nobody can look
     now."""
     handle = -1
     try:
-        # A pidfd (Python 3.9, Linux 5.3) closes the gap between the look and the blow.
-        if hasattr(os, "pidfd_open"):
-            handle = getattr(os, "pidfd_open")(target.pid)
+        handle = open_pidfd(target.pid)
         now = process(target.pid)
         if now is None or now.ticks != target.ticks:
             return False
