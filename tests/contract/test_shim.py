@@ -489,6 +489,28 @@ shim.time.sleep = lambda seconds: real_sleep(seconds / 50)""")
         full.unlink()
         assert lab.exit(ref).code == 9
 
+    @pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+    def test_a_folder_that_cannot_be_looked_at_is_not_called_removed(self, patched_lab, number):
+        lab = patched_lab(f"""
+full = os.path.join(os.path.dirname(os.path.abspath(__file__)), "full")
+def failing(real, spoils):
+    def call(path, *rest, **kw):
+        if spoils(path) and os.path.lexists(full): raise OSError({number}, os.strerror({number}))
+        return real(path, *rest, **kw)
+    return call
+os.open = failing(os.open, lambda path: os.fsencode(path).startswith(b"./exit.json"))
+os.stat = failing(os.stat, lambda path: path == b".")
+real_sleep = shim.time.sleep
+shim.time.sleep = lambda seconds: real_sleep(seconds / 50)""")
+        full = lab.root / "full"
+        full.touch()
+        ref = lab.start("exit 9")
+        lab.until(lambda: os.strerror(number).encode() in lab.path(ref, "shim.log").read_bytes())
+        time.sleep(0.2)  # a few tries
+        assert isinstance(lab.state(ref), Running)
+        full.unlink()
+        assert lab.exit(ref).code == 9
+
     def test_a_removed_folder_does_not_hold_the_shim(self, lab, alive):
         ref = lab.start("echo up; exec sleep 1000")
         lab.said(ref, b"up")

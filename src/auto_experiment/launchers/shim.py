@@ -990,7 +990,7 @@ class Supervisor:
                 if not told:
                     note("exit.json could not be written, trying again every second: %s" % error)
                 told = True
-                if os.stat(b".").st_nlink == 0:  # the folder has been removed: nobody will ever read it
+                if folder_is_gone():  # nobody will ever read it
                     return
             time.sleep(1)
 
@@ -1066,6 +1066,14 @@ def note(text: str) -> None:
         write_all(2, ("%s %s\n" % (time.strftime("%Y-%m-%dT%H:%M:%S"), text)).encode("utf-8", "replace"))
     except OSError:  # a full disk must not end the supervision
         pass
+
+
+def folder_is_gone() -> bool:
+    """Has somebody removed the folder that we are in? One that cannot be looked at may come back, with its disk."""
+    try:
+        return os.stat(b".").st_nlink == 0
+    except OSError:
+        return False
 
 
 def regular_size(path: bytes) -> int:
