@@ -742,6 +742,77 @@ while b"daemon TERM" not in open("LOG", "rb").read(): time.sleep(0.01)
         assert not alive(daemon)
 
 
+WITHOUT_CAP_KILL = """
+import ctypes
+class Header(ctypes.Structure): _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+class Data(ctypes.Structure): _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+libc, header, data = ctypes.CDLL(None, use_errno=True), Header(0x20080522, 0), (Data * 2)()
+assert libc.capget(ctypes.byref(header), data) == 0
+data[0].effective &= ~(1 << 5)
+data[0].permitted &= ~(1 << 5)
+if sys.argv[1] == "ensure": assert libc.capset(ctypes.byref(header), data) == 0
+"""
+PRETENDED = """
+def refused(*_): raise PermissionError(errno.EPERM, "Operation not permitted")
+os.kill = os.killpg = refused
+signal.pidfd_send_signal = refused
+"""
+WAIT = "while 'go' not in os.listdir(root): time.sleep(0.01)"  # through a descriptor: the path leads through root's folders
+
+
+class TestSomebodyElses:
+    """Processes of another user in the tree, as behind ``sudo`` or in a container: they cannot be ended, and end by
+    themselves. What the training came to is told all the same."""
+
+    @pytest.fixture(params=["the kernel refuses", "it is pretended"])
+    def powerless(self, request, patched_lab):
+        real = request.param == "the kernel refuses"
+        if real and os.geteuid() != 0:
+            pytest.skip("only root can start processes of another user")
+        self.become = "os.setuid(65534)" if real else "pass"
+        return patched_lab(WITHOUT_CAP_KILL if real else PRETENDED)
+
+    def begin(self, lab, code):
+        lab.root.chmod(0o755)
+        code = code.replace("BECOME", self.become).replace("WAIT", WAIT)
+        start = f"import os, sys, time; root = os.open({str(lab.root)!r}, os.O_RDONLY)"
+        ref = lab.start_python(f"{start}\n{code}", cwd="/")
+        lab.said(ref, b"up")
+        return ref, lab.root / "go"
+
+    def test_the_training_itself(self, powerless):
+        ref, go = self.begin(powerless, "BECOME\nprint('up', flush=True)\nWAIT\nsys.exit(5)")
+        powerless.launcher.stop(ref, "enough")
+        time.sleep(1)  # well beyond the grace
+        assert isinstance(powerless.state(ref), Running)
+        assert b"cannot be signalled" in powerless.path(ref, "shim.log").read_bytes()
+        go.touch()
+        ending = powerless.exit(ref)
+        assert (ending.code, ending.signal, ending.stopped) == (5, None, "enough")
+
+    @pytest.mark.parametrize("stopped", [False, True])
+    def test_a_child_of_it(self, powerless, stopped):
+        code = """
+if os.fork() == 0:
+    os.setsid()
+    BECOME
+    print("up", flush=True)
+    WAIT
+    time.sleep(0.5)
+    os._exit(0)
+WAIT
+sys.exit(6)
+"""
+        ref, go = self.begin(powerless, code)
+        if stopped:
+            powerless.launcher.stop(ref, "enough")
+            time.sleep(0.6)  # beyond the grace
+        go.touch()
+        ending = powerless.exit(ref)
+        assert ending.stopped == ("enough" if stopped else None)
+        assert (ending.code, ending.signal) in ([(6, None)] if not stopped else [(6, None), (None, 15)])
+
+
 class TestIdentity:
     def test_a10_a_reboot_loses_what_had_no_end(self, lab):
         ref = lab.start("exec sleep 1000")

@@ -915,7 +915,7 @@ class Supervisor:
         try:
             os.killpg(self.main, number)
         except OSError:  # it has not made its group yet
-            os.kill(self.main, number)
+            self.signal_one(self.main, number)
 
     def targets(self) -> "List[Process]":
         """Our unreaped children; without a subreaper also all that the token or the session shows."""
@@ -933,9 +933,16 @@ class Supervisor:
 
     def send(self, target: Process, number: int) -> None:
         if self.subreaper:
-            os.kill(target.pid, number)  # an unreaped child: the pid is its own
+            self.signal_one(target.pid, number)  # an unreaped child: the pid is its own
         else:
             strike(target, number)
+
+    def signal_one(self, pid: int, number: int) -> None:
+        """A process of another user (``sudo``) may refuse. Then it ends when it likes, and we are still here to see it."""
+        try:
+            os.kill(pid, number)
+        except OSError as error:
+            note_once("%d cannot be signalled: %s" % (pid, error.strerror))
 
     # after it
 
