@@ -1218,6 +1218,75 @@ class TestFollow:
         assert isinstance(ends[good], Ended)
         lab.path(bad, "claim").unlink()
 
+    def test_a_follower_without_a_descriptor_goes_on_when_it_has_one(self, patched_lab, listen):
+        lab = patched_lab(STARVED)
+        refs = [lab.start(f"echo {n}; while ! test -e go; do sleep 0.01; done; exit {n}") for n in range(3)]
+        feed = lab.launcher.follow()
+        helper = feed._stream._child
+        feed.add(refs[0])
+        events = listen(feed, lambda events: self.log_of(events) == b"0\n")
+        (lab.root / "starved").write_text(f"{errno.ENFILE} follow")
+        feed.add(refs[1])  # one that it has not yet looked at, and one that ends meanwhile
+        (lab.root / "go").touch()
+        for ref in refs:
+            lab.shim_gone(ref)
+        time.sleep(0.3)
+        events += feed.read()
+        assert not self.over(events), "nobody could look"
+        (lab.root / "starved").unlink()
+        feed.add(refs[2])
+        events += listen(feed, lambda more: sum(isinstance(event, End) for event in more) == 3)
+        assert feed._stream._child is helper
+        assert helper.poll() is None
+        feed.close()
+        for n, ref in enumerate(refs):
+            mine = [event for event in events if event.ref == ref]
+            assert self.log_of(mine) == f"{n}\n".encode()
+            assert mine[-1].sighting.exit.code == n
+
+    def test_the_end_of_a_log_that_could_not_be_looked_at_is_read(self, patched_lab, listen):
+        """As its supervisor ends, the disk does not answer for an instant."""
+        lab = patched_lab("""
+real, left = os.lstat, [3]
+def lstat(path, *rest, **kw):
+    over = os.path.exists(os.path.join(os.path.dirname(os.fsencode(path)), b"exit.json"))
+    if over and left[0] and os.fsencode(path).endswith(b"train.log") and sys.argv[1] == "follow":
+        left[0] -= 1
+        raise OSError(errno.ESTALE, "Stale file handle")
+    return real(path, *rest, **kw)
+os.lstat = lstat
+shim.SLOW = 0.05""")
+        ref = lab.start("echo first; while ! test -e go; do sleep 0.01; done; echo last")
+        feed = lab.launcher.follow()
+        feed.add(ref)
+        events = listen(feed, lambda events: self.log_of(events) == b"first\n")
+        (lab.root / "go").touch()
+        events += listen(feed, self.over)
+        assert self.log_of(events) == b"first\nlast\n"
+        feed.close()
+
+    @pytest.mark.parametrize(
+        ("number", "kind"), [(errno.EIO, DiskFault), (errno.ENFILE, Overloaded), (errno.EUCLEAN, LaunchError)]
+    )
+    def test_trouble_that_lasts_is_told(self, patched_lab, listen, number, kind):
+        lab = patched_lab(f"""
+real = shim.read_record
+def read_record(folder, name):
+    if folder.endswith(b"bad") and sys.argv[1] == "follow": raise OSError({number}, os.strerror({number}))
+    return real(folder, name)
+shim.read_record, shim.TROUBLE, shim.SLOW = read_record, 0.3, 0.05""")
+        good, bad = lab.start("echo good"), lab.start("echo bad", name="bad")
+        feed = lab.launcher.follow()
+        begun = time.monotonic()
+        for ref in (bad, good):
+            feed.add(ref)
+        assert isinstance(listen(feed, self.over)[-1].sighting, Ended), "the other one is followed"
+        with pytest.raises(kind, match=os.strerror(number)) as told:
+            listen(feed, lambda _: False)
+        assert type(told.value) is kind
+        assert time.monotonic() - begun >= 0.3
+        feed.close()
+
     def test_many_attempts_in_one_helper(self, lab, feed, listen):
         refs = [lab.start(f"echo {n}; exit {n}") for n in range(12)]
         for ref in refs:
@@ -1284,6 +1353,14 @@ class TestAnswers:
         shim.write_text(f"import sys; sys.exit({words!r})")
         lab = make_lab(shim=shim)
         with pytest.raises(Overloaded):
+            lab.state(lab.ref())
+
+    def test_a_helper_that_is_killed_each_time(self, make_lab, tmp_path):
+        """By the kernel, for want of memory."""
+        shim = tmp_path / "other.py"
+        shim.write_text("import os; os.kill(os.getpid(), 9)")
+        lab = make_lab(shim=shim)
+        with pytest.raises(Overloaded, match="was killed 3 times"):
             lab.state(lab.ref())
 
     def test_a_missing_interpreter_is_a_launch_error(self, make_lab):

@@ -17,6 +17,7 @@ import pytest
 from auto_experiment.cycle.reflect import DEAD_LETTER_AFTER
 from auto_experiment.cycle.runner import UNREAD
 from auto_experiment.errors import LaunchError
+from auto_experiment.errors import LaunchError, Overloaded
 from auto_experiment.launchers.base import Feed
 from auto_experiment.ledger.lock import ProjectLock, holder
 from auto_experiment.ledger.rows import Phase
@@ -264,7 +265,7 @@ def test_a_look_at_the_lock_does_not_keep_a_controller_out(tmp_path):
             thread.join()
 
 
-def test_a_log_follower_that_always_dies_is_an_error_and_no_busy_loop(tmp_path):
+def test_a_log_follower_that_always_dies_is_waited_for_and_no_busy_loop(tmp_path):
     opened = []
 
     class Dead(Feed):
@@ -291,7 +292,7 @@ def test_a_log_follower_that_always_dies_is_an_error_and_no_busy_loop(tmp_path):
 
     folder = str(tmp_path / "requests")
     monitor = Monitor(Launcher(), requests_folder=folder, poke=f"{folder}/poke", heartbeat_s=60.0)
-    with monitor, pytest.raises(LaunchError, match="follower died"):
+    with monitor, pytest.raises(Overloaded, match=r"follower died 6 times: the helper is gone"):
         list(monitor.watch(Ref("exp001/run01/a1", str(tmp_path)), [], LogReader))
     assert len(opened) < 10
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from auto_experiment import clock
-from auto_experiment.errors import AutoExperimentError, NotNow, disk_fault
+from auto_experiment.errors import AutoExperimentError, NotNow, disk_fault, overload
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.watch.monitor import Monitor
 
@@ -32,12 +32,13 @@ class Patience:
         self._last, self._pause = 0.0, FIRST_S
 
     def through(self, step: Callable[[], T]) -> T:
-        """What the step returns, tried again for as long as a disk fails it. Raises StopAsked while it waits."""
+        """What the step returns, tried again for as long as a disk or a want of something fails it. Raises StopAsked
+        while it waits."""
         while True:
             try:
                 return step()
             except (OSError, AutoExperimentError) as error:
-                fault = error if isinstance(error, NotNow) else disk_fault(error)
+                fault = error if isinstance(error, NotNow) or overload(error) else disk_fault(error)
                 if fault is None:
                     raise
             self._wait(str(fault))

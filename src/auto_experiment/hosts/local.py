@@ -31,6 +31,8 @@ class LocalHost:
         try:
             talk = _Talk(child, stdin, cap)
             in_time = talk.until_end(time.monotonic() + timeout)
+        except OSError as error:
+            raise HostError(f"cannot talk to {argv[0]!r}: {error}") from error
         finally:
             code = _end(child)
         return Completed(code if in_time else None, bytes(talk.out), bytes(talk.err))

@@ -51,7 +51,8 @@ class Feed(Protocol):
 
     def read(self) -> Sequence[FeedEvent]:
         """What there is now, never blocking. An End comes after all of the attempt's log bytes.
-        Raises LaunchError when the feed itself has died: open another one."""
+        Raises LaunchError when the feed itself has died, NotNow when an attempt is out of reach and stays it:
+        open another one."""
         ...
 
     def close(self) -> None: ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import py_compile
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from auto_experiment.errors import (
+    AutoExperimentError,
     HostError,
     LaunchError,
     Overloaded,
@@ -131,11 +133,18 @@ def _was_killed(done: Completed) -> bool:
     return done.code is not None and (done.code < 0 or b'"error": "not_started"' in done.stdout)
 
 
+def _trouble(why: str, place: str, what: str) -> AutoExperimentError:
+    """What the shim could not do, by the number that is in its words."""
+    return disk_fault_in(why, place) or (Overloaded if overload_in(why) else LaunchError)(f"{what}: {why}")
+
+
 def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, Any]:
     """The shim's answer, or the error that it names."""
     what = f"{words[0]} {words[1]}"
     if done.code is None:
         raise Overloaded(f"{what}: no answer within {timeout:g} s; it is safe to try again")
+    if done.code == -signal.SIGKILL:
+        raise Overloaded(f"{what}: the helper was killed {TRIES} times, by the kernel perhaps, for want of memory")
     try:
         answer = json.loads(done.stdout)
     except ValueError as error:
@@ -148,9 +157,7 @@ def _answer(words: Sequence[str], done: Completed, timeout: float) -> dict[str, 
             "an attempt is never changed: use a new attempt"
         )
     if "error" in answer and done.code != 0:
-        why = str(answer.get("detail") or answer["error"])
-        kind = Overloaded if overload_in(why) else LaunchError
-        raise disk_fault_in(why, words[1]) or kind(f"{what}: {why}")
+        raise _trouble(str(answer.get("detail") or answer["error"]), words[1], what)
     return dict(answer)
 
 
@@ -196,6 +203,8 @@ class ProcessFeed:
             del self._unread[: end + size]
             if "error" in head:
                 self._dead = f"the feed's helper failed: {head.get('detail')}; open another feed"
+            elif "trouble" in head:
+                raise _trouble(head["trouble"], head["dir"], "cannot be followed now")
             elif head["dir"] in self._refs:
                 events.append(self._event(self._refs[head["dir"]], head, data))
         return events

@@ -6,7 +6,7 @@ It is started as ``python -I -S shim.py VERB ...`` on the machine where the run 
     state DIR...               what is known of attempts
     stop DIR REASON [GRACE]    end the whole process tree; an attempt that nobody took is made void
     sweep DIR                  after a loss: end what is left of the tree
-    follow                     push log bytes, starts and ends of the attempts named on stdin, until stdin ends
+    follow                     push log bytes, starts, ends and lasting trouble of the attempts named on stdin, until it ends
 
 Every verb answers in JSON on stdout. Exit status: 0 done, 3 refused (the answer says why), 4 failed.
 
@@ -46,6 +46,7 @@ QUICK, SLOW = 0.02, 1.0  # seconds between two tries of something that should no
 LOOK = 0.05  # seconds between two looks at a log that has just grown; up to SLOW at one that is silent
 PATIENCE = 0.5  # how much later than it was written a line may be seen, as a share of the silence before it
 DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
+TROUBLE = 10.0  # seconds that an attempt must be out of reach before `follow` says so
 # What the kernel answers when there is no such thing, or when it is not ours to see. Any other error says nothing of what
 # was asked, and nobody may take it for an answer; these least of all, with which a machine says that it has no process,
 # memory or descriptor to spare now.
@@ -1227,35 +1228,42 @@ def emit(header: "Json", data: bytes = b"") -> None:
 
 
 class Followed:
-    """One attempt that is followed: how far its log was read, and when to look again."""
+    """One attempt that is followed: how far its log was read, and when to look again. An error of any method leaves it
+    as it can be tried again."""
 
     def __init__(self, name: str, offset: int) -> None:
         self.name, self.folder = name, raw(name)
         self.log = at(self.folder, b"train.log")
         self.offset, self.inode = offset, -1
         self.limit = None  # type: Optional[int]  # once it is over: where the log ends for us
-        self.claim = read_record(self.folder, b"claim") or {}
-        self.began = False
+        self.claim = {}  # type: Json
+        self.joined = self.began = False
         self.pause, self.due, self.doubt_at = LOOK, 0.0, 0.0
         self.heard = time.monotonic()
+        self.trouble_at = float("inf")  # when the trouble that it is in will be told
         self.alive = -1
 
     def join(self) -> None:
         """Watch the shim; its death reaches us as POLLERR on the write end of ``alive``."""
         self.limit = None
+        self.claim = read_record(self.folder, b"claim") or {}
         if sight(self.folder)["state"] == "running":
             self.alive = open_alive(self.folder, self.claim)
         if self.alive < 0:
-            self.over()
+            found = self.log_now()
+            self.limit = found.st_size if found else 0  # processes that survived it may write for ever
+        self.joined = True
 
-    def over(self) -> None:
+    def part(self) -> None:
+        """Its shim seems to be dead: look again, at once."""
         if self.alive >= 0:
             os.close(self.alive)
-        self.alive, self.due = -1, 0.0
-        self.limit = regular_size(self.log)  # processes that survived it may write for ever
+        self.alive, self.due, self.joined = -1, 0.0, False
 
     def turn(self, now: float) -> bool:
         """Say what is new. False: the end was told."""
+        if not self.joined:
+            self.join()
         self.look_for_start()
         count = self.copy_log()
         if count:
@@ -1274,7 +1282,7 @@ class Followed:
         if now >= self.doubt_at:
             self.doubt_at = now + DOUBT
             if not is_claimant(self.claim):
-                self.over()
+                self.part()
 
     def look_for_start(self) -> None:
         if not self.began and self.claim and os.path.lexists(at(self.folder, b"started.json")):
@@ -1284,20 +1292,25 @@ class Followed:
     def tell_end(self) -> bool:
         seen = sight(self.folder)
         if seen["state"] == "running":
-            self.join()
+            self.part()
             return False
         emit({"dir": self.name, "end": seen})
         return True
 
-    def copy_log(self) -> int:
-        """Pass on at most one piece. Only a regular file is opened: a FIFO or a link in its place is not the log."""
+    def log_now(self) -> "Optional[os.stat_result]":
+        """None when there is none. Only a regular file is one: a FIFO or a link in its place is not the log."""
         try:
             found = os.lstat(self.log)
-            if not stat.S_ISREG(found.st_mode) or (found.st_ino, found.st_size) == (self.inode, self.offset):
-                return 0
-            fd = os.open(self.log, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+    def copy_log(self) -> int:
+        """Pass on at most one piece."""
+        found = self.log_now()
+        if found is None or (found.st_ino, found.st_size) == (self.inode, self.offset):
             return 0
+        fd = os.open(self.log, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             return self.copy_piece(fd)
         finally:
@@ -1347,8 +1360,6 @@ class Follower:
     def add(self, one: Followed) -> None:
         self.drop(self.followed.get(one.name))
         self.followed[one.name] = one
-        one.join()
-        self.watch(one)
 
     def watch(self, one: Followed) -> None:
         if one.alive >= 0:
@@ -1365,15 +1376,19 @@ class Follower:
         for one in self.followed.values():
             if one.alive == fd:
                 self.poll.unregister(fd)
-                one.over()
+                one.part()
 
     def give_turn(self, one: Followed, now: float) -> None:
         before = one.alive
         try:
             goes_on = one.turn(now)
-        except OSError as error:  # a stale handle, no right to read: others go on, this one is tried again
-            note("%s: %s" % (one.name, error))
+            one.trouble_at = float("inf")
+        except OSError as error:  # no descriptor, a stale handle: others go on, this one is tried again
             goes_on, one.due = True, now + SLOW
+            one.trouble_at = min(one.trouble_at, now + TROUBLE)
+            if now >= one.trouble_at:
+                emit({"dir": one.name, "trouble": str(error)})
+                one.trouble_at = now + TROUBLE
         if one.alive != before:
             if before >= 0:
                 self.poll.unregister(before)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from auto_experiment.errors import LaunchError
+from auto_experiment.errors import AutoExperimentError, LaunchError, NotNow, Overloaded
 from auto_experiment.launchers.base import Began, Feed, FeedEvent, Launcher, LogBytes
 from auto_experiment.records.observation import Point, is_stored
 from auto_experiment.records.run import Ref, Sighting
@@ -22,7 +22,7 @@ from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.stop_rules import Rule
 
 STOP_RUN_REASON = "stop --run"
-_DEATHS = 5  # of the log follower in a row, without a word from it
+_DEATHS = 5  # of the log follower in a row, without a word from it: then it is left alone for a while
 _FLUSH_S = 5.0  # points are stored in batches, at most this old
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -185,11 +185,14 @@ class Monitor:
             ready = self._poll(due - time.monotonic(), self._signal_fd, self._request_fd, feed.fileno())
             if self._request_fd in ready:
                 self._take_requests()
-            events = self._read(feed, ref) if feed.fileno() in ready else ()
-            if events is None:  # the helper died: another one reads the log again from its start
+            try:
+                events = self._read(feed, ref) if feed.fileno() in ready else ()
+            except LaunchError as error:  # the helper died: another one reads the log again from its start
+                if isinstance(error, NotNow):
+                    raise
                 deaths += 1
                 if deaths > _DEATHS:
-                    raise LaunchError(f"{ref.attempt}: its log follower died {deaths} times; look at {ref.folder}")
+                    raise Overloaded(f"{ref.attempt}: its log follower died {deaths} times: {error}") from error
                 feed, log = self._open_feed(ref), _Log(make_reader())
                 continue
             fresh: list[Point] = []
@@ -239,14 +242,14 @@ class Monitor:
                 self._close_feed()
             else:
                 return self._feed
-        raise LaunchError(f"{ref.attempt}: the log follower dies at once; look at {ref.folder}/shim.log")
+        raise Overloaded(f"{ref.attempt}: its log follower dies at once")
 
-    def _read(self, feed: Feed, ref: Ref) -> Sequence[FeedEvent] | None:
+    def _read(self, feed: Feed, ref: Ref) -> Sequence[FeedEvent]:
         try:
             return [event for event in feed.read() if event.ref == ref]
-        except LaunchError:
+        except AutoExperimentError:
             self._close_feed()
-            return None
+            raise
 
     def _close_feed(self) -> None:
         if self._feed is not None:
