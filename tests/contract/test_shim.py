@@ -166,6 +166,18 @@ while True: time.sleep(0.01)
         assert lab.exit(ref).signal == 9
         assert lab.log(ref).count(b"TERM") == 2
 
+    def test_leftovers_get_less_than_the_grace_of_a_stop(self, patched_lab):
+        """The main process has ended in time; a worker that ignores SIGTERM does not get the rest of its grace."""
+        lab = patched_lab("shim.LEFTOVER_GRACE = 0.3")
+        ref = lab.start("(trap '' TERM; echo up; while :; do sleep 0.02; done) & exec sleep 1000", grace_s=1000)
+        lab.said(ref, b"up")
+        lab.launcher.stop(ref, "enough")
+        begun = time.monotonic()
+        ending = lab.exit(ref)
+        assert (ending.signal, ending.stopped) == (15, "enough")
+        assert ending.leftovers >= 1
+        assert time.monotonic() - begun < 60, "far less than the grace"
+
     def test_workers_may_end_by_themselves_in_time(self, lab):
         ref = lab.start("(sleep 0.05; echo worker done) & exit 0", grace_s=5)
         assert lab.exit(ref).leftovers == 0
