@@ -16,7 +16,6 @@ import pytest
 
 from auto_experiment.cycle.reflect import DEAD_LETTER_AFTER
 from auto_experiment.cycle.runner import UNREAD
-from auto_experiment.errors import LaunchError
 from auto_experiment.errors import LaunchError, Overloaded
 from auto_experiment.launchers.base import Feed
 from auto_experiment.ledger.lock import ProjectLock, holder
