@@ -48,6 +48,7 @@ def clean(data):
     base = os.path.realpath(f"{sys.base_prefix}").encode()
     data = data.replace(base + b"/lib/python3.11", b"/usr/lib/python3.11")
     data = data.replace(base + b"/bin/", b"/usr/bin/")
+    data = data.replace(b"https://pypi.org/project/", b"https://example.org/project/")
     return data.replace(b"/tmp/wt/envs/", b"/home/user/.venvs/")
 
 

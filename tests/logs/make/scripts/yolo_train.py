@@ -1,0 +1,6 @@
+import sys
+
+from ultralytics import YOLO
+
+YOLO("yolov8n.yaml").train(data="data.yaml" if "--bad" not in sys.argv else "dataset.yaml", epochs=3, imgsz=64, batch=6, workers=0, plots=False, project="/home/user/project/runs", name="exp", device="cpu",
+                           amp=False, seed=0)
