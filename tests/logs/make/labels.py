@@ -131,7 +131,7 @@ lab("torch_logging_handled", P + ", logging", ("rmse", ["RMSE", "root mean squar
     {"mae": "mae=#", "loss": r" loss=#"}, notes="four handled tracebacks of failed uploads; the run ends well")
 lab("torch_mnist_raise_from", P + " (MNIST example)", ("Accuracy", ["accuracy", "test accuracy"], "max"), r"Accuracy: \d+/\d+ \(#%\)", r"Epoch: (\d+)", (4, None, EPOCH),
     {"Loss": r"\tLoss: #", "Average loss": "Average loss: #"}, "exception", "MetricError: no name for class 9 in the class map",
-    "a fraction with its percentage in brackets; raise ... from a KeyError", exception_alt=["KeyError: 9"], final_alt=[336],
+    "a fraction with its percentage in brackets; raise ... from a KeyError", exception_alt=["KeyError: 9"], final_alt=[336], best_alt=[336],
     progress_alt=[(1280, 1408)])
 GPT = ("val loss", ["val_loss", "validation loss"], "min")
 GM = {"train loss": "train loss #", "loss": r"iter \d+: loss #"}
@@ -265,7 +265,8 @@ for n, v, f in (("keras_torch_tty", 4, "Keras 3 on PyTorch"), ("keras_jax_pipe",
     lab(n, f, KO, "val_accuracy: #", r"Epoch (\d+)/", (v, v, EPOCH), {"val_loss": ("val_loss: #", None)}, count=None, notes=KN, progress_alt=[(17, 17), (20, 20)])
 lab("keras_torch_lines", "Keras 3 on PyTorch", KO, "val_accuracy: #", r"Epoch (\d+)/", (8, 8, EPOCH), {"val_loss": "val_loss: #"}, progress_alt=[(17, 17), (20, 20)],
     notes="verbose=2; evaluate() prints accuracy and loss once more")
-lab("keras_jax_fails", "Keras 3 on JAX", fault="exception", exception="ValueError: Input 0 with name 'None' of layer 'dense' is incompatible with the layer",
+lab("keras_jax_fails", "Keras 3 on JAX", KO, "val_accuracy: #", r"Epoch (\d+)/", (3, 5, EPOCH), {"val_loss": "val_loss: #", "accuracy": "- accuracy: #", "loss": "- loss: #"},
+    progress_alt=[(2, 5), (20, 20)], fault="exception", exception="ValueError: Input 0 with name 'None' of layer 'dense' is incompatible with the layer",
     notes="a note of JAX follows the exception line")
 lab("keras_jax_nan", "Keras 3 on JAX", ("loss", ["train loss"], "min"), r"loss: #", r"Epoch (\d+)/", (1, 5, EPOCH), {}, "nan", None,
     "TerminateOnNaN ends training in epoch 1, the script goes on to evaluate and exits with 0", count=None, progress_alt=[(17, 17), (20, 20)])
@@ -277,8 +278,7 @@ lab("xgboost_early_stop", "XGBoost", ("eval-auc", ["auc", "eval auc", "val auc"]
 lab("xgboost_bad_label", "XGBoost", ("eval-logloss", ["logloss", "eval logloss"], "min"), "eval-logloss:#", r"\[(\d+)\]\t", (9, None, ITER),
     {"train-logloss": "train-logloss:#", "eval-auc": "eval-auc:#"}, "exception", "xgboost.core.XGBoostError: [02:51:56]", "a C++ stack trace follows the exception line")
 LB = ("valid_0's l2", ["valid_0 l2", "valid l2", "l2"], "min")
-lab("lightgbm_early_stop", "LightGBM", LB, "valid_0's l2: #", r"\[(\d+)\]\t", (45, None, ITER),
-    {"training's l2": ("training's l2: #", None), "valid_0's l1": ("valid_0's l1: #", None)}, final=3439.6, final_alt=[3405.06], count=None, progress_alt=[(36, None)],
+lab("lightgbm_early_stop", "LightGBM", LB, "valid_0's l2: #", r"\[(\d+)\]\t", (45, None, ITER), {}, final=3439.6, final_alt=[3405.06], count=None, progress_alt=[(36, None)],
     notes="warnings with -inf; the line of the best iteration closes the log")
 lab("lightgbm_shape_error", "LightGBM", LB, "valid_0's l2: #", r"\[(\d+)\]\t", (30, None, ITER), {}, "exception",
     "lightgbm.basic.LightGBMError: The number of features in data (7) is not the same as it was in training data (10).",

@@ -6,8 +6,9 @@
 Each run gets an empty folder, /home/user/project, and one of the virtual environments
 under /home/user/.venvs. Its command goes to bash, through a pipe or through a terminal
 (``tty``), so that the shell's own messages come into the log too. What is printed goes
-to ../own/NAME.log. The only bytes changed are paths that tell about the machine: the
-base interpreter's folder becomes /usr/lib/python3.11. The host is called node01 inside.
+to ../own/NAME.log. The only bytes changed: the base interpreter's folder becomes
+/usr/lib/python3.11, and the address of a package registry in a tip becomes example.org.
+The host is called node01 inside.
 """
 import fcntl
 import importlib
@@ -48,7 +49,7 @@ def clean(data):
     base = os.path.realpath(f"{sys.base_prefix}").encode()
     data = data.replace(base + b"/lib/python3.11", b"/usr/lib/python3.11")
     data = data.replace(base + b"/bin/", b"/usr/bin/")
-    data = data.replace(b"https://pypi.org/project/", b"https://example.org/project/")
+    data = re.sub(rb"https://\w+\.org/project/", b"https://example.org/project/", data)  # a registry's address in a tip
     return data.replace(b"/tmp/wt/envs/", b"/home/user/.venvs/")
 
 
