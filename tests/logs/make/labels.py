@@ -5,6 +5,7 @@ Each entry was written while reading the log. A pattern picks the reports of one
 (terminal codes removed, a carriage return counted as a line end); the numbers of the label come from the
 text that way, and whatever a pattern cannot say is written out. The project's reader has no part in this.
 """
+
 import hashlib
 import json
 import math
@@ -19,9 +20,31 @@ NUM = r"([-+]?(?:\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
 SPECS = {}
 
 
-def lab(name, framework, obj=None, pat=None, step=None, progress=None, metrics=None, fault="none", exception=None, notes=None, **more):
-    SPECS[name] = dict(framework=framework, obj=obj, pat=pat, step=step, progress=progress, metrics=metrics or {}, fault=fault,
-                       exception=exception, notes=notes, **more)
+def lab(
+    name,
+    framework,
+    obj=None,
+    pat=None,
+    step=None,
+    progress=None,
+    metrics=None,
+    fault="none",
+    exception=None,
+    notes=None,
+    **more,
+):
+    SPECS[name] = dict(
+        framework=framework,
+        obj=obj,
+        pat=pat,
+        step=step,
+        progress=progress,
+        metrics=metrics or {},
+        fault=fault,
+        exception=exception,
+        notes=notes,
+        **more,
+    )
 
 
 def text_of(name):
@@ -44,7 +67,11 @@ def reports(text, pat, step=None):
         end = len(text) if end < 0 else end
         before = [s for at, s in steps if at <= m.start()]
         line = [s for at, s in steps if m.start() < at < end]
-        own = line[0] if line and not any(text.rfind("\n", 0, m.start()) < at <= m.start() for at, _ in steps) else (before[-1] if before else None)
+        own = (
+            line[0]
+            if line and not any(text.rfind("\n", 0, m.start()) < at <= m.start() for at, _ in steps)
+            else (before[-1] if before else None)
+        )
         out.append((num(m.group(1)), own))
     return out
 
@@ -62,8 +89,18 @@ def alt(p):
 def make(name):
     s, text = SPECS[name], text_of(name)
     made = MADE[name]
-    label = {"framework": s["framework"], "objective": None, "final": None, "best": None, "best_step": None, "count": 0,
-             "progress": steps(s["progress"]), "metrics": {}, "fault": s["fault"], "exception": s["exception"]}
+    label = {
+        "framework": s["framework"],
+        "objective": None,
+        "final": None,
+        "best": None,
+        "best_step": None,
+        "count": 0,
+        "progress": steps(s["progress"]),
+        "metrics": {},
+        "fault": s["fault"],
+        "exception": s["exception"],
+    }
     if s["obj"]:
         oname, aliases, direction = s["obj"]
         rows = reports(text, s["pat"], s["step"])
@@ -72,13 +109,16 @@ def make(name):
         pick = max if direction == "max" else min
         best = s.get("best", pick(v for v, _ in finite) if finite else None)
         at = next((st for v, st in finite if v == best), None)
-        label.update(objective={"name": oname, "aliases": aliases, "direction": direction}, final=s.get("final", rows[-1][0]), best=best,
-                     best_step=s["best_step"] if "best_step" in s else at, count=s["count"] if "count" in s else len(rows))
+        label.update(
+            objective={"name": oname, "aliases": aliases, "direction": direction},
+            final=s.get("final", rows[-1][0]),
+            best=best,
+            best_step=s.get("best_step", at),
+            count=s["count"] if "count" in s else len(rows),
+        )
         label["metrics"][oname] = {"final": label["final"], "count": label["count"]}
-    for mname, mpat in s["metrics"].items():
-        count = ()
-        if isinstance(mpat, tuple):
-            mpat, count = mpat
+    for mname, spec in s["metrics"].items():
+        mpat, count = spec if isinstance(spec, tuple) else (spec, ())
         rows = reports(text, mpat)
         assert rows, f"{name}: nothing matches {mpat}"
         label["metrics"][mname] = {"final": rows[-1][0], "count": len(rows) if count == () else count}
@@ -89,7 +129,12 @@ def make(name):
         label["progress_alt"] = [alt(p) for p in s["progress_alt"]]
     if s["notes"]:
         label["notes"] = s["notes"]
-    label["source"] = {"made_by": f"make/scripts/{made['script']}", "command": made["cmd"], "terminal": made["tty"], "framework versions": made["versions"]}
+    label["source"] = {
+        "made_by": f"make/scripts/{made['script']}",
+        "command": made["cmd"],
+        "terminal": made["tty"],
+        "framework versions": made["versions"],
+    }
     label["trimmed"] = None
     return label, text
 
@@ -98,9 +143,19 @@ def check(name, label, text):
     def there(v):
         if v is None or isinstance(v, str):
             return True
-        return any(math.isclose(num(m), v, rel_tol=1e-9) for m in re.findall(r"\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\d+", text) if not isinstance(num(m), str))
+        return any(
+            math.isclose(num(m), v, rel_tol=1e-9)
+            for m in re.findall(r"\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|\d+", text)
+            if not isinstance(num(m), str)
+        )
 
-    for v in [label["final"], label["best"], *[m["final"] for m in label["metrics"].values()], *label.get("final_alt", []), *label.get("best_alt", [])]:
+    for v in [
+        label["final"],
+        label["best"],
+        *[m["final"] for m in label["metrics"].values()],
+        *label.get("final_alt", []),
+        *label.get("best_alt", []),
+    ]:
         if isinstance(v, (int, float)):
             assert there(abs(v)), f"{name}: {v} is not in the text"
     for e in [label["exception"], *label.get("exception_alt", [])]:
@@ -109,6 +164,8 @@ def check(name, label, text):
 
 
 EPOCH, STEP, ITER = "epoch", "step", "iteration"
+
+# fmt: off
 # --- plain PyTorch -----------------------------------------------------------------------------------------------
 P = "PyTorch script"
 lab("torch_epoch_pipes", P, ("val acc", ["val_acc", "validation accuracy", "accuracy"], "max"), r"val acc #%", r"Epoch (\d+)/", (14, 14, EPOCH),
@@ -362,6 +419,40 @@ for n, t in (("paddle_fit_tty", "a terminal with redraws"), ("paddle_fit_lines",
         notes=f"{t}; training and evaluation print the same names")
 
 
+# --- a second round ---------------------------------------------------------------------------------------------
+HL = ("loss", ["train loss", "training loss"], "min")
+HG = {"grad_norm": "'grad_norm': '#'", "learning_rate": "'learning_rate': '#'"}
+lab("hf_gpt_nan_quiet", HF, HL, r"\{'loss': '#'", HE, (3, None, EPOCH), HG, "nan", None, "no bar; the run ends by itself with nan losses", best_step_alt=["*"], progress_alt=[None])
+lab("hf_gpt_nan_tty", HF, HL, r"\{'loss': '#'", HE, (60, 60, STEP), HG, "nan", None, "nan from the fifth report on, in quotes, between the redraws of a terminal", best_step_alt=[24],
+    progress_alt=[(3, None)])
+lab("hf_gpt_index_error", HF, HL, r"\{'loss': '#'", HE, (15, 60, STEP), HG, "exception", "IndexError: index out of range in self", "the bar is drawn once more after the traceback",
+    best_step_alt=[12], progress_alt=[(0.6, None), (14, 60)])
+lab("jax_array_oom", "JAX", ("mse", ["loss", "train mse"], "min"), r"mse #", r"\[ *(\d+)/30\]", (21, 30, EPOCH), {}, "oom", "jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 1440000000000 bytes.",
+    "a note of JAX follows the exception line")
+lab("tensorflow_tensor_oom", "TensorFlow Keras", ("loss", ["train loss"], "min"), r"- loss: #", r"Epoch (\d+)/", (3, 3, EPOCH), {}, "oom",
+    "tensorflow.python.framework.errors_impl.ResourceExhaustedError:", "on the CPU, 'OOM when allocating tensor'", progress_alt=[(10, 10)])
+lab("fabric_anomaly", "Lightning Fabric", ("loss", ["train loss"], "min"), r"loss=#", r"step=(\d+)", (44, None, STEP), {}, "exception",
+    "RuntimeError: Function 'AddmmBackward0' returned nan values in its 0th output.", "anomaly mode: a forward traceback in a warning first, then the error", fault_alt=["nan"])
+lab("keras_torch_nan_lines", "Keras 3 on PyTorch", ("val_loss", ["val loss", "validation loss"], "min"), "val_loss: #", r"Epoch (\d+)/", (6, 6, EPOCH),
+    {"loss": r"- loss: #", "val_mae": "val_mae: #"}, "nan", None, "every report is nan; the run ends by itself", progress_alt=[(12, 12)])
+lab("sklearn_mlp_ctrlc_tty", "scikit-learn MLPClassifier", ("loss", ["train loss"], "min"), r"loss = #", r"Iteration (\d+)", (23, None, ITER), {"train score": "train score #"}, "interrupted", None,
+    "the library turns Ctrl-C into a warning and the script goes on to its end", fault_alt=["none"])
+lab("catboost_ctrlc_tty", "CatBoost", ("test", ["RMSE", "rmse", "test rmse"], "min"), r"test: #", r"\n(\d+):", (1600, None, ITER), {"learn": "learn: #"}, "interrupted", "KeyboardInterrupt")
+lab("lightgbm_timeout", "LightGBM", fault="timeout", notes="what Python had buffered is lost; only the message of timeout -v is left", fault_alt=["killed"])
+lab("xgboost_kill9", "XGBoost", ("test-rmse", ["rmse", "test rmse"], "min"), "test-rmse:#", r"\[(\d+)\]\t", (35, None, ITER), {"train-rmse": "train-rmse:#"}, "killed", None,
+    "SIGKILL, said by a shell script", fault_alt=["oom"])
+lab("optuna_ctrlc_tty", "Optuna", ("value", ["best value", "objective value"], "min"), r"finished with value: #", OT, (12, None, "trial"), {}, "interrupted", "KeyboardInterrupt",
+    "the traceback is printed twice, as that of the trial and as that of the run", progress_alt=[(11, None)])
+lab("torchrun_ctrlc_tty", P + ", torchrun", ("acc", ["accuracy"], "max"), r"\* epoch \d+: acc #", r"epoch (\d+)", (40, None, EPOCH), {"loss": ("loss #", None)}, "interrupted",
+    "torch.distributed.elastic.multiprocessing.api.SignalException: Process 9430 got signal: 2", "Ctrl-C reaches the launcher and two ranks",
+    exception_alt=["KeyboardInterrupt"], progress_alt=[(8, 10)])
+lab("keras_jax_ctrlc_tty", "Keras 3 on JAX", KO, "val_accuracy: #", r"Epoch (\d+)/", (17, 500, EPOCH), {"val_loss": ("val_loss: #", None)}, "interrupted", "KeyboardInterrupt",
+    "a function called divide_no_nan in the traceback", count=None, progress_alt=[(16, 500), (20, 20), (1, 20)])
+lab("timeout_kill_tty", P + ", tqdm", ("val_acc", ["val acc", "validation accuracy"], "max"), "val_acc: #", r"Epoch (\d+)/50", (3, 50, EPOCH),
+    {"val_loss": "val_loss: #", "loss": (r", loss=#", None)}, "timeout", None, "the message of timeout -v sits at the end of a bar", fault_alt=["killed"], progress_alt=[(2, 50), (10, 21), (2, None)])
+# fmt: on
+
+
 def main():
     names = sorted(p.stem for p in OWN.glob("*.log"))
     missing, extra = [n for n in names if n not in SPECS], [n for n in SPECS if n not in names]
@@ -380,8 +471,14 @@ def main():
         (OWN / f"{name}.json").write_text(json.dumps(label, indent=1, ensure_ascii=False) + "\n")
         if not show or name in show:
             p = label["progress"]
-            print(f"{name:30s} {label['objective'] and label['objective']['name']!s:14.14} final={label['final']} best={label['best']}@{label['best_step']} n={label['count']} "
-                  f"prog={p and (p['done'], p['total'])} {label['fault']} " + " ".join(f"{k}={m['final']}x{m['count']}" for k, m in list(label["metrics"].items())[1 if label['objective'] else 0:]))
+            print(
+                f"{name:30s} {label['objective'] and label['objective']['name']!s:14.14} final={label['final']} best={label['best']}@{label['best_step']} n={label['count']} "
+                f"prog={p and (p['done'], p['total'])} {label['fault']} "
+                + " ".join(
+                    f"{k}={m['final']}x{m['count']}"
+                    for k, m in list(label["metrics"].items())[1 if label["objective"] else 0 :]
+                )
+            )
     # held-out by the hash of the name
     split = {n: "held-out" if int(hashlib.sha256(n.encode()).hexdigest(), 16) % 5 < 2 else "dev" for n in names}
     (HERE.parent / "split.json").write_text(json.dumps(split, indent=1, sort_keys=True) + "\n")

@@ -10,6 +10,7 @@ to ../own/NAME.log. The only bytes changed: the base interpreter's folder become
 /usr/lib/python3.11, and the address of a package registry in a tip becomes example.org.
 The host is called node01 inside.
 """
+
 import fcntl
 import importlib
 import json
@@ -36,10 +37,21 @@ RECORD = HERE / "made.json"
 def environment(run):
     venv = f"/home/user/.venvs/{run['env']}"
     env = {
-        "HOME": "/home/user", "USER": "user", "LOGNAME": "user", "LANG": "C.UTF-8", "SHELL": "/bin/bash",
-        "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV": venv, "TERM": "xterm-256color",
-        "OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", "TMPDIR": "/tmp",
-        "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "MPLBACKEND": "Agg",
+        "HOME": "/home/user",
+        "USER": "user",
+        "LOGNAME": "user",
+        "LANG": "C.UTF-8",
+        "SHELL": "/bin/bash",
+        "PATH": f"{venv}/bin:/usr/local/bin:/usr/bin:/bin",
+        "VIRTUAL_ENV": venv,
+        "TERM": "xterm-256color",
+        "OMP_NUM_THREADS": "2",
+        "PYTHONHASHSEED": "0",
+        "HF_HUB_OFFLINE": "1",
+        "TMPDIR": "/tmp",
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "MPLBACKEND": "Agg",
     }
     env.update(run.get("environ", {}))
     return env
@@ -50,7 +62,9 @@ def clean(data):
     data = data.replace(base + b"/lib/python3.11", b"/usr/lib/python3.11")
     data = data.replace(base + b"/bin/", b"/usr/bin/")
     data = re.sub(rb"https://\w+\.org/project/", b"https://example.org/project/", data)  # a registry's address in a tip
-    return data.replace(b"/tmp/wt/envs/", b"/home/user/.venvs/")
+    for link in pathlib.Path("/home/user/.venvs").iterdir():
+        data = data.replace(os.path.realpath(link).encode() + b"/", bytes(link) + b"/")
+    return data
 
 
 def read_all(fd, keys, limit, kill):
@@ -108,8 +122,15 @@ def go(run):
         os.close(fd)
         rc = os.waitstatus_to_exitcode(status)
     else:
-        proc = subprocess.Popen(argv, cwd=WORK, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, start_new_session=True)
+        proc = subprocess.Popen(
+            argv,
+            cwd=WORK,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         out = read_all(proc.stdout.fileno(), [], limit, lambda: os.killpg(proc.pid, signal.SIGKILL))
         rc = proc.wait()
     (OWN / f"{run['name']}.log").write_bytes(clean(out))
@@ -127,17 +148,22 @@ def go(run):
 
 
 def versions(run):
-    code = ("import importlib.metadata as m,json,sys;"
-            "print(json.dumps({n:m.version(n) for n in sys.argv[1:]}))")
-    res = subprocess.run([f"/home/user/.venvs/{run['env']}/bin/python", "-c", code, *run["versions"]],
-                         capture_output=True, text=True)
+    code = "import importlib.metadata as m,json,sys;print(json.dumps({n:m.version(n) for n in sys.argv[1:]}))"
+    res = subprocess.run(
+        [f"/home/user/.venvs/{run['env']}/bin/python", "-c", code, *run["versions"]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return json.loads(res.stdout) if res.returncode == 0 else {"error": res.stderr[-200:]}
 
 
 def main():
     if not os.environ.get("RUN_IN_NAMESPACE"):
         os.environ["RUN_IN_NAMESPACE"] = "1"
-        os.execvp("unshare", ["unshare", "--uts", "sh", "-c", 'hostname node01; exec "$@"', "sh", sys.executable, *sys.argv])
+        os.execvp(
+            "unshare", ["unshare", "--uts", "sh", "-c", 'hostname node01; exec "$@"', "sh", sys.executable, *sys.argv]
+        )
     sys.path.insert(0, str(HERE))
     runs = {r["name"]: r for r in importlib.import_module("runs").RUNS}
     names = sys.argv[1:] or [n for n in runs if not (OWN / f"{n}.log").exists()]
@@ -146,8 +172,14 @@ def main():
         run = runs[name]
         began = time.time()
         rc, size = go(run)
-        record[name] = {"exit": rc, "seconds": round(time.time() - began, 1), "script": run["files"][0][0] if run["files"] else None,
-                        "tty": bool(run.get("tty") or run.get("session")), "cmd": run["cmd"], "versions": versions(run)}
+        record[name] = {
+            "exit": rc,
+            "seconds": round(time.time() - began, 1),
+            "script": run["files"][0][0] if run["files"] else None,
+            "tty": bool(run.get("tty") or run.get("session")),
+            "cmd": run["cmd"],
+            "versions": versions(run),
+        }
         RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
         print(f"{name:36s} rc={rc:<4d} {size:8d} bytes {time.time() - began:6.1f}s", flush=True)
 

@@ -2,6 +2,7 @@
 """Write ../own_structured/NAME/label.json: the label of the log and the exact values of the structured file.
 
 Run with a Python that has tensorboard and wandb (environment a)."""
+
 import csv
 import json
 import math
@@ -43,8 +44,8 @@ def records(path):
         if room < 7:
             at += room
             continue
-        length, kind = struct.unpack("<HB", data[at + 4:at + 7])
-        whole += data[at + 7:at + 7 + length]
+        length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        whole += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # full, last
             yield whole
@@ -95,4 +96,6 @@ for name, (where, read, key, step) in SOURCES.items():
     assert (folder / "run.log").read_bytes() == (OWN / f"{name}.log").read_bytes(), name
     (folder / "label.json").write_text(json.dumps(label, indent=1, ensure_ascii=False) + "\n")
     near = math.isclose(label["source_value"], label["final"], rel_tol=2e-3)
-    print(f"{name:22s} final {label['final']} / {label['source_value']}  best {label['best']}@{label['best_step']} / {best}@{label['source_best_step']}  n={len(rows)}{'' if near else '  FAR'}")
+    print(
+        f"{name:22s} final {label['final']} / {label['source_value']}  best {label['best']}@{label['best_step']} / {best}@{label['source_best_step']}  n={len(rows)}{'' if near else '  FAR'}"
+    )
