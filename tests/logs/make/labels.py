@@ -18,6 +18,7 @@ OWN, STRUCT = HERE.parent / "own", HERE.parent / "own_structured"
 MADE = json.loads((HERE / "made.json").read_text())
 NUM = r"([-+]?(?:\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
 SPECS = {}
+VERSIONS = {"cpp_bad_alloc": {"g++": "12.2.0"}, "torch_bad_argument": {}}
 
 
 def lab(
@@ -133,7 +134,7 @@ def make(name):
         "made_by": f"make/scripts/{made['script']}",
         "command": made["cmd"],
         "terminal": made["tty"],
-        "framework versions": made["versions"],
+        "framework versions": {**VERSIONS.get(name, made["versions"]), "python": "3.11.7"},
     }
     label["trimmed"] = None
     return label, text
