@@ -159,20 +159,26 @@ def report_command(formats: str, project: str) -> None:
 
 
 @click.command("metrics", epilog="Example: auto-experiment metrics train.log --objective 'val accuracy' --json")
-@click.argument("log", type=click.Path(exists=True, dir_okay=False))
+@click.argument("log", metavar="PATH", type=click.Path(exists=True))
 @click.option("--objective", metavar="NAME", help="The metric that the run is judged by, as you would call it.")
 @click.option("--direction", type=click.Choice(["max", "min"]), help="Whether more or less of it is better.")
 @json_option
 def metrics_command(log: str, objective: str | None, direction: str | None, as_json: bool) -> None:
-    """What the log reader sees in any training log: metrics, objective, progress, fault."""
-    from auto_experiment.watch.metrics.summary import summarise
+    """What is read of any training log: metrics, objective, progress, fault. PATH may also be a file of metrics (CSV,
+    JSON lines, TensorBoard events, trainer_state.json, W&B's .wandb), the folder of a run, or any folder of such files.
+    """
+    from auto_experiment.watch.metrics import summary
+    from auto_experiment.watch.sources import summary as structured
 
+    summarise = structured.summarise if structured.is_structured(log) else summary.summarise
     document = summarise(log, objective, direction)
     if as_json:
         print_json(document)
         return
     for name, series in document["metrics"].items():
         click.echo(f"{name:40} {_short(series['final']):>14}  {series['count']} values")
+    for source in document.get("sources", ()):
+        click.echo(f"from {source['path']}: {source['kind']}, {source['metrics']} metrics")
     for key in ("objective", "objective_note", "progress", "fault", "exception"):
         if document.get(key) is not None:
             click.echo(f"{key}: {_flat(document[key])}")

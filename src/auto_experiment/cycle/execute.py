@@ -18,12 +18,14 @@ from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.files import read_text
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
-from auto_experiment.records.observation import Fault, LogFault, Series
+from auto_experiment.records.observation import Fault, LogFault
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.run import Ended, Exit, Kind, Lost, Ref, RunState, Sighting, Spec, Unreachable
 from auto_experiment.watch import faults
-from auto_experiment.watch.metrics.match import Ambiguous, Match, match_objective
 from auto_experiment.watch.metrics.reader import LogReader
+from auto_experiment.watch.sources.merge import Choice, decide
+from auto_experiment.watch.sources.read import read as read_sources
+from auto_experiment.watch.sources.record import Sources
 from auto_experiment.watch.stop_rules import HANG_RULE, NAN_RULE
 
 GRACE_S = 30.0
@@ -124,10 +126,14 @@ def gpu_count(ground: Ground, env: Mapping[str, str]) -> int:
 # -- outcomes -----------------------------------------------------------------------------------------------------
 
 
-def outcome_of(sighting: Sighting, reader: LogReader, objective: Objective, spec: Mapping[str, object]) -> Outcome:
-    """What an attempt came to. The exit status is the shim's; an end that nobody saw is ``lost``, never 0."""
+def outcome_of(
+    sighting: Sighting, reader: LogReader, objective: Objective, spec: Mapping[str, object], sources: Sources
+) -> Outcome:
+    """What an attempt came to. The exit status is the shim's; an end that nobody saw is ``lost``, never 0.
+    ``sources``: what the attempt wrote beside its log."""
+    chosen = decide(reader.series, objective, sources)
     if isinstance(sighting, Ended):
-        base = _ended(sighting.exit, reader, spec, bad_objective=_was_bad(reader.series, objective))
+        base = _ended(sighting.exit, reader, spec, bad_objective=_was_bad(chosen))
     elif isinstance(sighting, Lost):
         base = _lost(sighting, reader)
     elif isinstance(sighting, Unreachable):
@@ -137,28 +143,21 @@ def outcome_of(sighting: Sighting, reader: LogReader, objective: Objective, spec
         )
     else:
         base = replace(_blank(reader), reason=FOLDER_GONE)
-    value, note, read_as = read_value(reader.series, objective)
-    return replace(base, value=value, value_note=note, read_as=read_as)
+    if chosen.series is not None and chosen.source is not None:  # what the value was read from stays with it
+        series = {one.name: one for one in base.series}
+        series[chosen.series.name] = chosen.series
+        base = replace(base, series=tuple(series.values()))
+    return replace(base, value=chosen.value, value_note=chosen.note, read_as=chosen.read_as)
 
 
-def read_value(series: Mapping[str, Series], objective: Objective) -> tuple[float | None, str, str | None]:
-    """(value of the objective, why there is none or how it was read, the log's name of it)."""
-    match = match_objective(objective.metric, series)
-    if isinstance(match, Match):
-        value = objective.value_of(series[match.name])
-        how = "" if match.how == "exact" else f"{objective.metric} read as `{match.name}` ({match.how})"
-        if value is None:
-            how = f"`{match.name}` has no finite {objective.select} value"
-        return value, how, match.name
-    if isinstance(match, Ambiguous):
-        return (
-            None,
-            f"{objective.metric} may be any of: {', '.join(match.candidates)}; set objective.metric to one",
-            None,
-        )
-    seen = ", ".join(sorted(series)[:20])
-    shown = f"{seen}; set objective.metric in config.yaml to one of them" if seen else "no metric at all"
-    return None, f"{objective.metric} was never printed; the log shows: {shown}", None
+def sources_of(sighting: Sighting, spec: Mapping[str, Any]) -> Sources:
+    """The metrics that an attempt has written into its own folder. Read once, at its end."""
+    folder = spec["env"]["AUTO_EXPERIMENT_RUN_DIR"]
+    if isinstance(sighting, Unreachable) or os.path.islink(folder):
+        return Sources()
+    if isinstance(sighting, Ended):
+        return read_sources(folder, sighting.exit.started_at)
+    return read_sources(folder, sighting.started_at if isinstance(sighting, Lost) else None)
 
 
 def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object], *, bad_objective: bool) -> Outcome:
@@ -196,10 +195,10 @@ def _end(ended: Exit) -> float:
     return ended.ended_at if abs(ended.ended_at - by_duration) < _CLOCKS_AGREE_S else by_duration
 
 
-def _was_bad(series: Mapping[str, Series], objective: Objective) -> bool:
-    """Was the objective ever NaN or infinite? The NaN rule ends such a run; this is for one that ended before it."""
-    match = match_objective(objective.metric, series)
-    return isinstance(match, Match) and series[match.name].bad > 0
+def _was_bad(chosen: Choice) -> bool:
+    """Was the objective ever NaN or infinite? The NaN rule ends such a run; this is for one that ended before it, or
+    that did not print its objective."""
+    return chosen.series is not None and chosen.series.bad > 0
 
 
 def _state(ended: Exit) -> RunState:

@@ -31,6 +31,7 @@ from auto_experiment.watch.activity import ProcessProbe, stacks
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.monitor import Batch, Heartbeat, Notice, Over
+from auto_experiment.watch.sources.record import Sources
 from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, StopWhenMetric, TwoSteps
 
 MAX_ATTEMPTS = 3  # starts of one run that infrastructure may cost before the run counts as lost
@@ -93,10 +94,10 @@ class Runner:
         hang = Hang(inputs.config.monitor.hang_timeout, self._probe(attempt, inputs))
         rules: list[Rule] = [NonFiniteObjective(now.objective.metric), hang]
         rules += [StopWhenMetric(rule) for rule in plan.stop_when]
-        outcome, reader = self.follow(attempt, rules, inputs, now)
+        outcome, _ = self.follow(attempt, rules, inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
             return
-        settled = settle(now, outcome.read_as, reader.series)
+        settled = settle(now, outcome.read_as, {s.name: s for s in outcome.series})
         with self._ledger.transaction() as tx:
             if settled is not now:
                 tx.event("objective", **settled.document())
@@ -306,7 +307,9 @@ def settle(now: Standing, read_as: str | None, series: Mapping[str, Series]) -> 
 
 
 def _outcome(over: Over, now: Standing, attempt: AttemptRow) -> Outcome:
-    outcome = execute.outcome_of(over.sighting, over.reader, now.objective, attempt.spec)
+    judged = attempt.kind is Kind.FULL and not isinstance(over.reader, _Unread)
+    sources = execute.sources_of(over.sighting, attempt.spec) if judged else Sources()
+    outcome = execute.outcome_of(over.sighting, over.reader, now.objective, attempt.spec, sources)
     return replace(outcome, program=execute.program_of(attempt.spec))
 
 
