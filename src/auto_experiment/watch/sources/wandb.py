@@ -4,11 +4,12 @@ Framing: 7 bytes (":W&B", uint16 magic 0xBEE1, uint8 version), then the log form
 (https://github.com/google/leveldb/blob/main/doc/log_format.md) in blocks of 32 KiB that count from the file's first
 byte: uint32 checksum, uint16 length, uint8 type (1 whole, 2 first, 3 middle, 4 last), data; little endian. Unlike
 LevelDB's the checksum is the CRC-32 of zlib, over type and data. Each log record is one ``Record`` of W&B's
-wandb_internal.proto: history = 2, summary = 3; both hold items (history: item = 1, summary: update = 1) with key = 1,
-nested_key = 2, value_json = 16; ``HistoryRecord.step`` = 2 holds num = 1.
+wandb_internal.proto: history = 2, summary = 3, exit = 18. History and summary hold items (history: item = 1, summary:
+update = 1) with key = 1, nested_key = 2, value_json = 16; ``HistoryRecord.step`` = 2 holds num = 1.
 
-The summary repeats the last value of each metric of the history; what it holds beyond that is read as a single value.
-A torn last record is the normal end of a run that was killed.
+The summary repeats the last value of each metric of the history, in a record before the history's own; what it holds
+beyond that is read as a single value, of a run that has its exit. A torn last record is the normal end of a run that
+was killed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _MOST_SUMMARY = 1000
 
 def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
     """The points of the history in their order, then what only the summary has; ``notes`` says what is damaged."""
-    seen: set[str] = set()
+    seen, ended = set[str](), False
     summary: dict[str, Any] = {}
     for data in _records(stream, notes):
         try:
@@ -40,6 +41,8 @@ def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
                     for point in _history(value):
                         seen.add(point.name)
                         yield point
+                elif number == 18:
+                    ended = True
                 elif number == 3 and isinstance(value, bytes):
                     summary.update(_items(value))
                     for name in list(summary)[_MOST_SUMMARY:]:
@@ -47,6 +50,8 @@ def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
         except wire.Malformed:
             if not notes:
                 notes.append("a record of it is damaged and was left out")
+    if not ended:
+        return
     alone = ((name, value) for name, value in summary.items() if name not in seen and not rows.is_counter(name))
     yield from rows.points(alone)
 

@@ -37,11 +37,22 @@ def measure(prediction):
 trainer = Trainer(
     Net(),
     TrainingArguments(
-        record.folder, num_train_epochs=4, per_device_train_batch_size=8, logging_steps=5, eval_strategy="epoch",
-        save_strategy="epoch", learning_rate=0.05, report_to=[], use_cpu=True, disable_tqdm=True,
-    ),  # fmt: skip
-    train_dataset=data(), eval_dataset=data(), compute_metrics=measure, callbacks=[Note()],
-)  # fmt: skip
+        record.folder,
+        num_train_epochs=4,
+        per_device_train_batch_size=8,
+        logging_steps=5,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        learning_rate=0.05,
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+    ),
+    train_dataset=data(),
+    eval_dataset=data(),
+    compute_metrics=measure,
+    callbacks=[Note()],
+)
 result = trainer.train()
 final = trainer.evaluate()
 trainer.save_metrics("eval", final)

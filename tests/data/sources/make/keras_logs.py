@@ -3,13 +3,13 @@
 import os
 
 os.environ["KERAS_BACKEND"] = "torch"
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from common import Record  # noqa: E402
+import keras
+import numpy as np
+from common import Record
 
 record = Record("keras_csv")
 keras.utils.set_random_seed(0)
-x = np.random.rand(100, 4).astype("float32")
+x = np.random.default_rng(0).random((100, 4), dtype="float32")
 model = keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dense(2, activation="softmax")])
 model.compile(optimizer=keras.optimizers.SGD(0.5), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 

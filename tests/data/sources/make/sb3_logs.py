@@ -14,7 +14,7 @@ record = Record("sb3")
 class Note(KVWriter):
     def write(self, key_values, key_excluded, step=0):
         for name, value in key_values.items():
-            if not name.startswith("time/") and isinstance(value, (int, float)) or hasattr(value, "item"):
+            if (not name.startswith("time/") and isinstance(value, (int, float))) or hasattr(value, "item"):
                 record.note(name, step, float(value))
 
     def close(self):

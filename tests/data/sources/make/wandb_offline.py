@@ -1,12 +1,12 @@
-"""Weights & Biases without a network: history with nested names, NaN, text and a table, and a summary value."""
+"""Weights & Biases without a network: history with nested names, NaN and text, and a summary value."""
 
 import math
 import os
 import sys
 
 os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
-import wandb  # noqa: E402 - reads the environment
-from common import Record, keep_only  # noqa: E402
+import wandb
+from common import Record, keep_only
 
 sys.argv = ["train.py"]
 record = Record("wandb_offline")
