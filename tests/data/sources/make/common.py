@@ -33,10 +33,14 @@ class Record:
         return loss, 0.95 - 0.8 * math.exp(-3.0 * epoch / epochs) + noise
 
     def done(self, **facts):
-        body = {"series": {name: [[s, _word(v)] for s, v in points] for name, points in self.series.items()}, **facts}
+        """Write expected.json, a line for each series."""
+        lines = [
+            f"  {json.dumps(name)}: {json.dumps([[step, _word(value)] for step, value in points])}"
+            for name, points in sorted(self.series.items())
+        ]
+        more = "".join(f",\n {json.dumps(name)}: {json.dumps(value)}" for name, value in sorted(facts.items()))
         with open(os.path.join(self.folder, "expected.json"), "w", encoding="utf-8") as file:
-            json.dump(body, file, indent=1, sort_keys=True)
-            file.write("\n")
+            file.write('{\n "series": {\n' + ",\n".join(lines) + "\n }" + more + "\n}\n")
 
 
 def _word(value):

@@ -24,4 +24,9 @@ class Note(keras.callbacks.Callback):
 board = keras.callbacks.TensorBoard(os.path.join(record.folder, "logs"), write_graph=False, histogram_freq=3)
 model.fit(x, (x[:, 0] > x[:, 1]).astype(int), epochs=7, validation_split=0.3, verbose=0, callbacks=[board, Note()])
 keep_only(record.folder, "tfevents")
+for here, _, files in os.walk(record.folder):  # TensorFlow asks the system itself for the name of the host
+    for name in files:
+        first, mark, last = name.partition(f".{os.uname().nodename}.")
+        if mark:
+            os.rename(os.path.join(here, name), os.path.join(here, f"{first}.host.{last}"))
 record.done(float32=True)
