@@ -77,7 +77,10 @@ def shown_commands() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "words"), sorted(set(shown_commands())))
 def test_a_command_parses(page, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("train.log").touch()  # `metrics` wants a log that exists
+    for file in ("train.log", "results.csv"):  # `metrics` wants what exists
+        Path(file).touch()
+    for folder in ("runs", "workspace/runs/exp001/run01/a1"):
+        Path(folder).mkdir(parents=True)
     name, *rest = shlex.split(re.sub(r"\bN\b", "1", words))  # N stands for a number
     assert name in COMMANDS or name in ("--help", "--version"), f"{page}: there is no command {name}"
     if name in COMMANDS:

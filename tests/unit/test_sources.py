@@ -233,6 +233,16 @@ def test_an_unfinished_last_line_is_not_read_and_told(tmp_path):
     assert notes == [delimited.UNFINISHED]
 
 
+def test_decimal_commas_between_semicolons(tmp_path):
+    assert table("epoch;acc\n1;0,5\n", tmp_path)[0] == [("acc", 0.5, 1)]
+
+
+def test_rows_with_more_cells_than_names_are_left_out_and_told(tmp_path):
+    points, notes = table("step,loss\n1,0.5,0.6\n2,0.4\n", tmp_path)
+    assert points == [("loss", 0.4, 2)]
+    assert notes == ["1 of its rows have more cells than names and were left out"]
+
+
 def test_a_header_that_comes_again_or_grows(tmp_path):
     text = "step,loss\n1,0.5\nstep,loss\n2,0.4\nstep,val_acc,loss\n3,0.9,0.3\n"
     assert table(text, tmp_path)[0] == [("loss", 0.5, 1), ("loss", 0.4, 2), ("val_acc", 0.9, 3), ("loss", 0.3, 3)]
@@ -276,6 +286,16 @@ def test_a_history_of_lists(tmp_path):
     text = json.dumps({"loss": [0.5, 0.4], "val_acc": [0.6, 0.7], "epoch": [1, 2]}).encode()
     points, _ = read_bytes(Kind.JSON, text, tmp_path)
     assert points == [("loss", 0.5, 1), ("val_acc", 0.6, 1), ("loss", 0.4, 2), ("val_acc", 0.7, 2)]
+
+
+def test_columns_as_pandas_writes_them(tmp_path):
+    text = json.dumps({"epoch": {"0": 1, "1": 2}, "acc": {"0": 0.5, "1": 0.6}}).encode()
+    assert read_bytes(Kind.JSON, text, tmp_path)[0] == [("acc", 0.5, 1), ("acc", 0.6, 2)]
+
+
+def test_a_list_of_objects(tmp_path):
+    text = json.dumps([{"epoch": 1, "acc": 0.5}, 7, {"epoch": 2, "acc": 0.6}]).encode()
+    assert read_bytes(Kind.JSON, text, tmp_path)[0] == [("acc", 0.5, 1), ("acc", 0.6, 2)]
 
 
 def test_numbers_beyond_a_float(tmp_path):
@@ -350,6 +370,8 @@ def found(folder):
         ("data.csv", "x,y\n1,2\n", None),
         ("log.txt", '{"epoch": 1, "loss": 2}\n', Kind.JSON_LINES),
         ("log.txt", "epoch 1 loss 2\n", None),
+        ("metrics.jsonl", 'begins with noise\n{"epoch": 1, "loss": 2}\n', Kind.JSON_LINES),
+        ("log.json", '[{"epoch": 1, "loss": 2}]', Kind.JSON),
         ("samples.jsonl", '{"id": 1, "loss": 2}\n', None),
         ("metrics.json", '{"iteration": 1, "loss": 2}\n{"iteration": 2, "loss": 3}\n', Kind.JSON_LINES),
         ("all_results.json", '{\n "acc": 0.5\n}', Kind.JSON),

@@ -25,7 +25,7 @@ _WORD = re.compile(r"[A-Za-z]")
 def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
     """The points of the table, row by row; ``notes`` gets what was left out."""
     header: list[str] = []
-    mark, monitor = ",", False
+    mark, monitor, wrong = ",", False, 0
     for count, (raw, ended) in enumerate(stream.lines(), start=1):
         if not ended:
             notes.append(UNFINISHED)
@@ -44,10 +44,15 @@ def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
             header = cells[:MOST_COLUMNS]
             continue
         if len(cells) > len(header):
+            wrong += 1
             continue
+        if mark == ";":  # what writes semicolons writes decimal commas
+            cells = [cell.replace(",", ".") for cell in cells]
         pairs = zip(header, cells, strict=False)
         # The monitor's columns are r (return), l (length) and t (time).
         yield from rows.points(((n, c) for n, c in pairs if c and n and not (monitor and n == "t")), count)
+    if wrong:
+        notes.append(f"{wrong} of its rows have more cells than names and were left out")
     if not header and NO_TABLE not in notes:
         notes.append(NO_TABLE)
 

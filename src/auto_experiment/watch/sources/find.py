@@ -23,10 +23,13 @@ MOST_IN_A_FOLDER = 2000
 MOST_ENTRIES = 20_000
 MOST_LOOKED_INTO = 500
 _HEAD = 1 << 16
+_FIRST_LINES = 20
 _METRIC_WORDS = re.compile(
     r"(?i)metric|result|histor|score|progress|monitor|scalar|training|_error\b|eval|\blog\b|(?<![a-z])logs?(?![a-z])"
 )
-_JSON_WORDS = re.compile(r"(?i)metric|result|histor|score|summary|scalar|catboost_training|(?<![a-z])eval(?![a-z])")
+_JSON_WORDS = re.compile(
+    r"(?i)metric|result|histor|score|summary|scalar|catboost_training|(?<![a-z])(?:eval|logs?)(?![a-z])"
+)
 _DATA_WORDS = re.compile(
     r"(?i)predict|(?<![a-z])preds?(?![a-z])|submission|dataset|annotation|label|sample|confusion|config|args|param"
     r"|metadata|tokeni[sz]er|vocab|index|time_left"
@@ -135,9 +138,11 @@ def by_content(name: str, head: bytes) -> Kind | None:
     kind = by_name(name)
     if kind is Kind.TABLE:
         return kind if _is_told(name, _columns(head)) else None
-    if json_document.looks_like_lines(head):
-        names = [key for key, _ in rows.flat(json_lines.loads(head.lstrip().split(b"\n")[0]) or {})]
-        sure = name.lower().endswith((".jsonl", ".ndjson"))
+    sure = name.lower().endswith((".jsonl", ".ndjson"))
+    if sure or json_document.looks_like_lines(head):
+        lines = head.splitlines()[:_FIRST_LINES]
+        first = next((row for row in map(json_lines.loads, lines) if row is not None), {})
+        names = [key for key, _ in rows.flat(first)]
         if rows.has_counter(names) or (sure and _is_told(name, names)):
             return Kind.JSON_LINES
     told = _JSON_WORDS.search(name) and not _DATA_WORDS.search(name)

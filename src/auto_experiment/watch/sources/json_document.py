@@ -36,12 +36,18 @@ def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
 
 def _named(document: Mapping[str, Any]) -> Iterator[Point]:
     """A value per name, then the lists of values: ``{"val_acc": [0.5, 0.6]}``, with the epochs beside them or not."""
-    items = list(rows.flat(document))
+    items = list(rows.flat({name: _column(value) for name, value in document.items()}))
     yield from rows.points(items)
     series = {name: values for name, values in items if isinstance(values, list) and values and _plain(values)}
     longest = max(map(len, series.values()), default=0)
     for at in range(longest):
         yield from rows.points((name, values[at]) for name, values in series.items() if at < len(values))
+
+
+def _column(value: object) -> object:
+    """A column as pandas writes it, ``{"0": 0.5, "1": 0.6}``, as a list."""
+    numbered = isinstance(value, dict) and value and all(key.isdecimal() for key in value)
+    return list(value.values()) if isinstance(value, dict) and numbered else value
 
 
 def _plain(values: Sequence[Any]) -> bool:
