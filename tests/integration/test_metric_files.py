@@ -95,12 +95,12 @@ def test_a_file_that_is_older_than_the_run_gives_nothing(project):
 # --- metrics PATH
 
 
-def metrics(path, *words):
+def metrics(path, *words, status=0):
     done = subprocess.run(
         [PROGRAM, "metrics", str(path), *words], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == status, done.stderr
+    return done.stderr if status else done.stdout
 
 
 KEYS = {"metrics", "objective", "progress", "fault", "exception", "sources"}
@@ -147,5 +147,9 @@ def test_metrics_of_a_log_has_no_sources(tmp_path):
 
 
 def test_metrics_of_a_folder_without_any(tmp_path):
+    (tmp_path / "scores.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "notes.md").touch()
+    assert "neither a train.log nor a file of metrics is in it" in metrics(tmp_path, status=2)
+    (tmp_path / "train.log").touch()
     document = json.loads(metrics(tmp_path, "--objective", "acc", "--json"))
     assert (document["metrics"], document["sources"], document["objective"]) == ({}, [], None)

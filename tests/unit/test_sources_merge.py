@@ -214,6 +214,34 @@ def test_the_rounding_of_a_number_agrees_with_it(form, digits, seed):
         assert compare(log, ours, file, theirs + 30 * unit + 1e-6 * theirs) is Agreement.NO
 
 
+def test_no_number_is_too_strange():
+    extreme = (
+        0.0,
+        -0.0,
+        5e-324,
+        1e-300,
+        1e-7,
+        0.1,
+        0.874,
+        1.0,
+        87.4,
+        1e17,
+        1e300,
+        1.7e308,
+        math.inf,
+        -math.inf,
+        math.nan,
+    )
+    numbers = [*extreme, *(-value for value in extreme)]
+    for seed in range(3000):
+        rng = random.Random(seed)
+        one, two, three = ([rng.choice(numbers) for _ in range(rng.randint(1, 3))] for _ in range(3))
+        objective = Objective("val_acc", rng.choice(("max", "min")), select=rng.choice(("best", "final")))
+        log = {"val_acc": one} if rng.random() < 0.7 else {}
+        value, _, _ = decided(log, source("a.csv", val_acc=two), source("b.csv", val_acc=three), objective=objective)
+        assert value is None or math.isfinite(value)
+
+
 def test_scaling_adds_no_noise():
     assert scaled(0.86412, 2) == 86.412
     assert scaled(86.4, -2) == 0.864

@@ -21,6 +21,8 @@ class Agreement(Enum):
 
 def compare(log: Series, printed: float, file: Series, kept: float) -> Agreement:
     """``printed`` is a value of the log's series, ``kept`` one of the file's, in the log's scale."""
+    if not (math.isfinite(printed) and math.isfinite(kept)):  # too large to be put into the other scale
+        return Agreement.NO
     apart = abs(kept - printed)
     if apart <= _FLOAT32 * abs(printed):
         return Agreement.SAME

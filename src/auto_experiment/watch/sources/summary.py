@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from auto_experiment.errors import UsageError
 from auto_experiment.objective import Objective
 from auto_experiment.records.observation import Series
 from auto_experiment.watch.metrics.reader import LogReader
@@ -25,7 +26,7 @@ def is_structured(path: str) -> bool:
 
 def summarise(path: str, objective: str | None, direction: str | None) -> dict[str, Any]:
     """The document. ``path``: the folder of a run (its log and its ``out/``), any folder, or one file of metrics.
-    OSError when the log of a run cannot be read."""
+    OSError when the log of a run cannot be read; UsageError for a folder that holds nothing to show."""
     reader, sources = LogReader(tail_lines=0), Sources()
     if os.path.isdir(path):
         log, out = os.path.join(path, LOG), os.path.join(path, OUT)
@@ -34,6 +35,8 @@ def summarise(path: str, objective: str | None, direction: str | None) -> dict[s
             reader.feed(chunk)
         reader.finish()
         sources = read(out if is_run and os.path.isdir(out) else path)
+        if not is_run and not sources.found:
+            raise UsageError("; ".join([f"{path}: neither a {LOG} nor a file of metrics is in it", *sources.notes]))
     else:
         folder, name = os.path.split(os.path.realpath(path))
         file = one(folder, name)
