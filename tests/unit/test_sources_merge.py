@@ -110,6 +110,18 @@ def test_the_metric_of_another_split_gives_no_digits_and_is_named():
     assert note == "the log's acc 0.91 stands: m.csv says 0.874 (`val_acc`)"
 
 
+def test_the_validation_of_a_log_that_prints_only_the_training_is_named():
+    objective = Objective("accuracy", "max")
+    kept = source("m.csv", train_acc=[0.99012], val_acc=[0.874])
+    value, note, _ = decided({"train_acc": [0.990]}, kept, objective=objective)
+    assert value == 0.99012
+    assert note.endswith("train_acc exact from m.csv; m.csv has `val_acc`, which the log does not print")
+    note = decided({"train_acc": [0.990], "val_acc": [0.874]}, kept, objective=objective)[1]
+    assert "does not print" not in note
+    note = decided({"val_acc": [0.874]}, source("m.csv", train_acc=[0.99]), objective=objective)[1]
+    assert "train_acc" not in note
+
+
 def test_a_nan_in_the_end_stands():
     value, note, path = decided({"val_acc": [0.8, math.nan]}, source("m.csv", val_acc=[0.8, 0.9]), objective=FINAL)
     assert (value, path) == (None, None)

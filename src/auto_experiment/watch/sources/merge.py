@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from auto_experiment.objective import Objective, is_ratio
 from auto_experiment.records.observation import Series
-from auto_experiment.watch.metrics.match import Ambiguous, Match, match_objective
+from auto_experiment.watch.metrics.match import Ambiguous, Match, Missing, match_objective
 from auto_experiment.watch.sources.record import Source, Sources
 from auto_experiment.watch.sources.rounding import Agreement, compare, scaled, scaled_series
 
@@ -40,10 +40,14 @@ def decide(log: Mapping[str, Series], objective: Objective, sources: Sources) ->
     found = from_log(log, objective)
     whole = [source for source in sources.found if source.whole]
     if found.series is None:
-        return _without_log(found, objective, sources, list(_fitting(objective.metric, whole)))
+        unclear = isinstance(match_objective(objective.metric, log), Ambiguous)
+        why = "several metrics of the log fit" if unclear else "the log does not print it"
+        return _without_log(found, why, objective, sources, list(_fitting(objective.metric, whole)))
     if found.value is None:  # a NaN in the end is what the run came to
         return found
-    return _beside_log(found, found.value, found.series, objective, list(_fitting(found.series.name, whole)))
+    chosen = _beside_log(found, found.value, found.series, objective, list(_fitting(found.series.name, whole)))
+    better = list(_of_a_better_split(found.series.name, log, objective, whole))
+    return replace(chosen, note=_joined(chosen.note, _some(better)))
 
 
 def from_log(log: Mapping[str, Series], objective: Objective) -> Choice:
@@ -68,6 +72,17 @@ def _fitting(name: str, sources: list[Source]) -> Iterator[tuple[Source, Series]
         match = match_objective(name, source.series)
         if isinstance(match, Match):
             yield source, source.series[match.name]
+
+
+def _of_a_better_split(
+    name: str, log: Mapping[str, Series], objective: Objective, sources: list[Source]
+) -> Iterator[str]:
+    """An objective "accuracy" of a log that prints the training's only is read there; that a file has the validation's
+    is told."""
+    for source, series in _fitting(objective.metric, sources):
+        match = match_objective(objective.metric, [name, series.name])
+        if isinstance(match, Match) and match.name != name and isinstance(match_objective(series.name, log), Missing):
+            yield f"{source.path} has `{series.name}`, which the log does not print"
 
 
 def _powers(*names: str) -> tuple[int, ...]:
@@ -125,7 +140,9 @@ def _is_one_of(series: Series, longer: Series, objective: Objective) -> bool:
 # -- only sources have it -----------------------------------------------------------------------------------------
 
 
-def _without_log(found: Choice, objective: Objective, sources: Sources, fitting: list[tuple[Source, Series]]) -> Choice:
+def _without_log(
+    found: Choice, why: str, objective: Objective, sources: Sources, fitting: list[tuple[Source, Series]]
+) -> Choice:
     fitting.sort(key=lambda pair: pair[1].count == 1)  # whole curves before files that hold one value
     if not fitting:
         unread = [f"{s.path}: {s.note}" for s in sources.found if not s.whole] + list(sources.notes)
@@ -137,7 +154,6 @@ def _without_log(found: Choice, objective: Objective, sources: Sources, fitting:
         if not _is_same(objective, series, value, rival, theirs) and not _is_one_of(rival, series, objective):
             said = f"{source.path} and {other.path} differ in it: {_shown(value)} and {_shown(theirs)}"
             return replace(found, note=_joined(found.note, said))
-    why = "several metrics of the log fit" if " may be any of: " in found.note else "the log does not print it"
     note = f"{objective.metric} read as `{series.name}` from {source.path}: {why}"
     if value is None:
         note = f"`{series.name}` of {source.path} has no finite {objective.select} value"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes all samples anew: sh make.sh PYTHON [NAME...]; PYTHON has torch, tensorboard, tensorboardX, wandb, lightning,
-# transformers, accelerate, keras, stable-baselines3, catboost and, for the last one, ultralytics.
+# Makes the samples anew, in /home/user/samples, from where they are copied: sh make.sh PYTHON [NAME...]
+# PYTHON has torch, tensorboard, tensorboardX, wandb, lightning, transformers, accelerate, keras, stable-baselines3 and
+# catboost. Only by name: ultralytics_csv (ultralytics), keras_tensorboard (tensorflow, tensorboard, keras).
 here=$(cd "$(dirname "$0")" && pwd)
 python=$1
 shift
