@@ -361,6 +361,9 @@ def test_a_damaged_length_ends_the_reading_and_is_told(tmp_path):
     points, notes = read_bytes(Kind.TENSORBOARD, one + two[:6] + b"\x01" + two[7:], tmp_path)
     assert points == [("a", 1.0, 1)]
     assert notes == [f"damaged at byte {len(one)}: what follows was not read"]
+    (tmp_path / "file").rename(tmp_path / "events.out.tfevents.1")
+    (source,) = reading.read(str(tmp_path)).found
+    assert source.whole is False  # what its final value was is not known
 
 
 def test_the_checksum_is_the_castagnoli_one():

@@ -20,14 +20,14 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLO
 class Stream:
     """The bytes of an open file as long as it was when it was opened, at most ``most`` of them.
 
-    ``cut`` tells that the limit was met before the end. ``skip`` costs nothing of the limit. OSError when the disk
-    fails; a file that was shortened meanwhile ends early.
+    ``cut`` tells that the limit was met before the end; a reader sets ``broken`` when it had to stop before. ``skip``
+    costs nothing of the limit. OSError when the disk fails; a file that was shortened meanwhile ends early.
     """
 
     def __init__(self, fd: int, most: int = MOST_BYTES) -> None:
         info = os.fstat(fd)
         self.size, self.modified = info.st_size, info.st_mtime
-        self.cut = False
+        self.cut = self.broken = False
         self._fd, self._left, self._most = fd, most, most
         self._at = 0
 

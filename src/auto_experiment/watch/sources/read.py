@@ -66,8 +66,8 @@ def _read(folder: str, file: SourceFile, most: int) -> tuple[Source, int]:
                 for point in points(file.kind, stream, notes):
                     table.add(point.name, point.value, point.step)
                 used += stream.used
+                whole = whole and not (stream.cut or stream.broken)
                 if stream.cut:
-                    whole = False
                     notes.append("too large: not read to its end")
         except OSError as error:
             whole = False

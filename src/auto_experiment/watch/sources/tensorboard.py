@@ -46,6 +46,7 @@ def _records(stream: Stream, notes: list[str]) -> Iterator[bytes]:
         size, check = struct.unpack("<QI", head)
         if _masked(head[:8]) != check:
             notes.append(f"damaged at byte {start}: what follows was not read")
+            stream.broken = True
             return
         if size > LARGEST:
             if not stream.skip(size + 4):

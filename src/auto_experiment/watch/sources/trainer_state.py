@@ -42,7 +42,8 @@ def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
                 row, end = decoder.raw_decode(text)
             except (ValueError, RecursionError):
                 if len(text) > _LONGEST:
-                    notes.append("its log_history is damaged")
+                    notes.append("its log_history is damaged: what follows was not read")
+                    stream.broken = True
                     return
                 break
             text = text[end:]

@@ -112,6 +112,7 @@ def _records(stream: Stream, notes: list[str]) -> Iterator[bytes]:
             return
         if data is None or kind not in {_WHOLE, _FIRST, _MIDDLE, _LAST} or zlib.crc32(head[6:] + data) != check:
             notes.append(f"damaged at byte {start}: what follows was not read")
+            stream.broken = True
             return
         if kind in {_WHOLE, _FIRST}:
             parts, size = [], 0
