@@ -93,17 +93,17 @@ FORMATS = [
     ('{"metric": "val_loss", "value": 0.3, "step": 4}', {"val_loss": 0.3}),
     # nanoGPT
     ("step 250: train loss 2.4293, val loss 2.4447", {"train loss": 2.4293, "val loss": 2.4447}),
-    ("iter 250: loss 2.4293, time 327.15ms, mfu 7.53%", {"loss": 2.4293}),
+    ("iter 250: loss 2.4293, time 327.15ms, mfu 7.53%", {"loss": 2.4293, "mfu": 7.53}),
     # fairseq
     (
         "| epoch 003 | valid on 'valid' subset | loss 4.123 | nll_loss 2.409 | ppl 5.31",
-        {"loss": 4.123, "nll_loss": 2.409, "ppl": 5.31},
+        {"valid_loss": 4.123, "valid_nll_loss": 2.409, "valid_ppl": 5.31},
     ),
     # gluon, mxnet, xgboost, LightGBM
     ("INFO:root:Epoch[125] Validation-accuracy=0.755620", {"Validation-accuracy": 0.75562}),
     (
         "[Epoch 119] validation: err-top1=0.347517 err-top5=0.137237",
-        {"val_err-top1": 0.347517, "val_err-top5": 0.137237},
+        {"validation_err-top1": 0.347517, "validation_err-top5": 0.137237},
     ),
     ("[17:56:50] [499]\ttest-auc:0.839593", {"test-auc": 0.839593}),
     ("[0]\ttrain-rmse:0.48\teval-rmse:0.49", {"train-rmse": 0.48, "eval-rmse": 0.49}),

@@ -167,26 +167,23 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     """What is read of any training log: metrics, objective, progress, fault. PATH may also be a file of metrics (CSV,
     JSON lines, TensorBoard events, trainer_state.json, W&B's .wandb), the folder of a run, or any folder of such files.
     """
+    from auto_experiment.views import reading
     from auto_experiment.watch.metrics import summary
     from auto_experiment.watch.sources import summary as structured
 
     summarise = structured.summarise if structured.is_structured(log) else summary.summarise
-    document = summarise(log, objective, direction)
+    curves: dict[str, list[float]] = {}
+    document = summarise(log, objective, direction, curves)
     if as_json:
         print_json(document)
-        return
-    for name, series in document["metrics"].items():
-        click.echo(f"{name:40} {_short(series['final']):>14}  {series['count']} values")
-    for source in document.get("sources", ()):
-        click.echo(f"from {source['path']}: {source['kind']}, {source['metrics']} metrics")
-    for key in ("objective", "objective_note", "progress", "fault", "exception"):
-        if document.get(key) is not None:
-            click.echo(f"{key}: {_flat(document[key])}")
+    else:
+        click.echo(reading.as_text(document, curves, plain=not _has_braille()))
 
 
-def _flat(value: object) -> str:
-    return ", ".join(f"{k} {_short(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _has_braille() -> bool:
+    """Can the terminal show it? Its encoding is all that is known."""
+    try:
+        "\u2800".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True

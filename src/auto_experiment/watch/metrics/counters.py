@@ -11,8 +11,10 @@ _COUNT = r"\d[\d,]*(?:\.\d+)?(?:[kKM](?![\w/]))?"
 # The first letter comes alone and first: that lets the regex engine skip to it, which halves the cost of a line.
 _NAMED = re.compile(
     r"(?P<word>[EeGgTtCcSsIiUuBbMm](?<![\w./-].)(?i:(?<=e)poch|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
-    r"|(?<=b)atch(?:_id|_idx)?|lobal[ _]?step|rain(?:ing)?[ _]step|urrent[ _]step|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode"
+    r"|(?<=b)atch(?:_id|_idx)?|(?<=t)rial|(?<=t)ree|lobal[ _]?step|rain(?:ing)?[ _]step|urrent[ _]step"
+    r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode"
     r"|imesteps?|(?<=m)ini-?batch))"
+    r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
     r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=\[))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?![\w%]|\.\d)"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
@@ -31,9 +33,32 @@ _KERAS = re.compile(
     r"(?<![\w/.])(?P<done>\d+)/(?P<total>\d+|\?|Unknown) (?:\[[=>.\s]*\]|[━╸╺\s]*[━╸╺])"
     r"(?:\s*-?\s*(?:ETA: )?[\d:]+s?(?:\s[\d.]+\s?[mu]?s/\w+)?)?"
 )
-_BRACKET = re.compile(r"\[\s*(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]")
+_BRACKET = re.compile(r"\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]")
 
-_WORDS = ("ep", "step", "it", "up", "batch")  # every counter's word holds one of these: a cheap look before the regex
+# [ Valid | 100/100 ], with the split left to the names after it
+_SPLIT_BRACKET = re.compile(r"\[\s*(?P<word>[A-Za-z]{2,12})\s*\|\s*(?P<done>\d+)/(?P<total>\d+)\s*\]")
+# timm's "Train: 3 [   6/8 ( 86%)]"
+_SPLIT_EPOCH = re.compile(
+    r"\s*(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val):\s+(?P<epoch>\d+)\s+\[\s*(?P<done>\d+)/(?P<total>\d+)"
+    r"(?:\s*\(\s*\d+(?:\.\d+)?%\))?\s*\]"
+)
+# At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
+_COUNT_FIRST = re.compile(
+    r"\s{0,80}(?:(?P<word>s|i|it|e|ep|ep\.)[:=](?P<letter>\d+)(?=\s)"
+    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-])|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])))"
+)
+# "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
+_AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
+# Before a counter these make it one of the past, or of another run.
+_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is )")
+_TOO_SHORT = 4  # characters for any of these words:
+_PAST = re.compile(r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until|total)\b")
+_LIMIT = re.compile(
+    r"\b(?P<name>max_iter(?:s|ations)?|max_(?:train_)?steps|(?:total|num)_(?:train_)?(?:steps|iters|iterations)"
+    r"|(?:max|num|total|num_train)_epochs?|epochs)[\"']?\s*[:=]\s*(?P<value>[1-9]\d{0,9})(?![\d.\w])"
+)
+
+_MAY_COUNT = re.compile(r"(?i)ep|it|batch|up|trial|tree")  # every counter's word holds one of these: a cheap look
 
 # Bars of work around the training: their counts are not the run's progress.
 _SIDE_WORK = re.compile(
@@ -50,17 +75,49 @@ def take(text: str, into: Reading) -> str:
         text = _take_bar(_TQDM_OPEN, text, into)
     if "/" in text and into.bar is None and (" [" in text or "━" in text):
         text = _take_bar(_KERAS, text, into)
-    low = text.lower()
-    if any(word in low for word in _WORDS):
+    text = _take_leading(text, into)
+    if _MAY_COUNT.search(text):
+        is_sentence = " is " in text
 
         def blank(match: re.Match[str]) -> str:
-            _take_named(match, into)
+            before = text[: match.start()]
+            if len(before) < _TOO_SHORT or not _PAST.search(before):
+                _take_named(match, into)
+            if match["phase"]:
+                return f" {match['phase']} | "
+            if is_sentence and _AT_COUNTER.search(before) and text[match.end() :].lstrip().startswith("is "):
+                return " "
             return " | "
 
-        text = _NAMED.sub(blank, text)
+        text = _AT_END.sub(" ", _NAMED.sub(blank, text)) if is_sentence else _NAMED.sub(blank, text)
     if "[" in text:
         text = _take_bracket(text, into)
     return text
+
+
+def take_limits(text: str, into: Reading) -> None:
+    """How far the run will go, as its settings say."""
+    if "max_" in text or "epochs" in text or "total_" in text or "num_" in text:
+        for match in _LIMIT.finditer(text):
+            unit = "epoch" if "epoch" in match["name"] else "step"
+            into.limits.setdefault(unit, float(match["value"]))
+
+
+def _take_leading(text: str, into: Reading) -> str:
+    if "[" in text and (match := _SPLIT_EPOCH.match(text)) is not None:
+        into.epoch, into.step, into.step_total = (float(match[name]) for name in ("epoch", "done", "total"))
+        return f" {match['word']} | {text[match.end() :]}"
+    if "|" in text and "/" in text and (match := _SPLIT_BRACKET.search(text)) is not None:
+        into.epoch, into.epoch_total = float(match["done"]), float(match["total"])
+        return f"{text[: match.start()]}{match['word']} | {text[match.end() :]}"
+    if into.bar is not None or (match := _COUNT_FIRST.match(text)) is None:
+        return text
+    word, letter, done, total = match.groups()
+    if word and word[0] == "e":
+        into.epoch = float(letter)
+    else:
+        into.step, into.step_total = float(letter or done), float(total) if total else None
+    return " | " + text[match.end() :]
 
 
 def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
@@ -80,6 +137,8 @@ def _take_named(match: re.Match[str], into: Reading) -> None:
     total = _safe(match["total"]) if match["total"] else None
     word = match["word"].lower()
     if word in {"epoch", "ep", "ep."}:
+        if word != "epoch" and total is None and into.step is not None:
+            return  # beside a step "ep" counts episodes
         if into.epoch is None:
             into.epoch, into.epoch_total, into.epoch_whole = done, total, done.is_integer()
     elif "batch" not in word or into.step is None:

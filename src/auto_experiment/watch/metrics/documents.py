@@ -1,4 +1,4 @@
-"""A JSON object or a Python dict on one line, after a word or not. Nested names, one level deep, are joined by "/"."""
+"""A JSON object or a Python dict on one line, after a word or not. Nested names are joined by "/"."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from auto_experiment.watch.metrics import counters
 from auto_experiment.watch.metrics.numbers import NUMBER, value_of
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.text import is_metric_name
 
 _START = re.compile(r"\{\s*[\"'](?=[^\"']{1,80}[\"']\s*:)")
+_SETTINGS = re.compile(
+    r"(?i)\b(?:param(?:eter)?s?|config\w*|settings|hyper-?param\w*|args|arguments|options|kwargs)\s*[:=]?\s*$"
+)
 _EPOCH = {"epoch", "current_epoch", "train/epoch", "trainer/epoch"}
 _STEP = {
     "step", "global_step", "globalstep", "iter", "iteration", "itr", "current_steps", "current_step", "steps",
@@ -21,6 +25,7 @@ _STEP = {
 }  # fmt: skip
 _STEP_TOTAL = {"total_steps", "max_steps", "num_steps", "total_iters", "max_iters", "max_iter"}
 _EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train_epochs", "max_epoch"}
+_LONGEST_LIST = 20
 _LONG_NAMES = ("name", "metric", "key", "tag")
 
 _WRAPPED = re.compile(r"(?:(?:np|numpy|torch|jnp)\.)?(?:float\d*|int\d+|tensor|array)\(\s*([^(),]*)(?:,[^()]*)?\)")
@@ -34,6 +39,9 @@ def read(text: str, into: Reading) -> bool:
     start = _START.search(text)
     if start is None:
         return False
+    if _SETTINGS.search(text, max(start.start() - 40, 0), start.start()):
+        return False  # "finished with value: 0.9 and parameters: {...}": the words before it report
+    into.style = "document"
     document = _load(text[start.start() : text.rfind("}") + 1])
     items = list(_flat(document)) if document is not None else _cut(text[start.start() :])
     if document is not None and _one_metric(document, into):
@@ -45,6 +53,8 @@ def read(text: str, into: Reading) -> bool:
             others += raw is not None
         elif not _counter(key, value, into):
             numbers.append((key, value))
+    if not into.has_counter and start.start():
+        counters.take(text[: start.start()], into)  # "epoch 3: {'accuracy': 0.86}"
     # A dump of settings: no counter, and at least as many words as numbers.
     if into.has_counter or others < len(numbers):
         into.pairs.extend((key, value) for key, value in numbers if is_metric_name(key))
@@ -68,10 +78,10 @@ def _as_json(body: str) -> str:
     return body if '"' in body else body.replace("'", '"')
 
 
-def _flat(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]:
     for key, value in document.items():
-        if isinstance(value, dict):
-            for inner, deep in value.items():
+        if isinstance(value, dict) and depth:
+            for inner, deep in _flat(value, depth - 1):
                 yield f"{key}/{inner}", deep
         else:
             yield key, value
@@ -83,6 +93,9 @@ def _cut(text: str) -> list[tuple[str, Any]]:
 
 
 def _number(raw: Any) -> float | None:
+    """A list of numbers (COCO's twelve) reports its first one."""
+    if isinstance(raw, list) and 0 < len(raw) <= _LONGEST_LIST and all(type(one) in {int, float} for one in raw):
+        raw = raw[0]
     if isinstance(raw, bool):
         return None
     if isinstance(raw, (int, float)):

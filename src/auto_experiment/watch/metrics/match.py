@@ -1,23 +1,27 @@
 """The metric that a human named, among the names that a log prints. Never guesses: one candidate, or none chosen.
 
-1. The very name always wins.
-2. A name with a split ("val loss") means the same name written differently: case, punctuation, and words for the same
-   thing (validation = valid = val = eval = dev, accuracy = acc, perplexity = ppl, top-1 accuracy = acc@1).
-3. A name without a split ("accuracy") means, in this order: the metric of the validation split, the metric without a
-   split, that of the test split, that of the training split; each of them written in any of the ways above. A test
-   value is never chosen where a validation value exists.
+1. The very name always wins; then the only one of that name in a group (``eval/mean_reward``).
+2. The same words, written differently: case, punctuation, order, words for the same thing (validation = valid = val =
+   eval = dev, accuracy = acc, "mean average precision" = mAP, top-1 accuracy = acc@1, recall at 1 = R@1) and words that
+   say nothing (mean, total, score).
+3. A name with more words ("f1" for ``klue_re_micro_f1``, "reward" for ``rollout/ep_rew_mean``), when it is the only one
+   with so few more; never one of a spread, a bound, a goal or another rank (std, max, target, top-5).
+4. A name with fewer words, when what is left says where and not what ("coco AP", "train loss" for ``loss``).
+5. What the log calls best or final at its end, when it prints nothing else of that name.
 
-4. A plain accuracy or error that a split does not have is its top-1 one, and the other way round; never a top-5 one.
-
-More than one candidate where the first is found: ambiguous.
+A name without a split ("accuracy") means, at each of these steps in this order: the metric of the validation split, the
+one without a split, that of the test split, that of the training split. A test value is never chosen where a validation
+value exists, and a name with a split never means another split; it means the metric without one when no other split of
+that metric is printed. Two candidates where the first is found: ambiguous.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from auto_experiment.watch.metrics.splits import WORDS as SPLITS
 
@@ -39,69 +43,270 @@ class Ambiguous:
 @dataclass(frozen=True)
 class Missing:
     seen: tuple[str, ...]
+    near: tuple[str, ...] = ()  # those that share a word with what was asked for
 
     def __str__(self) -> str:
-        shown = ", ".join(self.seen[:20]) + (", ..." if len(self.seen) > 20 else "")
-        return f"not among the log's metrics: {shown}" if self.seen else "the log reports no metric"
+        if not self.seen:
+            return "the log reports no metric"
+        if self.near:
+            return f"not among the log's metrics; the nearest are: {_listed(self.near)}"
+        return f"not among the log's metrics: {_listed(self.seen)}"
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+# What people write out, and the one spelling it gets; in this order, on lower case.
+_PHRASES = [
+    (re.compile(pattern), spelling)
+    for pattern, spelling in (
+        (r"mean[\s_-]*average[\s_-]*precision|mean[\s_-]*ap\b", "map"),
+        (r"average[\s_-]*precision", "ap"),
+        (r"mean[\s_-]*(?:iou|intersection[\s_-]*over[\s_-]*union)", "miou"),
+        (r"intersection[\s_-]*over[\s_-]*union", "iou"),
+        (r"mask[\s_/-]*(?=m?ap\b)", "segm "),
+        (r"(?<!b)box[\s_/-]*(?=m?ap\b)", "bbox "),
+        (r"hit[\s_-]*(?:rate|ratio)", "hr"),
+        (r"word[\s_-]*error[\s_-]*rate", "wer"),
+        (r"character[\s_-]*error[\s_-]*rate", "cer"),
+        (r"fr[e\u00e9]chet[\s_-]*inception[\s_-]*distance", "fid"),
+        (r"inception[\s_-]*score", "is"),
+        (r"root[\s_-]*mean[\s_-]*squared?[\s_-]*error", "rmse"),
+        (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
+        (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
+        (r"end[\s_-]*point[\s_-]*error", "epe"),
+        (r"negative[\s_-]*log[\s_-]*likelihood", "nll"),
+        (r"bits[\s_-]*per[\s_-]*(?:character|char)", "bpc"),
+        (r"bits[\s_-]*per[\s_-]*byte", "bpb"),
+        (r"mean[\s_-]*reciprocal[\s_-]*rank", "mrr"),
+        (r"matthews[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "mcc"),
+        (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*(?:roc[\s_-]*)?curve|roc[\s_-]*auc|auc[\s_-]*roc|auroc)", "auc"),
+        (r"exact[\s_-]*match", "em"),
+        (r"learning[\s_-]*rate", "lr"),
+        (r"cross[\s_-]*entropy", "ce"),
+        (r"f[\s_-]1\b|f1[\s_-]*score", "f1"),
+        (r"\((?:b|m|p)\)", " "),  # mAP50(B): Ultralytics' boxes, masks, poses
+        (r"coco_eval_(bbox|segm)\b", r"\1 ap "),  # DETR's list of COCO's twelve, of which AP is the first
+        (r"\brouge[\s_-]?(l(?:sum)?|\d)\b", r"rouge \1"),
+        (r"\br@(?=\d)", "recall "),
+        (r"\bp@(?=\d)", "precision "),
+        (r"(?<=[\s@-])0?\.(\d{2})(?!\d)", r"\1"),  # mAP@0.50 = mAP50
+        (r"(?<=[\s@:-])0?\.(\d)(?!\d)", r"\g<1>0"),  # mAP@.5 = mAP50
+        (r":0?\.(\d{2})(?!\d)", r" \1"),
+        (r"\btrl\b", "train loss"),  # llm.c's
+        (r"\btel\b", "test loss"),
+    )
+]
 _SAME = {
     "accuracy": "acc", "accuracies": "acc", "perplexity": "ppl", "losses": "loss", "err": "error", "errors": "error",
-    "rew": "reward", "rewards": "reward", "len": "length",
+    "reward": "rew", "rewards": "rew", "returns": "return", "length": "len", "episode": "ep", "prec": "precision",
+    "rec": "recall", "meanap": "map",
 }  # fmt: skip
-_SILENT = {"score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg"}
-_WORD = re.compile(r"top\d+|[a-z]+|\d+(?:\.\d+)?")
+_SILENT = {
+    "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
+    "ep", "rollout", "rate", "macro",
+}  # fmt: skip
+_TASKS = frozenset({"bbox", "segm", "keypoints"})
+_ELSE = {
+    "std", "stderr", "var", "min", "max", "median", "goal", "target", "initial", "previous", "best", "threshold", "thr",
+    "scale", "weight", "weights", "grad", "norm", "unscaled", "delta", "count", "lr", "time", "ema",
+    "loss", "bound", "final", "iteration",
+}  # fmt: skip
+_LOSSES = {"ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
+_WHERE = {
+    "coco",
+    "bbox",
+    "box",
+    "token",
+    "batch",
+    "epoch",
+    "step",
+    "model",
+    "net",
+    "network",
+    "output",
+    "metrics",
+    "loss",
+    "eval",
+} | _SILENT
+_WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_TOP = re.compile(r"(?i)top[\s_@-]*(\d+)")
-_ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy|err|error)[@_]?(\d)(?!\d)")
+_TOP = re.compile(r"(?i)(?<![a-z])top[\s_@-]*(\d+)")
+_ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy|err|error|prec)[@_]?(\d)(?!\d)")
+_PLAIN = {"acc", "error", "loss"}
 _ORDER = ("val", "", "test", "train")
 _LABEL = {"val": "validation", "test": "test", "train": "training"}
 
 
-def match_objective(metric: str, names: Iterable[str]) -> Match | Ambiguous | Missing:
-    """The name of ``names`` that ``metric`` means. The answer does not depend on the order of ``names``."""
+class _Name(NamedTuple):
+    split: str  # "" for none
+    own: str  # the word that says the split
+    words: frozenset[str]  # those that say something, in one spelling
+    all: frozenset[str]
+
+
+def match_objective(metric: str, names: Iterable[str], *, loosely: bool = True) -> Match | Ambiguous | Missing:
+    """The name of ``names`` that ``metric`` means. The answer does not depend on the order of ``names``.
+
+    ``loosely`` False: only the same words, and of the same split when it names one; to compare a name, not a wish.
+    """
     seen = sorted(set(names))
     if metric in seen:
         return Match(metric, "exact")
-    wanted, words = _split(metric)
-    parts = {name: _split(name) for name in seen}
-    spellings = [each for each in (words, _other_top1(words)) if each]
-    for split in (wanted,) if wanted or not words else _ORDER:
-        how = f"{_LABEL[split]} split of {metric}" if split and not wanted else "same name"
-        for spelling in spellings:
-            if answer := _one([name for name in seen if parts[name] == (split, spelling)], how):
+    within = [name for name in seen if name.rsplit("/", 1)[-1] == metric]
+    if len(within) == 1:
+        return Match(within[0], "same name")
+    asked = _parts(metric)
+    parts = {name: _parts(name) for name in seen}
+    if not loosely:
+        for split in (asked.split,) if asked.split else _ORDER:
+            same = [name for name, part in parts.items() if (part.split, part.words) == (split, asked.words)]
+            if answer := _one(same, "same name", asked, parts):
                 return answer
-    return Missing(tuple(seen))
+        return Missing(tuple(seen))
+    if asked.words:
+        held_out = {name: part for name, part in parts.items() if asked.split or part.split != "train"}
+        for some in (held_out, parts):  # the training's own value only where there is nothing else
+            for tier in (_same_words, _more_words, _fewer_words, _at_the_end):
+                answer = tier(metric, asked, some)
+                if answer is not None:
+                    return answer
+    elif asked.split and (bare := [n for n, p in parts.items() if p.split == asked.split and not p.words]):
+        return _one(bare, "same name", asked) or Missing(tuple(seen))
+    near = tuple(n for n, p in parts.items() if p.words & asked.words)
+    return Missing(tuple(seen), near)
 
 
-def _other_top1(words: tuple[str, ...]) -> tuple[str, ...] | None:
+def _by_split(
+    metric: str, asked: _Name, parts: dict[str, _Name], fits: Callable[[_Name], bool], how: str
+) -> Match | Ambiguous | None:
+    """The candidates of the first split that has one."""
+    found = {name: part for name, part in parts.items() if fits(part)}
+    for split in (asked.split,) if asked.split else _ORDER:
+        here = [name for name, part in found.items() if part.split == split]
+        said = f"{_LABEL[split]} split of {metric}" if split and not asked.split else how
+        if answer := _one(here, said, asked, parts):
+            return answer
+    if asked.split:
+        others = {part.split for part in found.values()} - {""}
+        plain = [name for name, part in found.items() if not part.split]
+        if plain and (not others or (asked.split == "train" and "train" not in others)):
+            return _one(plain, f"the log names no {_LABEL[asked.split]} split of it", asked, parts)
+    return None
+
+
+def _same_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    spellings = [asked.words, *(other for other in (_other_top1(asked.words), _other_map(asked.words)) if other)]
+    if asked.split:
+        tries = [(asked.split, spelling) for spelling in spellings]
+    else:
+        tries = [(split, spelling) for split in _ORDER for spelling in spellings]
+    for split, spelling in tries:
+        how = f"{_LABEL[split]} split of {metric}" if split and not asked.split else "same name"
+        here = [name for name, part in parts.items() if (part.split, part.words) == (split, spelling)]
+        if answer := _one(here, how, asked, parts):
+            return answer
+    if not asked.split:
+        return None
+    if answer := _by_split(metric, asked, parts, lambda part: part.words in spellings, "same name"):
+        return answer
+    bare = [name for name, part in parts.items() if part.split == asked.split and not part.words]
+    named = any(asked.words <= part.all for part in parts.values())
+    return _one(bare, "the only value of that split", asked) if not named and asked.words <= _PLAIN else None
+
+
+def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    known = _TASKS if asked.words & {"ap", "map", "ar"} else frozenset()
+    wanted = [asked.words, *filter(None, [_other_map(asked.words)])]  # AP is mAP
+    extras = {
+        name: len(part.words - asked.all - words - known)
+        for words in wanted
+        for name, part in parts.items()
+        if words <= part.all and part.words != words and not _is_something_else(part.all - asked.all - words, asked)
+    }
+    if not extras:
+        return None
+    fewest = {
+        split: min((n for name, n in extras.items() if parts[name].split == split), default=0) for split in _ORDER
+    }
+    nearest = [name for name, n in extras.items() if n == fewest[parts[name].split]]
+    how = f"the nearest name with {metric} in it"
+    return _by_split(metric, asked, {name: parts[name] for name in nearest}, bool, how)
+
+
+def _is_something_else(extra: frozenset[str], asked: _Name) -> bool:
+    if extra & {"loss"} and asked.words & _LOSSES:
+        extra = extra - {"loss"}
+    ranked = bool(asked.words & {"acc", "error"})  # with another number it is another rank's
+    return bool(extra & _ELSE) or any(
+        (word.startswith("top") and word != "top1") or (ranked and word.isdigit()) for word in extra
+    )
+
+
+def _fewer_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    def fits(part: _Name) -> bool:
+        words = (part.words or part.all) - _TASKS
+        both = asked.all | (_other_map(asked.words) or asked.all)
+        return bool(words) and words < both and asked.words - words - {"ap", "map"} <= _WHERE and words != {"loss"}
+
+    most = max((len(part.words or part.all) for part in parts.values() if fits(part)), default=0)
+    return _by_split(
+        metric, asked, parts, lambda part: fits(part) and len(part.words or part.all) == most, "same but for where"
+    )
+
+
+def _at_the_end(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    def fits(part: _Name) -> bool:
+        closing = part.words - {"best", "final", "last"}
+        return closing == asked.words or closing == _other_map(asked.words)
+
+    return _by_split(metric, asked, parts, fits, "what the log says at its end")
+
+
+def _other_top1(words: frozenset[str]) -> frozenset[str] | None:
     """The top-1 accuracy of a plain one, and the plain one of a top-1 accuracy: one thing under two names."""
-    if words in (("acc",), ("error",)):
-        return ("top1", *words)
-    return words[1:] if words in (("top1", "acc"), ("top1", "error")) else None
+    if words in ({"acc"}, {"error"}):
+        return words | {"top1"}
+    return words - {"top1"} if words in ({"top1", "acc"}, {"top1", "error"}) else None
 
 
-def _one(found: list[str], how: str) -> Match | Ambiguous | None:
+def _other_map(words: frozenset[str]) -> frozenset[str] | None:
+    """COCO's AP is a mean over the classes already: AP and mAP are one thing."""
+    if "map" in words:
+        return words - {"map"} | {"ap"}
+    return words - {"ap"} | {"map"} if "ap" in words else None
+
+
+def _one(found: list[str], how: str, asked: _Name, parts: dict[str, _Name] | None = None) -> Match | Ambiguous | None:
     if not found:
         return None
+    if len(found) > 1 and asked.own and parts:  # "dev loss" beside "validation loss": each by its own word
+        own = [name for name in found if parts[name].own == asked.own]
+        found = own or found
     return Match(found[0], how) if len(found) == 1 else Ambiguous(tuple(found))
 
 
 @lru_cache(maxsize=4096)
-def _split(name: str) -> tuple[str, tuple[str, ...]]:
-    """The split that a name says ("" for none), and the words of the metric itself, spelled one way and sorted."""
-    name = _CAMEL.sub(" ", name)
-    name = _TOP.sub(r" top\1 ", name)
-    name = _ACC_AT.sub(r" \1 top\2 ", name)
-    words = _WORD.findall(name.lower())
-    split = ""
-    rest: list[str] = []
+def _parts(name: str) -> _Name:
+    """The split that a name says, and its words, spelled one way."""
+    text = re.sub(r"(?i)m?IoU", lambda m: m[0].lower(), name)
+    text = _CAMEL.sub(" ", text).lower()
+    text = re.sub(r"rouge ?(l(?:sum)?)\b", r"rouge \1", text)
+    for pattern, spelling in _PHRASES:
+        text = pattern.sub(spelling, text)
+    text = _TOP.sub(r" top\1 ", text)
+    text = _ACC_AT.sub(r" \1 top\2 ", text)
+    words = re.findall(r"top\d+|f\d(?!\d)|r2|l\d|[a-z]+|\d+(?:\.\d+)?", text)
+    own = next((word for word in words if word in SPLITS), "")
+    rest = []
     for word in words:
-        if word in SPLITS and not split:
-            split = SPLITS[word]
-        else:
-            rest.append(_SAME.get(word, word))
+        if word == own:
+            continue
+        rest.append(_SAME.get(word, word))
+    if rest and all(word.startswith("top") and word != "top" for word in rest):
+        rest.append("acc")  # "top1" is the top-1 accuracy
+    if "precision" in rest and "top1" in rest:  # prec@1 of the ImageNet example
+        rest = ["acc" if word == "precision" else word for word in rest]
     loud = [word for word in rest if word not in _SILENT] or rest
-    if loud and all(word.startswith("top") and word != "top" for word in loud):
-        loud.append("acc")  # "top1" is the top-1 accuracy
-    return split, (*sorted(w for w in loud if w.startswith("top")), *(w for w in loud if not w.startswith("top")))
+    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest))

@@ -9,7 +9,7 @@ NUMBER = (
     r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
     r"|\d+\.?\d*(?:[eE][-+]?\d+)?"
     r"|\.\d+(?:[eE][-+]?\d+)?"
-    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?![\w.-]))"
+    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]))"
 )
 _WHOLE = re.compile(NUMBER + r"\s*%?")
 _SUFFIX = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "b": 1e9}
@@ -18,9 +18,10 @@ _UNITS = (
     r"it|its|s|ms|us|ns|sec|secs|second|seconds|min|mins|minute|minutes|h|hr|hrs|hour|hours|d|day|days"
     r"|[kKMGTP]i?[bB]|bytes?|[GT]?FLOPs?|[GMT]?FLOPS|fps|FPS|W|Hz|[MG]Hz|px|pixels|params|parameters"
 )
-# A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), a list (1,2), a unit after one space.
+# A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence; a list
+# (1,2); a unit after one space.
 _NOT_A_METRIC = re.compile(
-    rf"\.?\w|[-:/x*@]\d|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b)"
+    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|[-:/x*@]\d|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b)"
 )
 
 
@@ -42,7 +43,9 @@ def value_of(text: str) -> float | None:
 
 
 def to_float(text: str) -> float:
-    """``text`` matched NUMBER."""
+    """``text`` matched NUMBER. Lightning's bars pad a NaN to ``nan.0``."""
+    if text[-1] == "0" and text[-2:-1] == "." and text[-3:-2].isalpha():
+        text = text[:-2]
     return float(text.replace(",", "") if "," in text else text)
 
 

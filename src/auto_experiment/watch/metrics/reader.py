@@ -10,21 +10,34 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import documents, tables, text
+from auto_experiment.watch.metrics import counters, documents, headings, prefixes, text
+from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.series import SeriesTable
+from auto_experiment.watch.metrics.tables import Tables
 from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
 
 LONGEST_LINE = 64 * 1024
+_RECENT = 20
+_LONGEST_RECENT = 1024
+_TABLE_SIDES = {"│".encode(), "┃".encode()}
+_LAST_REDRAWS = 2
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
 _END = re.compile(rb"[\n\r\b]")
 _DIGIT = re.compile(rb"[0-9]")
+_DIGITS = b"0123456789"
+_SHORT = 2048  # bytes in which a search is faster than a copy
+_CSV_ROW = re.compile(r"[-\w.]{0,40},[^\s{]")  # a document in a cell of it is not the line's own
+_ALONE = re.compile(rf"[=:]?\s?({NUMBER})\s?%?")
+_LONGEST_VALUE = 40
 _LOSS = re.compile(
     r"(?i)loss|\bnll|perplexity|(?:^|[\W_])(?:ppl|cost|elbo|objective|bpc|bpb|cross_?entropy)(?:$|[\W_])"
 )
@@ -41,11 +54,17 @@ class LogReader:
         self.lines = 0
         self.non_finite: str | None = None
         self._buffer = b""
-        self._clues = True  # whether the block of bytes at hand holds a word for a fault at all
+        self._clues: Sequence[bytes] = CLUES  # those words for a fault that the block of bytes at hand holds
         self._state = b""  # the last state of the line that is being redrawn
         self._shown: dict[str, float] = {}  # what the line's earlier states reported
         self._tail: deque[bytes] = deque(maxlen=max(tail_lines, 0))
         self._tail_chars = tail_chars
+        self._recent: deque[bytes] = deque(maxlen=_RECENT)  # the lines above, of which a heading or a header may be one
+        self._tables = Tables()
+        self._headings = headings.Headings()
+        self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
+        self._rank: int | None = None  # whose metrics count
+        self._bar_moves = 0  # since a fault was found
         self._place = Place()
         self._series = SeriesTable()
         self._faults = FaultReader()
@@ -62,16 +81,18 @@ class LogReader:
         """The file has ended: an unfinished last line counts as it stands."""
         points: list[Point] = []
         rest, self._buffer = self._buffer, b""
-        self._clues = True
+        self._clues = CLUES
         self._read(rest, points)
         if rest or self._state:
-            self._end_line()
+            self._end_line(points)
+        self._release(points)
         return points
 
     def restart(self) -> None:
         """The file was truncated or replaced: what comes next starts a line; what was read stays read."""
+        self._held = []
         if self._state.strip():
-            self._end_line()
+            self._end_line([])
         self._buffer, self._state = b"", b""
         self._shown.clear()
 
@@ -87,6 +108,12 @@ class LogReader:
     @property
     def series(self) -> Mapping[str, Series]:
         return self._series
+
+    @property
+    def judged(self) -> Mapping[str, Series]:
+        """The series by which a run is judged: where a metric is printed within each epoch and again for the whole of
+        it, the latter."""
+        return self._series.judged(self._place.epochs)
 
     @property
     def steps_seen(self) -> int:
@@ -117,26 +144,51 @@ class LogReader:
         data = self._buffer + data
         if b"\b" in data:
             data = data.replace(b"\b", b"\r")
-        self._clues = _has_clue(data)
+        low = data.lower()
+        self._clues = [clue for clue in CLUES if clue in low]
         lines = data.split(b"\n")
         rest = lines.pop()
+        if not (
+            self._clues
+            or self._held
+            or self._faults.found
+            or self._faults.inside
+            or self._state
+            or b"\r" in data
+            or _may_report(data)
+        ):
+            self._pass_over(lines)
+            lines = []
         for line in lines:
             if b"\r" in line:
                 for state in line.split(b"\r"):
                     self._read(state, points)
             else:
                 self._read(line, points)
-            self._end_line()
+            self._end_line(points)
         if b"\r" in rest:
             *states, rest = rest.split(b"\r")
             for state in states:
                 self._read(state, points)
         self._buffer = rest[:LONGEST_LINE]
 
-    def _end_line(self) -> None:
+    def _pass_over(self, lines: list[bytes]) -> None:
+        """Whole lines that report nothing: counted, and kept as the tail."""
+        self.lines += len(lines)
+        newest = (line for line in reversed(lines) if line and not line.isspace())
+        kept = list(islice(newest, max(self._tail.maxlen or 0, _RECENT)))[::-1]
+        self._tail.extend(line[:_LONGEST_TAIL] for line in kept)
+        self._recent.extend(line[:_LONGEST_RECENT] for line in kept)
+        if lines and self._shown:
+            self._shown = {}
+
+    def _end_line(self, points: list[Point]) -> None:
         self.lines += 1
+        if self._held and self._state.lstrip()[:3] not in _TABLE_SIDES and self._state.lstrip()[:1] != b"|":
+            self._release(points)
         if self._state.strip():
             self._tail.append(self._state[:_LONGEST_TAIL])
+            self._recent.append(self._state[:_LONGEST_RECENT])
         self._state = b""
         if self._shown:
             self._shown = {}
@@ -148,15 +200,17 @@ class LogReader:
         raw = raw[:LONGEST_LINE]
         self._state = raw
         faults = self._faults
-        clue = faults.inside or (self._clues and _has_clue(raw))
+        clue = faults.inside or (bool(self._clues) and _has_one(self._clues, raw))
         inside = faults.inside
-        if not clue and not _DIGIT.search(raw) and not _has_word_for_number(raw):
+        if not clue and not _may_report(raw) and not faults.found:
             return
         line = strip_ansi(raw.decode("utf-8", "replace"))
         if "\0" in line:  # a hole that a truncated file leaves
             line = line.replace("\0", "")
         reported = clue and faults.feed(line, self.lines + 1)
         if not reported:
+            if faults.found and faults.says_finished(line):
+                faults.went_on()
             self._metrics(line, points)
         elif inside and faults.inside and _at_the_margin(line):
             # Another process wrote between the frames, or the traceback broke off: should the exception's line still
@@ -164,25 +218,74 @@ class LogReader:
             self._metrics(line, points)
 
     def _metrics(self, line: str, points: list[Point]) -> None:
-        reading = read_line(line)
-        if not reading.pairs and not reading.has_counter:
+        rank, line = prefixes.strip(line)
+        reading = read_line(line, self._tables, self._above)
+        if not self._place.moves:
+            counters.take_limits(line, reading)
+        if not reading.pairs and self._recent:
+            self._read_alone(line.strip(), reading)
+        if not reading.pairs and not reading.has_counter and not reading.limits:
             return
-        moved = self._place.take(reading)
+        moved, bar_moved = self._place.take(reading)
+        self._bar_moves += bar_moved
+        if reading.pairs:
+            self._place.credit()
+        if rank is not None and not self._is_spokesman(rank, reading):
+            return
+        if reading.waits:
+            self._held += [(name, value, self.lines + 1) for name, value in reading.pairs]
+            news = False
+        else:
+            named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
+            news = self._report([(name, value, self.lines + 1) for name, value in named], reading, points)
+            if reading.best_so_far is not None:
+                self._series.reach(*reading.best_so_far)
+        if not self._faults.found and not self._faults.inside:
+            self._bar_moves = 0
+        # The closing words of a scheduler hold numbers too: only counters and metrics are a sign of life. A bar is
+        # drawn once more when its program ends.
+        elif moved or (news and reading.bar is None) or self._bar_moves > _LAST_REDRAWS:
+            self._faults.went_on()
+
+    def _report(self, named: Sequence[tuple[str, float, int]], reading: Reading, points: list[Point]) -> bool:
+        """Take (name, value, line) as points of where the log is now. True when one of them says something new."""
         news = False
         mark = self._place.mark(reading)
-        for name, value in reading.pairs:
+        within = self._place.is_within_epoch(reading)
+        for name, value, line in named:
             if name in self._shown and _same(self._shown[name], value):
                 continue  # a redraw that shows the old value
             self._shown[name] = value
             last = self._series.last(name)
-            if not self._series.add(name, value, mark):
+            if not self._series.add(name, value, mark, within=within):
                 continue
             news = news or (text.ends_like_metric(name) if last is None else not _same(last, value))
             self._judge(name, value)
-            points.append(Point(name, value, self._place.step, self._place.epoch, self.lines + 1))
-        # The closing words of a scheduler hold numbers too: only counters and metrics are a sign of life.
-        if (moved or news) and (self._faults.found or self._faults.inside):
+            points.append(Point(name, value, self._place.step, self._place.epoch, line))
+        return news
+
+    def _release(self, points: list[Point]) -> None:
+        """A table of names and values is over: its values belong to the counter among them."""
+        held, self._held = self._held, []
+        if self._report(held, Reading(), points) and self._faults.found:
             self._faults.went_on()
+        self._shown = {}
+
+    def _read_alone(self, text: str, into: Reading) -> None:
+        """A value without a name, when the line above is one."""
+        value = _ALONE.fullmatch(text) if len(text) < _LONGEST_VALUE else None
+        name = headings.title(self._above()[-1]) if value else None
+        if value and name:
+            into.pairs.append((name, to_float(value[1])))
+
+    def _above(self) -> list[str]:
+        return [_plain(raw) for raw in self._recent]
+
+    def _is_spokesman(self, rank: int, reading: Reading) -> bool:
+        """Of several ranks that report the same, the first one counts."""
+        if self._rank is None and reading.pairs:
+            self._rank = rank
+        return self._rank is None or rank == self._rank
 
     def _judge(self, name: str, value: float) -> None:
         if math.isfinite(value):
@@ -194,29 +297,48 @@ class LogReader:
             self._bad_losses.add(name)
 
 
-def read_line(line: str) -> Reading:
-    """What one line says, with no memory of the lines before it."""
+def read_line(line: str, tables: Tables | None = None, above: Callable[[], Sequence[str]] = list) -> Reading:
+    """What one line says, without its prefixes. ``tables``: what those of the lines before it have shown."""
     reading = Reading()
     if line.startswith("wandb:"):  # W&B's closing summary repeats what the run reported
         return reading
+    tables = tables or Tables()
+    is_row = _CSV_ROW.match(line) is not None
+    if is_row and tables.read(line, above, reading):
+        return reading
     if "{" in line and documents.read(line, reading):
         return reading
-    if ("|" in line or "│" in line) and tables.read(line, reading):
+    if not is_row and tables.read(line, above, reading):
         return reading
     text.read(line, reading)
     return reading
 
 
-def _has_clue(raw: bytes) -> bool:
-    """Is there a word for a fault in it, or for a number without digits? Every line pays for this, hence no regex."""
-    for clue in CLUES:  # noqa: SIM110 - a generator would double the cost
-        if clue in raw:
+def _has_one(clues: Sequence[bytes], raw: bytes) -> bool:
+    """Every line pays for this, hence no regex."""
+    low = raw.lower()
+    for clue in clues:  # noqa: SIM110 - a generator would double the cost
+        if clue in low:
             return True
     return False
 
 
+@lru_cache(maxsize=256)
+def _plain(raw: bytes) -> str:
+    """A line without colours and prefixes."""
+    return prefixes.strip(strip_ansi(raw.decode("utf-8", "replace")))[1]
+
+
+def _may_report(raw: bytes) -> bool:
+    """Is there a digit in it, or a word for a number?"""
+    if len(raw) < _SHORT:
+        return _DIGIT.search(raw) is not None or _has_word_for_number(raw)
+    return len(raw.translate(None, _DIGITS)) < len(raw) or _has_word_for_number(raw)
+
+
 def _has_word_for_number(raw: bytes) -> bool:
-    return b"nan" in raw or b"inf" in raw or b"NaN" in raw or b"Inf" in raw or b"INF" in raw or b"NAN" in raw
+    low = raw.lower()
+    return b"nan" in low or b"inf" in low
 
 
 def _at_the_margin(line: str) -> bool:

@@ -11,6 +11,10 @@ class Reading:
 
     ``epoch_whole`` tells a counter of epochs from the fraction of an epoch that some trainers print with each step:
     the first is the outer loop's progress, the second only says where a value belongs.
+    ``limits``: settings that say how far the run will go, by unit ("max_iter: 200000"). ``style``: who said the
+    counters; a log's lines and the documents in it may count epochs apart. ``waits``: a row of a table of names and
+    values, whose counter may be another row. ``best_so_far``: (name, value, step) that the line itself gives beside
+    the latest value.
     """
 
     pairs: list[tuple[str, float]] = field(default_factory=list)
@@ -20,6 +24,10 @@ class Reading:
     step: float | None = None
     step_total: float | None = None
     bar: tuple[float, float | None] | None = None
+    limits: dict[str, float] = field(default_factory=dict)
+    style: str = "text"
+    waits: bool = False
+    best_so_far: tuple[str, float, float] | None = None
 
     @property
     def has_counter(self) -> bool:

@@ -6,12 +6,14 @@ import math
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from auto_experiment.objective import Objective
-from auto_experiment.records.observation import Series
+from auto_experiment.records.observation import Series, is_stored
 from auto_experiment.watch.metrics.match import Match, match_objective
 from auto_experiment.watch.metrics.reader import LogReader
 
@@ -23,14 +25,26 @@ _LOWER_IS_BETTER = re.compile(
 
 
 def summarise(
-    source: str | os.PathLike[str] | Iterable[bytes], objective: str | None, direction: str | None
+    source: str | os.PathLike[str] | Iterable[bytes],
+    objective: str | None,
+    direction: str | None,
+    curves: dict[str, list[float]] | None = None,
 ) -> dict[str, Any]:
-    """``source`` is a path, or the log's bytes in pieces. OSError when the path is no readable regular file."""
+    """``source`` is a path, or the log's bytes in pieces. ``curves`` is filled with the values by metric, the first
+    thousand and then ever fewer. OSError when the path is no readable regular file."""
     reader = LogReader(tail_lines=0)
-    for chunk in chunks_of(source) if isinstance(source, (str, os.PathLike)) else source:
-        reader.feed(chunk)
-    reader.finish()
+    read_into(reader, chunks_of(source) if isinstance(source, (str, os.PathLike)) else source, curves)
     return document(reader, objective, direction)
+
+
+def read_into(reader: LogReader, chunks: Iterable[bytes], curves: dict[str, list[float]] | None) -> None:
+    """Feed a whole log, and keep its curves when there is a place for them."""
+    counts: Counter[str] = Counter()
+    for points in chain((reader.feed(chunk) for chunk in chunks), (reader.finish() for _ in range(1))):
+        for point in points if curves is not None else ():
+            if is_stored(counts[point.name]) and curves is not None:
+                curves.setdefault(point.name, []).append(point.value)
+            counts[point.name] += 1
 
 
 def document(reader: LogReader, objective: str | None, direction: str | None) -> dict[str, Any]:
@@ -51,7 +65,7 @@ def document(reader: LogReader, objective: str | None, direction: str | None) ->
         return result
     answer = match_objective(objective, series)
     if isinstance(answer, Match):
-        result["objective"] = _objective(series[answer.name], direction or direction_of(answer.name))
+        result["objective"] = _objective(reader.judged[answer.name], direction or direction_of(answer.name))
         if answer.how != "exact":
             result["objective_note"] = f"{objective} is read as {answer.name} ({answer.how})"
     else:

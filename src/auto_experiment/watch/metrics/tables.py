@@ -1,40 +1,323 @@
-"""Rows of tables whose name and value stand on one line. Tables with a header row are not read here."""
+"""Tables: a header row names the columns of the rows after it; or each row names its own value.
+
+A header has no mark of its own, so it is looked for only when a line comes that looks like a row: among the few lines
+above it. Tabs, commas, bars and plain columns; a bar of progress at the end of a row is not part of it.
+
+A row of one class is not the mean row: of the rows with a label only those for all classes, for a split or for a mean
+are metrics.
+"""
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
-from auto_experiment.watch.metrics.numbers import NUMBER, to_float
+from auto_experiment.watch.metrics import counters
+from auto_experiment.watch.metrics.numbers import NUMBER, to_float, value_of
 from auto_experiment.watch.metrics.reading import Reading
+from auto_experiment.watch.metrics.splits import WORDS as SPLITS
+from auto_experiment.watch.metrics.text import ends_like_metric, is_metric_name
 
-_ROW = re.compile(rf"\s*[|│┃]\s*([A-Za-z_][\w /@.%()-]{{0,58}}?)\s*[|│┃]\s*({NUMBER})\s*%?\s*[|│┃]\s*")
+_PAIR = re.compile(rf"\s*[|│┃]\s*([A-Za-z_][\w /@.%()-]{{0,58}}?)\s*[|│┃]\s*({NUMBER})\s*%?\s*[|│┃]\s*")
+_GROUP = re.compile(r"\s*[|│┃]\s*([A-Za-z_]\w{0,30}/)\s*[|│┃]\s*[|│┃]\s*")
 _COCO = re.compile(
     r"\bAverage (Precision|Recall)\s+\(A[PR]\) @\[ IoU=([\d.]+(?::[\d.]+)?)\s*"
     rf"\| area=\s*(\w+)\s*\| maxDets=\s*(\d+)\s*\]\s*=\s*({NUMBER})"
 )
-_COUNTERS = {"epoch": "epoch", "step": "step", "total_timesteps": "step", "iterations": "", "n_updates": "", "fps": ""}
+_EPOCH = {"epoch", "epochs", "ep", "e", "current_epoch", "epoch_num", "epoch #"}
+_STEP = {
+    "step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "#", "batch", "round", "tree", "trees",
+    "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
+    "training_iteration", "global step", "num_updates", "generation",
+}  # fmt: skip
+_COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
+_NO_METRIC = {
+    "images", "labels", "instances", "targets", "img_size", "gpu_mem", "support", "dur", "count", "counts", "samples",
+    "n", "pid", "remaining", "size", "done", "weight", "no", "num", "number", "class_id", "#",
+}  # fmt: skip
+_LABELS = {
+    "class",
+    "classes",
+    "category",
+    "label",
+    "name",
+    "metric",
+    "split",
+    "phase",
+    "mode",
+    "set",
+    "stage",
+    "dataset",
+    "task",
+    "model",
+    "",
+}
+_ALL = {"all", "mean", "average", "avg", "overall", "total"}
+_BORDER = str.maketrans("│┃┆║", "||||")
+_RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷]+")
+_WIDE = re.compile(r"\s{2,}")
+_BAR_AT_END = re.compile(r":?\s*\d{1,3}%(?=[\s|█▏▎▍▌▋▊▉#]|$)")
+_OF = re.compile(r"(\d+)/(\d+)")
+_SHARE_OF_TIME = re.compile(r"(?:^|[_\s/])(?:time|timestamp|eta|elapsed|sec|secs|seconds)(?:$|[_\s/])")
+_HEADERS = 3  # known at a time: a training's rows and its evaluation's come in turn
+_ABOVE = 3  # lines above a row in which its header stands
+_PATIENCE = 3  # other lines after which plain columns without a counter are over
+_MOST_COLUMNS = 200
 
 
-def read(text: str, into: Reading) -> bool:
-    """True when the line is a row of such a table, whether or not it held a metric."""
-    match = _ROW.fullmatch(text)
-    if match is not None:
-        _row(match[1], to_float(match[2]), into)
-        return True
-    if "Average" in text and (match := _COCO.search(text)) is not None:
-        into.pairs.append((_coco_name(match), to_float(match[5])))
+@dataclass
+class _Header:
+    """``names`` of the columns, in one reading or two where a space may belong to a name. ``by``: what parts them."""
+
+    by: str
+    readings: tuple[tuple[str, ...], ...]
+    others: int = 0  # lines since its last row that were none
+
+    @property
+    def counts(self) -> bool:
+        return any(_is_counter(name) for name in self.readings[0])
+
+
+class Tables:
+    """What the tables of one log have shown so far."""
+
+    def __init__(self) -> None:
+        self._headers: list[_Header] = []  # the one used last comes first
+
+    def read(self, text: str, above: Callable[[], Sequence[str]], into: Reading) -> bool:
+        """True when ``text`` is part of a table, whether or not it held a metric. ``above`` gives the lines before it
+        that are not blank, the nearest one last."""
+        bars = "|" in text or "│" in text
+        if bars and _reads_pair(text, above, into):
+            return True
+        if "Average" in text and (match := _COCO.search(text)) is not None:
+            into.pairs.append((_coco_name(match), to_float(match[5])))
+            return True
+        row = _row_of(text)
+        if row is None:
+            return False
+        by, cells, tail = row
+        known = (header for header in self._headers if header.by == by)
+        for header in chain(known, _header_above(by, above)):
+            if _reads_row(header, cells, into):
+                header.others = 0
+                self._headers = [header, *(h for h in self._headers if h is not header)][:_HEADERS]
+                counters.take(tail, into)
+                return True
+        for old in self._headers:
+            old.others += 1
+        self._headers = [h for h in self._headers if h.by != " " or h.counts or h.others < _PATIENCE]
+        return False
+
+def _reads_pair(text: str, above: Callable[[], Sequence[str]], into: Reading) -> bool:
+    """A row of a name and its value: | ep_rew_mean | 1.87 |; the names of a group stand under it."""
+    match = _PAIR.fullmatch(text)
+    if match is None:
+        return False
+    into.waits = True
+    name, value = match[1], to_float(match[2])
+    low = name.rsplit("/", 1)[-1].lower()
+    if low in _EPOCH:
+        into.epoch, into.epoch_whole = value, value.is_integer()
+    elif low in {"step", "total_timesteps"}:
+        into.step = value
+    elif low not in _COUNTED and not _is_no_metric(name):
+        into.pairs.append((name if "/" in name else _group_of(above()) + name, value))
+    return True
+
+
+def _group_of(above: Sequence[str]) -> str:
+    """The nearest row of a group ("| rollout/ | |") in the table that the next row is part of."""
+    for line in reversed(above):
+        if "|" not in line.translate(_BORDER) or _RULE.fullmatch(line):
+            break
+        if (group := _GROUP.fullmatch(line)) is not None:
+            return group[1]
+    return ""
+
+
+def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
+    for names in header.readings:
+        if len(names) == len(cells):
+            return _take(names, cells, into)
+    if header.by != " ":
+        return False
+    label, numbers = _label_of(cells)
+    if not label or not numbers:
+        return False
+    for names in header.readings:
+        if len(names) == len(numbers) and not header.counts:
+            return _take(("", *names), [label, *numbers], into)
+        if len(names) == len(numbers) + 1:
+            return _take(names, [label, *numbers], into)
+    if ends_like_metric(label) and len(numbers) <= len(header.readings[0]):
+        into.pairs.append((label, to_float(numbers[0])))  # "accuracy   0.95   200": its own column and the support
         return True
     return False
 
 
-def _row(name: str, value: float, into: Reading) -> None:
-    counter = _COUNTERS.get(name.rsplit("/", 1)[-1].lower())
-    if counter == "epoch":
-        into.epoch = value
-    elif counter == "step":
-        into.step = value
-    elif counter is None and not name.lower().endswith(("elapsed", "time", "seconds")):
-        into.pairs.append((name, value))
+def _row_of(text: str) -> tuple[str, list[str], str] | None:
+    """(what parts the cells, cells, progress bar after them) of a line that may be a row; None: it is none."""
+    tail = ""
+    if "%" in text and (bar := _BAR_AT_END.search(text)) is not None:
+        text, tail = text[: bar.start()], text[bar.start() :]
+    if ("=" in text or ": " in text) and '"' not in text:
+        return None
+    by = _parted_by(text)
+    cells = _cells(text, by)
+    if not 2 <= len(cells) <= _MOST_COLUMNS:
+        return None
+    numeric = sum(_value(cell) is not None or _OF.fullmatch(cell) is not None for cell in cells)
+    return (by, cells, tail) if numeric and (by != " " or numeric * 2 >= len(cells)) else None
+
+
+def _parted_by(text: str) -> str:
+    if "|" in text or "│" in text or "┃" in text:
+        return "|"
+    stripped = text.strip()
+    return "\t" if "\t" in stripped else "," if "," in stripped else " "
+
+
+def _cells(text: str, by: str) -> list[str]:
+    if by == "|":
+        return [cell.strip() for cell in text.translate(_BORDER).strip().strip("|").split("|")]
+    if by == "\t":
+        return [cell.strip() for cell in text.strip("\r\n").split("\t")]
+    if by == ",":
+        text = re.sub(r"^\w+: ", "", text.strip())
+        if '"' not in text:
+            return [cell.strip() for cell in text.split(",")]
+        try:
+            return [cell.strip() for cell in next(csv.reader([text]))]
+        except (csv.Error, StopIteration):
+            return []
+    return text.rstrip(": ").split()
+
+
+def _header_above(by: str, above: Callable[[], Sequence[str]]) -> Iterator[_Header]:
+    """The nearest line above that may be the header of a row."""
+    seen = 0
+    for line in reversed(above()):
+        if _RULE.fullmatch(line):
+            continue
+        found = _names_of(line, by)
+        if found is not None:
+            yield _Header(by, found)
+            return
+        seen += 1
+        if seen >= _ABOVE or by in "\t,":
+            return
+
+
+@lru_cache(maxsize=64)
+def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
+    """The names of a header's columns, in one reading or two; None: it is no header."""
+    if "%" in line:
+        bar = _BAR_AT_END.search(line)
+        line = line[: bar.start()] if bar else line
+    if by != _parted_by(line) or "=" in line:
+        return None
+    if by != " ":
+        names = tuple(_name(cell) for cell in _cells(line, by))
+        return (names,) if _are_names(names, by) else None
+    wide = tuple(_name(cell) for cell in _WIDE.split(line.strip()))
+    narrow = tuple(_name(cell) for cell in line.split())
+    return tuple(names for names in dict.fromkeys((wide, narrow)) if _are_names(names, by)) or None
+
+
+def _name(cell: str) -> str:
+    """A column's name as its cell gives it: YOLO prints ``Box(P`` over the first of a group, and ``mAP50-95)``."""
+    cell = cell.strip().strip("\"'").rstrip(":")
+    if "(" in cell and ")" not in cell:
+        cell = cell.split("(")[-1]
+    return cell.rstrip(")") if ")" in cell and "(" not in cell else cell
+
+
+def _are_names(names: tuple[str, ...], by: str) -> bool:
+    """Words throughout, and at least one that a table of metrics has."""
+    if len(names) < 2 or any(len(name) > 60 or value_of(name) is not None for name in names):
+        return False
+    if by == " " and not all(name == "#" or any(map(str.isalpha, name)) for name in names):
+        return False
+    return any(name and (_is_counter(name) or ends_like_metric(name)) for name in names)
+
+
+def _is_counter(name: str) -> bool:
+    low = name.lower()
+    return low in _EPOCH or low in _STEP
+
+
+def _label_of(cells: list[str]) -> tuple[str, list[str]]:
+    """The words in front of a row, and the numbers after them; no numbers when others stand among them."""
+    at = next((i for i, cell in enumerate(cells) if _value(cell) is not None), len(cells))
+    if at == 0:  # a class may have a number for its name
+        at = 1
+    elif any(cell[:1].isdigit() for cell in cells[:at]):
+        return "", []  # 2/8, 9.15G: counts and sizes of another table
+    numbers = cells[at:]
+    return " ".join(cells[:at]), numbers if all(_value(cell) is not None for cell in numbers) else []
+
+
+def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
+    """Put the row into ``into``. False: its cells do not fit their columns."""
+    if len(set(names)) < len(names):  # category | AP | category | AP: two rows of classes side by side
+        return True
+    found: list[tuple[str, float]] = []
+    counted: list[tuple[str, float, float | None]] = []
+    label: str | None = None
+    for name, cell in zip(names, cells, strict=True):
+        low = name.lower()
+        if low in _EPOCH or low in _STEP:
+            match = _OF.fullmatch(cell)
+            value = float(match[1]) if match else _value(cell)
+            if value is None:
+                return False
+            counted.append((low, value, float(match[2]) if match else None))
+        elif (value := _value(cell)) is not None:
+            if low in _LABELS and label is None and name != "":
+                label = cell
+            elif name and not _is_no_metric(name) and is_metric_name(name):
+                found.append((name, value))
+            elif name == "":
+                label = cell
+        elif low in _LABELS and label is None:
+            if _OF.fullmatch(cell):
+                return False
+            label = cell
+    if not found and not counted:
+        return False
+    into.style = "table"
+    for low, value, total in counted:
+        if low in _EPOCH and into.epoch is None:
+            into.epoch, into.epoch_total, into.epoch_whole = value, total, value.is_integer()
+        elif low in _STEP and into.step is None:
+            into.step, into.step_total = value, total
+    into.pairs.extend(_labelled(label, found))
+    return True
+
+
+def _labelled(label: str | None, found: list[tuple[str, float]]) -> Iterable[tuple[str, float]]:
+    low = (label or "").strip("*").lower()
+    if not label or low in _ALL:
+        return found
+    if low in SPLITS:
+        return [(f"{low}_{name}", value) for name, value in found]
+    if {"avg", "average", "mean"} & set(low.split()):
+        return [(f"{label} {name}", value) for name, value in found]
+    return []
+
+
+def _value(cell: str) -> float | None:
+    return value_of(cell) if cell[:1] in "0123456789.-+nNiI" and cell else None
+
+
+def _is_no_metric(name: str) -> bool:
+    low = name.lower()
+    return low in _NO_METRIC or _SHARE_OF_TIME.search(low) is not None
 
 
 def _coco_name(match: re.Match[str]) -> str:

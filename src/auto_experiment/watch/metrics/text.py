@@ -23,6 +23,7 @@ _FAR = 200  # how far before a value its name and its split are looked for
 _PAIR = re.compile(
     # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
     r"(?P<sep>[:=> \t][:= \t]{0,20}(?:is[ \t]{1,9}|of[ \t]{1,9})?)"
+    r"(?=[-+.\dnNiItf])"  # most blanks stand before a word: that ends them soonest
     rf"(?:(?:tensor|(?:np\.)?float\d*)\()?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
@@ -33,14 +34,23 @@ _DUMP = re.compile(
     r"\s*(?:>>>|\+\+? |\$ |usage:|def |class |import |from \w+ import )"
     r"|\W{0,8}(?:args?|arguments|config(?:uration)?|hyper-?param(?:eter)?s?|settings|options|params)\b\s*[:=({]"
 )
+# What a checkpoint callback says of values that were reported before.
+_BEST_SO_FAR = re.compile(rf"\bbest: ({NUMBER}) \((\d+)\)")  # CatBoost's, with the iteration
+_COMPARISON = re.compile(
+    r"(?i)\bimproved from "
+    r"|\b(?:higher|lower|better|worse|greater|less) than (?:the )?(?:(?:current|previous|old|last) )?(?:best|min|max)"
+    r"|\bdid not improve\b|\bwas not in top\b|reached .{1,40} \(best "
+)
 _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 _WORD = re.compile(r"[A-Za-z_][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
 _AT = re.compile(r"[a-z-]+[@-]\d+")
+_STEM = re.compile(r"[a-z]+(?=[@-]?[\d.])")
 _LEVELS = {
-    "info", "debug", "warning", "warn", "error", "critical", "root", "and", "with", "the", "is", "at", "in", "on",
+    "info", "debug", "warning", "warn", "critical", "root", "and", "with", "the", "is", "at", "in", "on",
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
+_LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
 
 # Names whose values are settings, sizes, times or places, whatever stands before them.
@@ -49,8 +59,8 @@ _NEVER = {
     "date", "runtime", "memory", "mem", "max_mem", "mem_reserved", "ram", "vram", "cpu", "gpu", "gpus", "device",
     "devices", "cuda", "rank", "local_rank", "world_size", "pid", "port", "line", "version", "seed", "size", "shape",
     "exitcode", "exit_code", "status", "code", "signal", "errno", "job", "job_id", "id", "index", "idx", "workers",
-    "num_workers", "threads", "params", "parameters", "param", "layers", "samples", "images", "batch_size", "batch",
-    "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
+    "num_workers", "threads", "params", "parameters", "param", "layers", "samples", "images", "examples", "batch_size",
+    "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
     "patience", "address", "host", "node", "node_rank", "master_port", "length", "width", "height", "http", "https",
     "localhost", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
 }  # fmt: skip
@@ -60,9 +70,10 @@ _METRIC_WORDS = {
     "f1_score", "auc", "auroc", "roc_auc", "ap", "map", "map50", "miou", "iou", "dice", "mae", "mse", "rmse", "wer",
     "cer", "fid", "kid", "is", "psnr", "ssim", "lpips", "precision", "recall", "reward", "return", "score", "error",
     "err", "top1", "top5", "acc@1", "acc@5", "prec@1", "prec@5", "r2", "nll", "elbo", "kl", "bpc", "bpb", "cost",
-    "rouge", "meteor", "cider", "mrr", "ndcg", "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc",
+    "rouge", "rouge1", "rouge2", "rougel", "meteor", "mfu", "meanap", "mean_iou", "em", "eer", "cider", "mrr", "ndcg",
+    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc",
 }  # fmt: skip
-_GLOBAL = {"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"}
+GLOBAL = frozenset({"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"})
 
 
 class _Name(NamedTuple):
@@ -87,10 +98,13 @@ def is_metric_name(name: str) -> bool:
 
 
 def is_dump(text: str) -> bool:
-    """Settings, source code, warnings and other lines whose numbers report nothing."""
+    """Settings, source code, warnings, comparisons and other lines whose numbers report nothing."""
     if "(" in text and "=" in text and _CALL.search(text):
         return True
-    return _DUMP.match(text) is not None or "Warning: " in text or "improved from " in text
+    if _DUMP.match(text) is not None or "Warning: " in text:
+        return True
+    compares = " than " in text or "improve" in text or "not in top" in text or "(best " in text
+    return compares and _COMPARISON.search(text) is not None
 
 
 def read(text: str, into: Reading) -> None:
@@ -117,6 +131,9 @@ def read(text: str, into: Reading) -> None:
         found.append((named, value))
     if found:
         _join_splits(found, into)
+        if "best: " in text and (best := _BEST_SO_FAR.search(text)) is not None and len(into.pairs) > 1:
+            names = [name for name, _ in into.pairs if name.lower() != "best"]
+            into.best_so_far = (names[-1], to_float(best[1]), float(best[2]))
 
 
 def _value(match: re.Match[str], text: str) -> float | None:
@@ -138,30 +155,42 @@ def _name_before(chunk: str) -> _Name:
     apart = None
     for piece in pieces[:-1]:
         words = [word for word in piece.split() if word[-1].isalnum()]
-        if words and len(words) <= 2 and words[0].lower() in SPLITS:
-            apart = SPLITS[words[0].lower()]
+        if words and len(words) <= 4 and words[0].lower() in SPLITS:
+            apart = words[0].lower()
     words = [word.strip("\"'") for word in pieces[-1].split()]
-    while words and (words[0].lower() in _LEVELS or not _WORD.fullmatch(words[0])):
+    while words and (words[0].lower() in _LEVELS or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])):
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
+    if "with" in before[2:]:  # "trial 8 finished with value: 0.94"
+        words = words[before.index("with", 2) :]
+        before = ["", *(word.lower() for word in words)]
     numbers = [
         i for i, word in enumerate(words) if (word.isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
     ]
     if numbers:
         words = words[numbers[-1] + 1 :]
         words = words[1:] if len(words) > 1 and is_unit(words[0]) else words
+    if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
+        words = words[-2:]  # "training is done and the best AP is 90"
     name = " ".join(words).rstrip(".")
     if len(words) > 4 or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
         return _Name(None, None, apart, bare=False)
-    first = SPLITS.get(words[0].lower()) if len(words) > 1 else None
+    first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
     return _Name(name, first, apart, bare=ends_like_metric(name))
 
 
+@lru_cache(maxsize=8192)
 def ends_like_metric(name: str) -> bool:
-    """Is the last word of the name one that only metrics have: loss, accuracy, BLEU-4, recall@10?"""
-    word = name.lower().split()[-1]
+    """Is the last word of the name one that only metrics have: loss, accuracy, BLEU-4, recall@10, mAP@.5?"""
+    words = name.lower().split()
+    if not words:
+        return False
+    word = words[-1]
     last = _LAST.split(word)[-1]
-    return word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None
+    if word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None:
+        return True
+    stem = _STEM.match(last)
+    return stem is not None and stem.end() < len(last) and stem[0] in _METRIC_WORDS
 
 
 def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
@@ -193,7 +222,7 @@ def _full_names(found: tuple[_Name, ...]) -> tuple[str | None, ...]:
         within = named.split or within
         if named.split is None and split_of(name) is None and name.lower() not in SPLITS:
             use = apart or (within if alone or name in full else None)
-            if use and name.lower() not in _GLOBAL:
+            if use and name.lower() not in GLOBAL:
                 name = f"{use}_{name}"
         name = name[:LONGEST_NAME]
         full.append(None if name in full else name)

@@ -21,6 +21,8 @@ _BARE = re.compile(
     r"^(?:[\w.]+: )?(?P<text>(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt): .+|KeyboardInterrupt)$"
 )
 
+# TensorFlow and JAX say the same of the host's memory, but for the place.
+_HOST = re.compile(r"device:CPU:|by allocator (?:mkl)?cpu\b|RESOURCE_EXHAUSTED: Out of memory allocating \d")
 _CUDA_OOM = re.compile(
     r"(?i)(?:cuda|hip|gpu|mps backend)[^\n]{0,60}out[ _]of[ _]memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY"
     r"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED|ResourceExhaustedError"
@@ -46,6 +48,19 @@ _ERROR_EXIT = re.compile(
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
     r"|Error executing job with overrides.*)$"
 )
+_INTERRUPTED = re.compile(r"\bKeyboardInterrupt\b|^\W{0,3}Interrupted by (?:the )?user")
+# What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
+_STATUS = re.compile(
+    r"(?i)\b(?:exit[ _-]?(?:status|code)|status|exitcode|returncode|exit)"
+    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\b"
+)
+_LIMIT = re.compile(
+    r"(?i)\bexceed(?:ed|s)\b.{0,40}\b(?:time|walltime|\d+ ?(?:s|sec|seconds|m|min|minutes|h|hours))\b.{0,20}\blimit\b"
+    r"|\btimed out after \d|\btimeout: sending signal"
+)
+_FINISHED = re.compile(
+    r"(?i)\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
+)
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
 # Only ever the consequence of another process's or another line's fault.
@@ -62,27 +77,28 @@ _LONGEST_TRACEBACK = 2000
 # A fault followed by this much other output, and then by another fault, had been handled.
 _FAR = 40
 _LONGEST_TEXT = 500
+_SIGNALLED = {128 + number for number in (1, 2, 4, 6, 7, 8, 9, 11, 13, 15)}
 
-# What a line without a digit must hold to be looked at. Kept short: every line of a log pays for it.
+# One of them, whatever its case, is in every line that may tell of a fault. Kept few: every line pays for them.
 CLUES = (
     b"rror",
     b"xception",
-    b"Traceback",
+    b"traceback",
     b"nterrupt",
     b"illed",
-    b"fault",
+    b"n fault",
     b"bort",
     b"erminate",
-    b"memory",
-    b"TERM_",
-    b"TIME LIM",
-    b"CANCELLED",
-    b"oom",
-    b"alltime",
+    b"of memory",
+    b"allocat",
     b"not found",
-    b"No such",
-    b"OOM",
+    b"no such",
     b"enied",
+    b"status",
+    b"exit",
+    b"exceed",
+    b"timeout",
+    b"timed out",
 )
 
 
@@ -122,6 +138,10 @@ class FaultReader:
             if about_nan and (bad_loss or _LOSS_NAN.search(event.text)):
                 return LogFault(Fault.NAN, event.text)
         return LogFault(event.fault, event.text)
+
+    def says_finished(self, text: str) -> bool:
+        """A word of the training itself that it came to its end: what was found before had been handled."""
+        return self._event is not None and not self.inside and _FINISHED.search(text) is not None
 
     def went_on(self) -> None:
         """The run reported something new: what was found had been handled."""
@@ -171,17 +191,19 @@ class FaultReader:
         if len(self._chained) == 1:
             self._record(_classify(text), text, line)
             return
-        root = self._chained[0]
+        first = root = self._chained[0]
         if text.startswith("KeyboardInterrupt"):  # the wait that the human broke is not the cause
             root = text
-        self._event = _Event(_classify(root), root, _FOLLOWS.search(root) is not None, line)
+        new = _Event(_classify(root), root, _FOLLOWS.search(root) is not None, line)
+        if self._event is None or self._event.text == first or _says_more(new, self._event):
+            self._event = new
 
     def _outside(self, text: str, line: int) -> bool:
         stripped = _STAMP.sub("", text).strip()
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            self._record(Fault.CUDA_OOM, stripped, line, remark=_BARE.match(stripped) is None)
+            self._record(_classify(stripped), stripped, line, remark=_BARE.match(stripped) is None)
         elif _reports(_OOM, text):
             self._scheduler(Fault.OOM, stripped, line)
         elif _KILLED.search(stripped):
@@ -190,8 +212,23 @@ class FaultReader:
             self._record(_classify(match["text"]), match["text"], line)
         elif _ERROR_EXIT.match(stripped):
             self._record(Fault.EXCEPTION, stripped, line)
+        elif "nterrupt" in text and _INTERRUPTED.search(stripped):
+            self._record(Fault.INTERRUPTED, stripped, line)
+        elif ("xceed" in text or "ime" in text) and _LIMIT.search(stripped):
+            self._scheduler(Fault.TIMEOUT, stripped, line)
         else:
+            return self._by_status(stripped, line)
+        return True
+
+    def _by_status(self, text: str, line: int) -> bool:
+        """A script's word for how its training ended; never more than what the training itself has said."""
+        match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
+        status = int(match["status"]) if match else 0
+        fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
+        if fault is None:
             return False
+        if self._event is None or (fault is Fault.TIMEOUT and self._event.fault is Fault.KILLED):
+            self._event = _Event(fault, clean(text, _LONGEST_TEXT), True, line)
         return True
 
     def _scheduler(self, fault: Fault, text: str, line: int) -> None:
@@ -230,7 +267,7 @@ def _classify(text: str) -> Fault:
     if text.startswith("KeyboardInterrupt"):
         return Fault.INTERRUPTED
     if _CUDA_OOM.search(text):
-        return Fault.CUDA_OOM
+        return Fault.OOM if _HOST.search(text) else Fault.CUDA_OOM
     if _OOM.search(text):
         return Fault.OOM
     if "is killed by signal: Killed" in text:

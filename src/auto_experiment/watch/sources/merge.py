@@ -45,7 +45,9 @@ def decide(log: Mapping[str, Series], objective: Objective, sources: Sources) ->
         return _without_log(found, why, objective, sources, list(_fitting(objective.metric, whole)))
     if found.value is None:  # a NaN in the end is what the run came to
         return found
-    chosen = _beside_log(found, found.value, found.series, objective, list(_fitting(found.series.name, whole)))
+    chosen = _beside_log(
+        found, found.value, found.series, objective, list(_fitting(found.series.name, whole, loosely=False))
+    )
     better = list(_of_a_better_split(found.series.name, log, objective, whole))
     return replace(chosen, note=_joined(chosen.note, _some(better)))
 
@@ -67,9 +69,9 @@ def from_log(log: Mapping[str, Series], objective: Objective) -> Choice:
     return Choice(None, f"{objective.metric} was never printed; the log shows: {shown}", None, None)
 
 
-def _fitting(name: str, sources: list[Source]) -> Iterator[tuple[Source, Series]]:
+def _fitting(name: str, sources: list[Source], *, loosely: bool = True) -> Iterator[tuple[Source, Series]]:
     for source in sources:
-        match = match_objective(name, source.series)
+        match = match_objective(name, source.series, loosely=loosely)
         if isinstance(match, Match):
             yield source, source.series[match.name]
 

@@ -10,7 +10,7 @@ from auto_experiment.errors import UsageError
 from auto_experiment.objective import Objective
 from auto_experiment.records.observation import Series
 from auto_experiment.watch.metrics.reader import LogReader
-from auto_experiment.watch.metrics.summary import chunks_of, direction_of, document, number
+from auto_experiment.watch.metrics.summary import chunks_of, direction_of, document, number, read_into
 from auto_experiment.watch.sources.find import by_name, one
 from auto_experiment.watch.sources.merge import decide
 from auto_experiment.watch.sources.read import read, read_one
@@ -24,16 +24,17 @@ def is_structured(path: str) -> bool:
     return os.path.isdir(path) or (by_name(os.path.basename(path)) is not None and not path.endswith((".txt", ".log")))
 
 
-def summarise(path: str, objective: str | None, direction: str | None) -> dict[str, Any]:
+def summarise(
+    path: str, objective: str | None, direction: str | None, curves: dict[str, list[float]] | None = None
+) -> dict[str, Any]:
     """The document. ``path``: the folder of a run (its log and its ``out/``), any folder, or one file of metrics.
+    ``curves``: see ``metrics/summary.py``; those of the run's log.
     OSError when the log of a run cannot be read; UsageError for a folder that holds nothing to show."""
     reader, sources = LogReader(tail_lines=0), Sources()
     if os.path.isdir(path):
         log, out = os.path.join(path, LOG), os.path.join(path, OUT)
         is_run = os.path.isfile(log)
-        for chunk in chunks_of(log) if is_run else ():
-            reader.feed(chunk)
-        reader.finish()
+        read_into(reader, chunks_of(log) if is_run else (), curves)
         sources = read(out if is_run and os.path.isdir(out) else path)
         if not is_run and not sources.found:
             raise UsageError("; ".join([f"{path}: neither a {LOG} nor a file of metrics is in it", *sources.notes]))
@@ -46,7 +47,7 @@ def summarise(path: str, objective: str | None, direction: str | None) -> dict[s
         for name, series in source.series.items():
             result["metrics"].setdefault(name, {"final": number(series.final), "count": series.count})
     if objective is not None:
-        _judge(result, reader.series, objective, direction, sources)
+        _judge(result, reader.judged, objective, direction, sources)
     notes = [result.get("note"), *sources.notes, *(f"{s.path}: {s.note}" for s in sources.found if s.note)]
     if any(notes):
         result["note"] = "; ".join(filter(None, notes))

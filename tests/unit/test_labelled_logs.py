@@ -1,0 +1,60 @@
+"""Labelled logs: those made here, and those that other people published where they lie beside the checkout.
+
+The figures are those of ``benchmarks/read_logs.py``. A log that is read wrongly here and is known to be is named below,
+so that a new miss and a miss that is gone are both seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import labelled  # noqa: E402
+import read_logs  # noqa: E402
+
+KNOWN = {
+    labelled.OWN: {
+        "gensim_lda": "values stand before their names: 15.6 perplexity estimate",
+        "optuna_catch": "the closing line repeats the best trial's value",
+        "torch_class_nan": "Epoch(val) [8][8] counts epochs twice",
+    },
+    labelled.PUBLIC: {
+        "gluon_frcnn_voc": "a Namespace that was cut off in the middle hides six lines",
+        "mlperf_ssd": "three ranks say the same on one line",
+    },
+}
+
+
+@pytest.mark.parametrize("folder", list(KNOWN), ids=["own", "public"])
+def test_what_is_read_agrees_with_the_labels(folder):
+    found = labelled.labels(folder)
+    if not found:
+        pytest.skip(f"{folder} is not here: the logs lie beside a checkout, not in it")
+    score = read_logs.scored(found)
+    for what, target in read_logs.TARGETS.items():
+        assert score.share(what) >= target, (what, score.misses)
+    assert score.alarms == []
+    faulty = [one for one in score.misses if ": fault is " in one]
+    assert faulty == []
+    assert {miss.split(":")[0] for miss in score.misses} == set(KNOWN[folder])
+
+
+def test_ten_thousand_cuts_change_nothing():
+    cuts, differing = read_logs.cut_anywhere(labelled.labels(labelled.OWN), 10_000)
+    assert cuts >= 10_000
+    assert differing == 0
+
+
+def test_the_scorer_can_fail():
+    found = labelled.labels(labelled.OWN)[:20]
+    score = labelled.Score()
+    for label in found:
+        score.add(label, {"metrics": {}, "objective": None, "progress": None, "fault": "killed", "exception": None})
+    assert score.share("metric") == 0
+    assert score.share("fault") < 0.3
+    assert score.alarms
