@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ROOT / "tests/logs/own"
+WRITTEN = ROOT / "tests/logs/formats"
 PUBLIC = ROOT.parent / "shared/logs/public"  # logs that other people published; they lie beside a checkout, or nowhere
 TOLERANCE = 1e-4
 FIELDS = ("final", "best", "best_step", "progress", "fault", "exception", "metric", "count")

@@ -2,9 +2,10 @@
 
     python benchmarks/read_logs.py
 
-Two sets of labelled logs: those made here by really running many libraries (tests/logs, labelled before the reader had
-seen them), and logs that other people published, where they lie beside the checkout. Speed is CPU time on one core, the
-median of several passes over all of a set; a log's lines without a number are measured with a text of such lines.
+Three sets of labelled logs: those made here by really running many libraries (tests/logs/own, labelled before the
+reader had seen them), logs that other people published, where they lie beside the checkout, and logs written by hand
+after the formats of other tools (tests/logs/formats). Speed is CPU time on one core, the median of several passes over
+all of a set; lines without a number are measured with a text of such lines.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ DULL = b"some words about nothing in particular that hold no digit, whatever the
 
 def measure(quick: bool) -> measuring.Result:
     result = measuring.Result()
-    for title, folder in (("own set", labelled.OWN), ("public set", labelled.PUBLIC)):
+    for title, folder in (("own set", labelled.OWN), ("public set", labelled.PUBLIC), ("written", labelled.WRITTEN)):
         found = labelled.labels(folder)
         if not found:
             result.notes.append(f"{title}: not here, not measured")
             continue
         score = scored(found)
         for what in labelled.FIELDS:
-            _add_share(result, title, what, score)
+            _add_share(result, title, what, score, TARGETS.get(what) if folder != labelled.WRITTEN else None)
         faulty = sum(one.facts["fault"] != "none" for one in found)
         result.notes.append(f"{title}: {len(found)} logs, {faulty} of them faulty, false alarms {len(score.alarms)}")
         result.notes += [f"{title}: {miss}" for miss in score.misses[:MOST_MISSES]]
@@ -94,8 +95,8 @@ def _all_of(feed: Callable[[LogReader], list[Any]]) -> str:
     return repr((points, document(reader, None, None), judged, reader.steps_seen, reader.lines, reader.tail))
 
 
-def _add_share(result: measuring.Result, title: str, what: str, score: labelled.Score) -> None:
-    asked, right, target = score.asked[what], score.right[what], TARGETS.get(what)
+def _add_share(result: measuring.Result, title: str, what: str, score: labelled.Score, target: float | None) -> None:
+    asked, right = score.asked[what], score.right[what]
     said = "-" if target is None else f">= {target:.0%}"
     met = None if target is None else score.share(what) >= target and not (what == "fault" and score.alarms)
     measured = f"{score.share(what):.1%} ({right} of {asked})"

@@ -114,6 +114,40 @@ TABLES = [
         {"test_acc": 0.93},
         None,
     ),
+    # Ludwig: a row for each metric, a column for each split; Ray: plain columns in a box
+    (
+        (
+            "│          │   train │   validation │   test │\n╞══════════╪═════════╪══════════════╪════════╡\n"
+            "│ accuracy │  0.9373 │       0.9042 │ 0.8735 │\n├──────────┼─────────┼──────────────┼────────┤\n"
+            "│ loss     │  0.2505 │       0.3064 │ 0.3060 │\n"
+        ),
+        {
+            "train_accuracy": 0.9373,
+            "validation_accuracy": 0.9042,
+            "test_accuracy": 0.8735,
+            "train_loss": 0.2505,
+            "validation_loss": 0.3064,
+            "test_loss": 0.306,
+        },
+        None,
+    ),
+    (
+        (
+            "│ Trial name   status       iter   accuracy │\n├───────────────────────────────────────────┤\n"
+            "│ fn_00000     TERMINATED     10       0.82 │\n"
+        ),
+        {"accuracy": 0.82},
+        Progress(10, None, "step"),
+    ),
+    # H2O: more cells than names, for a date and a time are two
+    (
+        (
+            "            timestamp   duration number_of_trees training_rmse validation_auc\n"
+            "1 2022-06-01 10:00:00 0.000 sec               5       0.49747          0.66491\n"
+        ),
+        {"training_rmse": 0.49747, "validation_auc": 0.66491},
+        Progress(5, None, "step"),
+    ),
     # a matrix is no table of metrics
     ("confusion matrix\n 950 20 3\n  24 72 7\n", {}, None),
 ]
@@ -234,6 +268,13 @@ FAULTS = [
     ("Epoch 2: loss nan.0\n", Fault.NAN),
     ("jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 144000 bytes.\n", Fault.OOM),
     ("XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.\n", Fault.CUDA_OOM),
+]
+FAULTS += [
+    ("Error in train.default(x, y) : bad\nExecution halted\n", Fault.EXCEPTION),
+    ("/opt/torch/bin/luajit: train.lua:5: Error reading 3.JPEG\n", Fault.EXCEPTION),
+    ("ERROR: LoadError: DimensionMismatch\n", Fault.EXCEPTION),
+    ("5/9 [==>...] - loss: 2.35Batch 5: Invalid loss, terminating training\n", Fault.NAN),
+    ('Exception in thread "main" java.lang.OutOfMemoryError: Java heap space\n', Fault.OOM),
 ]
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nOSError: no\n'
 

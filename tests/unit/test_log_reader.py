@@ -133,6 +133,33 @@ FORMATS = [
         {"Train Loss": 8.6, "Token Acc": 0.06, "Val Loss": 8.7, "val_Token Acc": 0.07},
     ),
     ("[Epoch 196] train=0.9997 val=0.9396 loss=0.0016", {"train": 0.9997, "val": 0.9396, "loss": 0.0016}),
+    # orders and marks of their own
+    ("12: 340.92, 618.07 avg, 0.001 rate, 3.1 seconds, 768 images", {"loss": 340.92, "avg": 618.07}),
+    ("%WER 9.87 [ 1984 / 20138, 210 ins, 300 del, 1474 sub ]", {"WER": 9.87}),
+    (
+        "Epoch 1, batch 50, loss[loss=6.5, over 1000 frames.], tot_loss[loss=6.9, over 9 frames.]",
+        {"loss": 6.5, "tot_loss": 6.9},
+    ),
+    ("Saving dict for global step 200: accuracy = 0.6, loss = 2.8", {"eval_accuracy": 0.6, "eval_loss": 2.8}),
+    (
+        "Epoch 0, global step 90: 'val_loss' reached 6.49 (best 6.49), saving model to 'a.ckpt' as top 1",
+        {"val_loss": 6.49},
+    ),
+    ("cur metric, acc: 0.54, fps: 312.1", {"cur metric acc": 0.54}),
+    ("best metric, acc: 0.9, norm: 0.8", {"best metric acc": 0.9, "best norm": 0.8}),
+    ("global_step=7655, episodic_return=[452.]", {"episodic_return": 452.0}),
+    ("| Word Error Rate (WER): 23.345 | CTC Loss: 0.5", {"Word Error Rate (WER)": 23.345, "CTC Loss": 0.5}),
+    ("[0/5][100/1583]\tLoss_D: 0.5 D(x): 0.76", {"Loss_D": 0.5, "D(x)": 0.76}),
+    (
+        "Average undiscounted return per evaluation episode: 9.70",
+        {"Average undiscounted return per evaluation episode": 9.7},
+    ),
+    ("Mean episode length: 676.62", {"Mean episode length": 676.62}),
+    ("Iteration 8, inertia 223101.85.", {"inertia": 223101.85}),
+    ("[ITER 7000] Evaluating test: L1 0.0161 PSNR 25.9 [01/06 10:07:00]", {"test_L1": 0.0161, "test_PSNR": 25.9}),
+    ("tick 20  kimg 80.0  time 10m 00s  gpumem 6.0    augment 0.240", {"augment": 0.24}),
+    ("Test: [  20/20]  Time: 0.1 (0.2)  Acc@1:  68.5199 ( 67.1495)", {"test_Acc@1": 67.1495}),
+    ("Test: [  10/20]  Time: 0.1 (0.2)  Acc@1:  68.5199 ( 67.1495)", {}),
     # names with digits and marks
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),
@@ -218,6 +245,13 @@ PROGRESS = [
     ("{'loss': 0.1, 'epoch': 0.5}", Progress(0.5, None, "epoch")),
     ("Downloading: 100%|###| 500/500 [00:01<00:00, 400it/s]", None),
     ("epochs: 100, steps: 5", None),
+    ("Average return per training episode: 12.34", None),
+    ("INFO:tensorflow:Loss for final step: 2.2310894.", None),
+    ("fps step: 60054 fps total: 30962 epoch: 30/500 frames: 1900544", Progress(30, 500, "epoch")),
+    ("Epoch(val) [4][50/50]    coco/bbox_mAP: 0.406", Progress(4, None, "epoch")),
+    ("Eval num_timesteps=20000, episode_reward=462.25 +/- 3", Progress(20000, None, "step")),
+    ("Epochs 1/2. Running Loss:    0.1298:  40%|###  | 40/99 [00:01<00:02, 9it/s]", Progress(1, 2, "epoch")),
+    ("[node01:0/1] 2022-06-01 11:10:02,223 (trainer:272) INFO: 2/50epoch started.", Progress(2, 50, "epoch")),
     ("training for 10 epochs", None),
 ]
 

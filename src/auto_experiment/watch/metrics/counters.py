@@ -10,8 +10,8 @@ from auto_experiment.watch.metrics.reading import Reading
 _COUNT = r"\d[\d,]*(?:\.\d+)?(?:[kKM](?![\w/]))?"
 # The first letter comes alone and first: that lets the regex engine skip to it, which halves the cost of a line.
 _NAMED = re.compile(
-    r"(?P<word>[EeGgTtCcSsIiUuBbMm](?<![\w./-].)(?i:(?<=e)poch|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
-    r"|(?<=b)atch(?:_id|_idx)?|(?<=t)rial|(?<=t)ree|lobal[ _]?step|rain(?:ing)?[ _]step|urrent[ _]step"
+    r"(?P<word>[EeGgTtCcSsIiUuBbMm](?<![\w./-].)(?i:(?<=e)poch(?:s(?=\s+\d+/\d))?|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
+    r"|(?<=b)atch(?:_id|_idx)?|(?<=t)rial|(?<=t)ree|(?<=t)ick|lobal[ _]?step|rain(?:ing)?[ _]step|urrent[ _]step"
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
@@ -49,16 +49,23 @@ _COUNT_FIRST = re.compile(
 )
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
-# Before a counter these make it one of the past, or of another run.
 _AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is )")
+# After these the word of a counter ends the name of something that is measured: "return per episode: 12.3".
+_NO_COUNT = re.compile(r"(?i)\b(?:per(?:\s\w+)?|final|fps|last|each)\s+$")
+_EVALUATES = re.compile(
+    r"(?i)\W{0,8}(?:epoch\s?\(val\)|(?:test|val(?:id(?:ation)?)?|eval(?:uation)?|dev)(?:\b|_)(?!set))"
+)
+# Before a counter these make it one of the past, or of another run.
 _TOO_SHORT = 4  # characters for any of these words:
-_PAST = re.compile(r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until|total)\b")
+_PAST = re.compile(
+    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until|total)\b[^\d,;|]{0,60}$"
+)
 _LIMIT = re.compile(
     r"\b(?P<name>max_iter(?:s|ations)?|max_(?:train_)?steps|(?:total|num)_(?:train_)?(?:steps|iters|iterations)"
     r"|(?:max|num|total|num_train)_epochs?|epochs)[\"']?\s*[:=]\s*(?P<value>[1-9]\d{0,9})(?![\d.\w])"
 )
 
-_MAY_COUNT = re.compile(r"(?i)ep|it|batch|up|trial|tree")  # every counter's word holds one of these: a cheap look
+_MAY_COUNT = re.compile(r"(?i)ep|it|batch|up|trial|tree|tick")  # every counter's word holds one of these: a cheap look
 
 # Bars of work around the training: their counts are not the run's progress.
 _SIDE_WORK = re.compile(
@@ -69,6 +76,18 @@ _SIDE_WORK = re.compile(
 
 def take(text: str, into: Reading) -> str:
     """Put the line's counters into ``into``; return the text with a bar where each of them stood."""
+    into.evaluates = _EVALUATES.match(text) is not None
+    text = _take_all(text, into)
+    if into.evaluates:  # its batches are not the training's
+        if into.step is not None and into.step_total and not into.trains:
+            into.passed = min(into.step / into.step_total, 1.0)
+        if not into.trains:
+            into.step = into.step_total = None
+        into.bar = None
+    return text
+
+
+def _take_all(text: str, into: Reading) -> str:
     if "%|" in text:
         text = _take_bar(_TQDM, text, into)
     elif "it [" in text:
@@ -81,9 +100,15 @@ def take(text: str, into: Reading) -> str:
 
         def blank(match: re.Match[str]) -> str:
             before = text[: match.start()]
-            if len(before) < _TOO_SHORT or not _PAST.search(before):
-                _take_named(match, into)
+            if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
+                return match[0]
+            is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
+            if is_now and not _take_named(match, into):
+                return match[0]
             if match["phase"]:
+                into.evaluates = match["phase"] != "train"
+                if into.evaluates and not match["word"].lower().startswith("e"):
+                    into.step = into.step_total = None  # MMEngine's Iter(val) [500] counts what it evaluates
                 return f" {match['phase']} | "
             if is_sentence and _AT_COUNTER.search(before) and text[match.end() :].lstrip().startswith("is "):
                 return " "
@@ -132,17 +157,23 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     return text[: match.start()] + desc + " | " + text[match.end() :]
 
 
-def _take_named(match: re.Match[str], into: Reading) -> None:
+def _take_named(match: re.Match[str], into: Reading) -> bool:
+    """False: it is no counter, for it is no whole number."""
     done = _safe(match["done"])
     total = _safe(match["total"]) if match["total"] else None
     word = match["word"].lower()
-    if word in {"epoch", "ep", "ep."}:
-        if word != "epoch" and total is None and into.step is not None:
-            return  # beside a step "ep" counts episodes
+    if word in {"epoch", "epochs", "ep", "ep."}:
+        if word[:3] != "epo" and total is None and into.step is not None:
+            return True  # beside a step "ep" counts episodes
         if into.epoch is None:
             into.epoch, into.epoch_total, into.epoch_whole = done, total, done.is_integer()
+    elif not done.is_integer():
+        return False
     elif "batch" not in word or into.step is None:
         into.step, into.step_total = done, total
+        of_training = "global" in word or "timestep" in word or (total is None and word[:2] in {"st", "up"})
+        into.trains = into.trains or of_training
+    return True
 
 
 def _take_bracket(text: str, into: Reading) -> str:

@@ -100,8 +100,8 @@ _PHRASES = [
 ]
 _SAME = {
     "accuracy": "acc", "accuracies": "acc", "perplexity": "ppl", "losses": "loss", "err": "error", "errors": "error",
-    "reward": "rew", "rewards": "rew", "returns": "return", "length": "len", "episode": "ep", "prec": "precision",
-    "rec": "recall", "meanap": "map",
+    "reward": "rew", "rewards": "rew", "returns": "return", "ret": "return", "episodic": "ep", "undiscounted": "ep",
+    "length": "len", "episode": "ep", "prec": "precision", "rec": "recall", "meanap": "map",
 }  # fmt: skip
 _SILENT = {
     "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
@@ -113,23 +113,11 @@ _ELSE = {
     "scale", "weight", "weights", "grad", "norm", "unscaled", "delta", "count", "lr", "time", "ema",
     "loss", "bound", "final", "iteration",
 }  # fmt: skip
-_LOSSES = {"ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
-_WHERE = {
-    "coco",
-    "bbox",
-    "box",
-    "token",
-    "batch",
-    "epoch",
-    "step",
-    "model",
-    "net",
-    "network",
-    "output",
-    "metrics",
-    "loss",
+_LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
+_WHERE = _SILENT | {
+    "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
     "eval",
-} | _SILENT
+}  # fmt: skip
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _TOP = re.compile(r"(?i)(?<![a-z])top[\s_@-]*(\d+)")
@@ -191,7 +179,8 @@ def _by_split(
     if asked.split:
         others = {part.split for part in found.values()} - {""}
         plain = [name for name, part in found.items() if not part.split]
-        if plain and (not others or (asked.split == "train" and "train" not in others)):
+        is_named = any(part.split == asked.split for part in parts.values())  # that split, of any metric
+        if plain and ("train" not in others if asked.split == "train" else not others and not is_named):
             return _one(plain, f"the log names no {_LABEL[asked.split]} split of it", asked, parts)
     return None
 
@@ -248,7 +237,8 @@ def _fewer_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | 
     def fits(part: _Name) -> bool:
         words = (part.words or part.all) - _TASKS
         both = asked.all | (_other_map(asked.words) or asked.all)
-        return bool(words) and words < both and asked.words - words - {"ap", "map"} <= _WHERE and words != {"loss"}
+        left = asked.words - words - {"ap", "map"}
+        return bool(words) and words < both and left <= (_WHERE if words != {"loss"} else {"step", "batch", "token"})
 
     most = max((len(part.words or part.all) for part in parts.values() if fits(part)), default=0)
     return _by_split(
@@ -272,15 +262,18 @@ def _other_top1(words: frozenset[str]) -> frozenset[str] | None:
 
 
 def _other_map(words: frozenset[str]) -> frozenset[str] | None:
-    """COCO's AP is a mean over the classes already: AP and mAP are one thing."""
-    if "map" in words:
-        return words - {"map"} | {"ap"}
-    return words - {"ap"} | {"map"} if "ap" in words else None
+    """COCO's AP is a mean over the classes already: AP and mAP are one thing. An episode's return is its reward."""
+    for one, other in (("map", "ap"), ("ap", "map"), ("rew", "return"), ("return", "rew")):
+        if one in words:
+            return words - {one} | {other}
+    return None
 
 
 def _one(found: list[str], how: str, asked: _Name, parts: dict[str, _Name] | None = None) -> Match | Ambiguous | None:
     if not found:
         return None
+    if len(found) > 1 and parts:
+        found = [name for name in found if parts[name].all == asked.all] or found
     if len(found) > 1 and asked.own and parts:  # "dev loss" beside "validation loss": each by its own word
         own = [name for name in found if parts[name].own == asked.own]
         found = own or found
@@ -301,11 +294,13 @@ def _parts(name: str) -> _Name:
     own = next((word for word in words if word in SPLITS), "")
     rest = []
     for word in words:
-        if word == own:
+        if word == own or (own and SPLITS.get(word) == SPLITS[own]):
             continue
         rest.append(_SAME.get(word, word))
     if rest and all(word.startswith("top") and word != "top" for word in rest):
         rest.append("acc")  # "top1" is the top-1 accuracy
+    if "top1" in rest and not {"acc", "error", "precision"} & set(rest):
+        rest.append("acc")
     if "precision" in rest and "top1" in rest:  # prec@1 of the ImageNet example
         rest = ["acc" if word == "precision" else word for word in rest]
     loud = [word for word in rest if word not in _SILENT] or rest

@@ -66,6 +66,10 @@ class Place:
         return max(self._epoch_moves, self._step_moves)
 
     @property
+    def has_begun(self) -> bool:
+        return self._epoch_moves > 0 or self._step_moves > 0
+
+    @property
     def epochs(self) -> int:
         """How many of them were begun."""
         return self._epoch_moves

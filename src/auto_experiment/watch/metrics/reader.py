@@ -220,7 +220,7 @@ class LogReader:
     def _metrics(self, line: str, points: list[Point]) -> None:
         rank, line = prefixes.strip(line)
         reading = read_line(line, self._tables, self._above)
-        if not self._place.moves:
+        if not self._place.has_begun:
             counters.take_limits(line, reading)
         if not reading.pairs and self._recent:
             self._read_alone(line.strip(), reading)
@@ -259,7 +259,8 @@ class LogReader:
             last = self._series.last(name)
             if not self._series.add(name, value, mark, within=within):
                 continue
-            news = news or (text.ends_like_metric(name) if last is None else not _same(last, value))
+            if math.isfinite(value):  # a failing run prints its NaN once more
+                news = news or (text.ends_like_metric(name) if last is None else not _same(last, value))
             self._judge(name, value)
             points.append(Point(name, value, self._place.step, self._place.epoch, line))
         return news

@@ -14,7 +14,8 @@ class Reading:
     ``limits``: settings that say how far the run will go, by unit ("max_iter: 200000"). ``style``: who said the
     counters; a log's lines and the documents in it may count epochs apart. ``waits``: a row of a table of names and
     values, whose counter may be another row. ``best_so_far``: (name, value, step) that the line itself gives beside
-    the latest value.
+    the latest value. ``evaluates``: a line of an evaluation, of which ``passed`` is the share that
+    is done; ``trains``: whose step is the training's all the same.
     """
 
     pairs: list[tuple[str, float]] = field(default_factory=list)
@@ -27,6 +28,9 @@ class Reading:
     limits: dict[str, float] = field(default_factory=dict)
     style: str = "text"
     waits: bool = False
+    evaluates: bool = False
+    trains: bool = False
+    passed: float = 1.0
     best_so_far: tuple[str, float, float] | None = None
 
     @property

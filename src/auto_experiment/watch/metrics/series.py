@@ -104,7 +104,8 @@ class SeriesTable(Mapping[str, Series]):
             found = sums[name] = _Sum()
         self._at += 1
         found.add(value, step, self._at)
-        self.longest = max(self.longest, found.count)
+        if found.count > self.longest:  # noqa: PLR1730  a call for each value costs
+            self.longest = found.count
         return True
 
     def reach(self, name: str, value: float, step: float) -> None:

@@ -32,7 +32,7 @@ _EPOCH = {"epoch", "epochs", "ep", "e", "current_epoch", "epoch_num", "epoch #"}
 _STEP = {
     "step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "#", "batch", "round", "tree", "trees",
     "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
-    "training_iteration", "global step", "num_updates", "generation",
+    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation",
 }  # fmt: skip
 _COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
 _NO_METRIC = {
@@ -58,15 +58,17 @@ _LABELS = {
 }
 _ALL = {"all", "mean", "average", "avg", "overall", "total"}
 _BORDER = str.maketrans("│┃┆║", "||||")
-_RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷]+")
+_RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷╞╡╒╕╤╘╛╧╔╗╚╝╠╣╦╩]+")
 _WIDE = re.compile(r"\s{2,}")
 _BAR_AT_END = re.compile(r":?\s*\d{1,3}%(?=[\s|█▏▎▍▌▋▊▉#]|$)")
+_DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d?:\d\d:\d\d(?:\.\d+)?")
 _OF = re.compile(r"(\d+)/(\d+)")
 _SHARE_OF_TIME = re.compile(r"(?:^|[_\s/])(?:time|timestamp|eta|elapsed|sec|secs|seconds)(?:$|[_\s/])")
 _HEADERS = 3  # known at a time: a training's rows and its evaluation's come in turn
 _ABOVE = 3  # lines above a row in which its header stands
 _PATIENCE = 3  # other lines after which plain columns without a counter are over
 _MOST_COLUMNS = 200
+_TWO = 2
 
 
 @dataclass
@@ -113,6 +115,7 @@ class Tables:
         self._headers = [h for h in self._headers if h.by != " " or h.counts or h.others < _PATIENCE]
         return False
 
+
 def _reads_pair(text: str, above: Callable[[], Sequence[str]], into: Reading) -> bool:
     """A row of a name and its value: | ep_rew_mean | 1.87 |; the names of a group stand under it."""
     match = _PAIR.fullmatch(text)
@@ -146,6 +149,9 @@ def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
             return _take(names, cells, into)
     if header.by != " ":
         return False
+    tail = _from_counter(header.readings[-1])
+    if tail and len(cells) > len(header.readings[-1]) and any(_DATE.fullmatch(cell) for cell in cells[: -len(tail)]):
+        return _take(tail, cells[-len(tail) :], into)  # dates and times in front take more cells than names
     label, numbers = _label_of(cells)
     if not label or not numbers:
         return False
@@ -160,6 +166,10 @@ def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
     return False
 
 
+def _from_counter(names: tuple[str, ...]) -> tuple[str, ...]:
+    return next((names[i:] for i, name in enumerate(names) if _is_counter(name)), ())
+
+
 def _row_of(text: str) -> tuple[str, list[str], str] | None:
     """(what parts the cells, cells, progress bar after them) of a line that may be a row; None: it is none."""
     tail = ""
@@ -167,12 +177,22 @@ def _row_of(text: str) -> tuple[str, list[str], str] | None:
         text, tail = text[: bar.start()], text[bar.start() :]
     if ("=" in text or ": " in text) and '"' not in text:
         return None
+    text = _out_of_box(text)
     by = _parted_by(text)
     cells = _cells(text, by)
     if not 2 <= len(cells) <= _MOST_COLUMNS:
         return None
     numeric = sum(_value(cell) is not None or _OF.fullmatch(cell) is not None for cell in cells)
     return (by, cells, tail) if numeric and (by != " " or numeric * 2 >= len(cells)) else None
+
+
+def _out_of_box(text: str) -> str:
+    """Plain columns in a box around the whole table."""
+    if "|" in text or "│" in text or "┃" in text:
+        inner = text.translate(_BORDER).strip()
+        if inner.count("|") == _TWO and inner[:1] == inner[-1:] == "|":
+            return inner[1:-1]
+    return text
 
 
 def _parted_by(text: str) -> str:
@@ -219,6 +239,7 @@ def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
     if "%" in line:
         bar = _BAR_AT_END.search(line)
         line = line[: bar.start()] if bar else line
+    line = _out_of_box(line)
     if by != _parted_by(line) or "=" in line:
         return None
     if by != " ":
@@ -243,6 +264,8 @@ def _are_names(names: tuple[str, ...], by: str) -> bool:
         return False
     if by == " " and not all(name == "#" or any(map(str.isalpha, name)) for name in names):
         return False
+    if names[0] == "" and len(names) > _TWO and all(name.lower() in SPLITS for name in names[1:]):
+        return True  # a metric's row for each split
     return any(name and (_is_counter(name) or ends_like_metric(name)) for name in names)
 
 
@@ -264,6 +287,10 @@ def _label_of(cells: list[str]) -> tuple[str, list[str]]:
 
 def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
     """Put the row into ``into``. False: its cells do not fit their columns."""
+    if names[0] == "" and len(names) > _TWO and all(name.lower() in SPLITS for name in names[1:]):
+        values = [(f"{split}_{cells[0]}", _value(cell)) for split, cell in zip(names[1:], cells[1:], strict=True)]
+        into.pairs.extend((name, value) for name, value in values if value is not None and is_metric_name(name))
+        return bool(into.pairs)
     if len(set(names)) < len(names):  # category | AP | category | AP: two rows of classes side by side
         return True
     found: list[tuple[str, float]] = []

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from auto_experiment.watch.metrics import counters
+from auto_experiment.watch.metrics import counters, rewrites
 from auto_experiment.watch.metrics.numbers import NUMBER, is_quantity, is_something_else, is_unit, past_unit, to_float
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.splits import WORDS as SPLITS
@@ -23,10 +23,11 @@ _FAR = 200  # how far before a value its name and its split are looked for
 _PAIR = re.compile(
     # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
     r"(?P<sep>[:=> \t][:= \t]{0,20}(?:is[ \t]{1,9}|of[ \t]{1,9})?)"
-    r"(?=[-+.\dnNiItf])"  # most blanks stand before a word: that ends them soonest
-    rf"(?:(?:tensor|(?:np\.)?float\d*)\()?(?P<value>{NUMBER})(?P<percent>\s?%)?"
+    r"(?=[-+.\dnNiItf\[])"  # most blanks stand before a word: that ends them soonest
+    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>\[))?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
+_MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
 _FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*({NUMBER})\s?%\s*\)")
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
 _CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
@@ -42,6 +43,9 @@ _COMPARISON = re.compile(
     r"|\bdid not improve\b|\bwas not in top\b|reached .{1,40} \(best "
 )
 _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
+# "Word Error Rate (WER)" and "D(x)"
+_IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
+_GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
 _WORD = re.compile(r"[A-Za-z_][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
 _AT = re.compile(r"[a-z-]+[@-]\d+")
@@ -50,6 +54,14 @@ _LEVELS = {
     "info", "debug", "warning", "warn", "critical", "root", "and", "with", "the", "is", "at", "in", "on",
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
+_AFTER_VALUE = re.compile(r"^.*\d\S*\s{2,}")  # "gpumem 6.0    augment": columns without any mark between them
+_MOST_WORDS = 6  # of a name that has a metric's word in it
+_NO_NAMES = {
+    "after", "took", "than", "from", "to", "by", "until", "till", "about", "over", "under", "above", "below", "using",
+    "saved", "saving", "data", "speed", "only", "every", "first", "last", "next", "all", "now", "per", "step", "seed",
+    "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
+}  # fmt: skip
+_DOING = {"evaluating", "running", "evaluate", "on"}
 _LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
 
@@ -61,7 +73,7 @@ _NEVER = {
     "exitcode", "exit_code", "status", "code", "signal", "errno", "job", "job_id", "id", "index", "idx", "workers",
     "num_workers", "threads", "params", "parameters", "param", "layers", "samples", "images", "examples", "batch_size",
     "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
-    "patience", "address", "host", "node", "node_rank", "master_port", "length", "width", "height", "http", "https",
+    "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https",
     "localhost", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
 }  # fmt: skip
 _NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
@@ -81,6 +93,7 @@ class _Name(NamedTuple):
     split: str | None  # the split that the name itself starts with, as a word of its own
     apart: str | None  # a split that stands apart, before the name
     bare: bool  # ends in a metric's word: needs no colon
+    alone: bool = False  # one word between two values: needs none on a line that reports a step
 
 
 def is_metric_name(name: str) -> bool:
@@ -90,6 +103,8 @@ def is_metric_name(name: str) -> bool:
         return False
     low = name.lower()
     last = low.replace("/", " ").split()[-1:]
+    if ("length" in low and "ep" not in low) or low.startswith("sec/"):  # of an episode the length is a metric
+        return False
     if not last or last[0] in _NEVER or low in _NEVER:
         return False
     return not low.endswith(
@@ -109,25 +124,35 @@ def is_dump(text: str) -> bool:
 
 def read(text: str, into: Reading) -> None:
     """Put the counters and the pairs of a line of text into ``into``."""
+    text = rewrites.plain(text)
     if is_dump(text):
         return
+    is_best = text.lstrip()[:5].lower() == "best "
     text = counters.take(text, into)
+    if into.passed < 1.0:
+        return  # its means so far; what the whole of it comes to is still to be printed
     found: list[tuple[_Name, float]] = []
-    start = 0
+    start, apart = 0, None
     for match in _PAIR.finditer(text):
-        sep = match["sep"]
+        sep, opened, number, percent = match.groups()
         if sep[0] == ">" and not text.endswith("-", 0, match.start()):
             continue  # a comparison, not an arrow
         bare = not (":" in sep or "=" in sep or ">" in sep)
         named = _name_before(text[max(start, match.start() - _FAR) : match.start()].removesuffix("-"))
-        if bare and not named.bare:
+        if bare and not named.bare and not (named.alone and into.has_counter):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past_unit(text, match.end())
-        value = _value(match, text)
+        value = _value(text, match.end(), number, opened, percent, mean=into.evaluates)
+        apart = named.apart or apart
         if named.name is None or value is None:
             if bare:
                 start = begin
             continue
+        if apart and not named.apart:  # it stood before a time, which is no metric
+            named = named._replace(apart=apart)
+        apart = None
+        if is_best and named.name and "best" not in named.name.lower():
+            named = named._replace(name=f"best {named.name}")
         found.append((named, value))
     if found:
         _join_splits(found, into)
@@ -136,28 +161,46 @@ def read(text: str, into: Reading) -> None:
             into.best_so_far = (names[-1], to_float(best[1]), float(best[2]))
 
 
-def _value(match: re.Match[str], text: str) -> float | None:
-    end = match.end()
+def _value(text: str, end: int, number: str, opened: str | None, percent: str | None, *, mean: bool) -> float | None:
+    """What the number that ends at ``end`` reports. ``mean``: of a value with its mean in brackets, the mean."""
     after = text[end : end + 2]
+    if opened:  # a list of one
+        return to_float(number) if after[:1] == "]" else None
+    if mean and after[:1] in " (" and (bracket := _MEAN.match(text, end)) is not None:
+        return to_float(bracket[1])
     if after in _PLAIN:
-        return to_float(match["value"])
+        return to_float(number)
     if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
         return to_float(fraction[1])  # "Accuracy: 9896/10000 (99%)": the share is the metric
-    if not match["percent"] and is_something_else(text, end):
+    if not percent and is_something_else(text, end):
         return None
-    return to_float(match["value"])
+    return to_float(number)
 
 
 @lru_cache(maxsize=8192)
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
+    bracket = _IN_BRACKETS.search(chunk)
+    if bracket is not None:
+        named = _name_before(chunk[: bracket.start()] + (bracket["inner"] if bracket["glued"] else ""))
+        inner = bracket["inner"]
+        if bracket["glued"]:
+            word = _GLUED.search(chunk[: bracket.start()])
+            name = f"{word[0]}({inner})" if word else None
+            return _Name(name, None, named.apart, bare=False)
+        if named.name is None or is_unit(inner):
+            return _Name(None, None, named.apart, bare=False)
+        return named._replace(name=f"{named.name} ({inner})", bare=False)
     pieces = _BREAK.split(chunk)
     apart = None
     for piece in pieces[:-1]:
         words = [word for word in piece.split() if word[-1].isalnum()]
         if words and len(words) <= 4 and words[0].lower() in SPLITS:
             apart = words[0].lower()
-    words = [word.strip("\"'") for word in pieces[-1].split()]
+        elif len(words) == 2 and words[0].lower() in _DOING and words[1].lower() in SPLITS:
+            apart = words[1].lower()  # "Evaluating test: L1 0.02"
+    last = _AFTER_VALUE.sub("", pieces[-1].rstrip())
+    words = [word.strip("\"'") for word in last.split()]
     while words and (words[0].lower() in _LEVELS or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])):
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
@@ -173,10 +216,12 @@ def _name_before(chunk: str) -> _Name:
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
     name = " ".join(words).rstrip(".")
-    if len(words) > 4 or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
+    most = 4 if not any(word.lower() in _METRIC_WORDS for word in words) else _MOST_WORDS
+    if len(words) > most or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
         return _Name(None, None, apart, bare=False)
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
-    return _Name(name, first, apart, bare=ends_like_metric(name))
+    alone = len(last.split()) == 1 and len(name) > 1 and name.lower() not in _NO_NAMES
+    return _Name(name, first, apart, bare=ends_like_metric(name), alone=alone)
 
 
 @lru_cache(maxsize=8192)

@@ -22,7 +22,10 @@ _BARE = re.compile(
 )
 
 # TensorFlow and JAX say the same of the host's memory, but for the place.
-_HOST = re.compile(r"device:CPU:|by allocator (?:mkl)?cpu\b|RESOURCE_EXHAUSTED: Out of memory allocating \d")
+_HOST = re.compile(
+    r"java\.lang\.OutOfMemoryError|device:CPU:|by allocator (?:mkl)?cpu\b"
+    r"|RESOURCE_EXHAUSTED: Out of memory allocating \d"
+)
 _CUDA_OOM = re.compile(
     r"(?i)(?:cuda|hip|gpu|mps backend)[^\n]{0,60}out[ _]of[ _]memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY"
     r"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED|ResourceExhaustedError"
@@ -46,7 +49,8 @@ _ERROR_EXIT = re.compile(
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
-    r"|Error executing job with overrides.*)$"
+    r"|Error executing job with overrides.*|Execution halted|ERROR: LoadError: .+|thread '.{1,80}' panicked at .+"
+    r"|panic: .+|Exception in thread \".+|ERROR \(.+|\S{0,200}lua(?:jit)?: .+)$"
 )
 _INTERRUPTED = re.compile(r"\bKeyboardInterrupt\b|^\W{0,3}Interrupted by (?:the )?user")
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
@@ -88,12 +92,15 @@ CLUES = (
     b"illed",
     b"n fault",
     b"bort",
-    b"erminate",
+    b"erminat",
     b"of memory",
     b"allocat",
     b"not found",
     b"no such",
     b"enied",
+    b"halted",
+    b"panic",
+    b"luajit",
     b"status",
     b"exit",
     b"exceed",
@@ -212,6 +219,9 @@ class FaultReader:
             self._record(_classify(match["text"]), match["text"], line)
         elif _ERROR_EXIT.match(stripped):
             self._record(Fault.EXCEPTION, stripped, line)
+        elif "Invalid loss, terminating training" in text:
+            self._record(Fault.NAN, "Invalid loss, terminating training", line)
+            return False  # Keras says it on the line of its bar
         elif "nterrupt" in text and _INTERRUPTED.search(stripped):
             self._record(Fault.INTERRUPTED, stripped, line)
         elif ("xceed" in text or "ime" in text) and _LIMIT.search(stripped):
