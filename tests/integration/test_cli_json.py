@@ -248,7 +248,7 @@ def test_a_run_that_goes_on_is_shown_with_its_progress(project):
     (row,) = one_document(work.cli("list", "--json").stdout)
     fits(row, EXPERIMENT)
     assert (row["result"], row["value"], row["runs"][-1]["state"]) == (None, None, "running")
-    assert "training exp001/run01" in work.cli("status").stdout
+    assert re.search(r"training exp001/run01, \S+, step 2/3, about \S+ left, log ", work.cli("status").stdout)
     work.open("go")
     assert run.wait() == 0
 

@@ -243,6 +243,13 @@ def test_counters(text, wanted):
     assert read(text).progress == wanted
 
 
+def test_what_remains_is_told_by_the_pace_so_far():
+    assert Progress(3, 10, "epoch").remaining_s(60) == 140
+    for progress in (Progress(0, 10), Progress(10, 10), Progress(5, None)):
+        assert progress.remaining_s(60) is None
+    assert Progress(3, 10).remaining_s(None) is None
+
+
 def test_the_step_of_a_value_is_its_epoch_where_steps_begin_again_with_each():
     text = "".join(f"Epoch {e}/3\nstep {s}/15 - loss: {10 - e * s / 15}\n" for e in (1, 2, 3) for s in (5, 10, 15))
     assert read(text).series["loss"].lowest_step == 3

@@ -160,6 +160,7 @@ FORMATS = [
     ("tick 20  kimg 80.0  time 10m 00s  gpumem 6.0    augment 0.240", {"augment": 0.24}),
     ("Test: [  20/20]  Time: 0.1 (0.2)  Acc@1:  68.5199 ( 67.1495)", {"test_Acc@1": 67.1495}),
     ("Test: [  10/20]  Time: 0.1 (0.2)  Acc@1:  68.5199 ( 67.1495)", {}),
+    ("mean reward: 1.2K params: 25.6M loss: 3s", {"mean reward": 1200.0}),
     # names with digits and marks
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),

@@ -44,6 +44,12 @@ class Progress:
     total: float | None = None
     unit: str = "step"
 
+    def remaining_s(self, elapsed_s: float | None) -> float | None:
+        """Seconds that are left at the pace so far; None when it cannot be told."""
+        if elapsed_s is None or self.total is None or not 0 < self.done < self.total:
+            return None
+        return elapsed_s * (self.total - self.done) / self.done
+
 
 @dataclass(frozen=True)
 class LogFault:

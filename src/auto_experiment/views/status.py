@@ -13,6 +13,7 @@ from auto_experiment.ledger.lock import holder, parked
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
 from auto_experiment.project import Project
+from auto_experiment.records.observation import Progress
 from auto_experiment.views.standing import Standing, best_attempt, standing
 
 _DECISIONS = 5
@@ -144,5 +145,7 @@ def _current_line(run: dict[str, Any]) -> str:
     if progress:
         total = "" if progress["total"] is None else f"/{progress['total']:g}"
         done = f", {progress['unit']} {progress['done']:g}{total}"
+        remaining = Progress(**progress).remaining_s(run["elapsed_s"])
+        done += "" if remaining is None else f", about {human(remaining)} left"
     kind = "dry run" if run["kind"] == "dry" else "training"
     return f"now         {kind} {run['run']}, {human(run['elapsed_s'])}{done}, log {run['log']}"

@@ -11,6 +11,7 @@ NUMBER = (
     r"|\.\d+(?:[eE][-+]?\d+)?"
     r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]))"
 )
+_THOUSANDS = re.compile(r"[kKM](?![\w/])")
 _WHOLE = re.compile(NUMBER + r"\s*%?")
 _SUFFIX = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "b": 1e9}
 
@@ -54,6 +55,12 @@ def count_of(text: str) -> float:
     factor = _SUFFIX.get(text[-1:], 1.0)
     digits = text.rstrip("kKMmGBb") if factor != 1.0 else text
     return float(digits.replace(",", "")) * factor
+
+
+def in_thousands(number: str, text: str, end: int) -> float | None:
+    """``number``, which ends at ``end``, with the suffix that follows: 1.2K, 3M; None when none does."""
+    suffix = _THOUSANDS.match(text, end)
+    return to_float(number) * _SUFFIX[suffix[0]] if suffix else None
 
 
 def past_unit(text: str, end: int) -> int:

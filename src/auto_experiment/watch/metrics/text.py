@@ -12,7 +12,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from auto_experiment.watch.metrics import counters, rewrites
-from auto_experiment.watch.metrics.numbers import NUMBER, is_quantity, is_something_else, is_unit, past_unit, to_float
+from auto_experiment.watch.metrics.numbers import (
+    NUMBER,
+    in_thousands,
+    is_quantity,
+    is_something_else,
+    is_unit,
+    past_unit,
+    to_float,
+)
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.splits import WORDS as SPLITS
 from auto_experiment.watch.metrics.splits import split_of
@@ -143,6 +151,8 @@ def read(text: str, into: Reading) -> None:
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past_unit(text, match.end())
         value = _value(text, match.end(), number, opened, percent, mean=into.evaluates)
+        if value is None and named.name and ends_like_metric(named.name):
+            value = in_thousands(number, text, match.end())
         apart = named.apart or apart
         if named.name is None or value is None:
             if bare:
