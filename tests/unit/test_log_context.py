@@ -183,6 +183,26 @@ def test_headings_hold_for_the_lines_under_them():
     assert finals(read(text)) == {"loss": 0.4, "validation_loss": 0.7, "validation_acc": 0.9}
 
 
+SETTINGS = [
+    "agnostic_nms=False, amp=True, angle=1.0, batch=16, data=coco.yaml, box=7.5, mode=train\n",
+    "model:\n  name: resnet\n  dropout: 0.1\n  depth: 50\n",
+    "optimizer: adam\nscheduler: cosine\nlogger: wandb\nlr: 0.1\n",
+    "BASE_LR: 0.01\nMIN_SIZE_TEST: 800\n",
+    "num_layers: 4\n",
+]
+
+
+@pytest.mark.parametrize("text", SETTINGS, ids=range(len(SETTINGS)))
+def test_settings_are_no_metrics(text):
+    assert finals(read(text)) == {}
+
+
+def test_metrics_among_words_are_no_settings():
+    text = "Results:\n  precision: 0.9\n  recall: 0.8\n  model: resnet\n  f1: 0.85\n  val_quality: 3.5\n"
+    assert finals(read(text)) == {"precision": 0.9, "recall": 0.8, "f1": 0.85, "val_quality": 3.5}
+    assert finals(read("Epoch 3: loss=0.3, best=True, lr=0.1\n")) == {"loss": 0.3, "lr": 0.1}
+
+
 def test_a_value_without_a_name_takes_that_of_the_line_above():
     assert finals(read("~~~~ MeanAP @ IoU=[0.50,0.95] ~~~~\n=26.6\n")) == {"MeanAP": 26.6}
     assert finals(read("Test accuracy:\n93.5%\n")) == {"Test accuracy": 93.5}

@@ -16,7 +16,7 @@ from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import counters, documents, headings, prefixes, text
+from auto_experiment.watch.metrics import counters, documents, headings, prefixes, settings, text
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
@@ -224,6 +224,8 @@ class LogReader:
             counters.take_limits(line, reading)
         if not reading.pairs and self._recent:
             self._read_alone(line.strip(), reading)
+        if len(reading.pairs) == 1 and not reading.has_counter and settings.is_setting(line, self._above()):
+            reading.pairs.clear()
         if not reading.pairs and not reading.has_counter and not reading.limits:
             return
         moved, bar_moved = self._place.take(reading)
@@ -311,7 +313,8 @@ def read_line(line: str, tables: Tables | None = None, above: Callable[[], Seque
         return reading
     if not is_row and tables.read(line, above, reading):
         return reading
-    text.read(line, reading)
+    if not settings.is_list_of_settings(line):
+        text.read(line, reading)
     return reading
 
 

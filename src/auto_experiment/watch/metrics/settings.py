@@ -1,0 +1,60 @@
+"""Dumps of settings: what a training was told, printed like what it reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from auto_experiment.watch.metrics.numbers import value_of
+from auto_experiment.watch.metrics.splits import split_of
+from auto_experiment.watch.metrics.text import ends_like_metric
+
+# agnostic_nms=False, amp=True, angle=1.0, batch=16, data=coco.yaml
+_WORDS_IN_LINE = re.compile(r"[A-Za-z_]\w*=(?:[A-Za-z'\"/\[({]|,|$)")
+_MANY = 4  # such words on one line
+_ENTRY = re.compile(r"\s*(?:[-*|] )?[\"']?([A-Za-z_][\w.\-/ ]{0,40}?)[\"']?\s*[:=]\s*(.*?),?\s*")
+_ITEM = re.compile(r"\s*- |\s*[\])}],?\s*$")  # of a list among the entries, or its end
+_TIME = re.compile(r"[\"']?\d+:\d\d")  # tells of a run, not of its settings
+_SHOUTED = re.compile(r"[A-Z][A-Z\d]*(?:_[A-Z\d]+)+")  # BASE_LR
+_AMOUNTS = ("num_", "n_", "max_", "min_")
+_LEAST_WORDS = 3  # lines above whose value is a word, before a metric's own name is taken for a setting's
+
+
+def is_list_of_settings(text: str) -> bool:
+    """Many names with words for values, on one line. A metric or two among numbers is none."""
+    return text.count("=") >= _MANY and len(_WORDS_IN_LINE.findall(text)) >= _MANY
+
+
+def is_setting(text: str, above: Sequence[str]) -> bool:
+    """Is a line of one name and its number an entry of a dump? ``above``: the lines before it, the nearest one last.
+
+    It is when entries with words for values stand above it ("optimizer: adam"), without a line of another kind between;
+    for a name that only metrics have it takes several of them. A name that says its split is none.
+    """
+    own = _entry(text)
+    if own is None:
+        return False
+    is_metric = ends_like_metric(own[0]) and not own[0].endswith("_LR")
+    if not is_metric and (_SHOUTED.fullmatch(own[0]) or own[0].startswith(_AMOUNTS)):
+        return True
+    if split_of(own[0]) is not None:
+        return False
+    words = 0
+    for line in reversed(above):
+        if _ITEM.match(line):
+            continue
+        entry = _entry(line)
+        if entry is None:
+            break
+        words += entry[1]
+    return words >= (_LEAST_WORDS if is_metric else 1)
+
+
+@lru_cache(maxsize=512)
+def _entry(line: str) -> tuple[str, bool] | None:
+    """(name, is its value a word or nothing?) of a line that is nothing else."""
+    match = _ENTRY.fullmatch(line)
+    if match is None or ": " in match[2] or "=" in match[2]:
+        return None
+    return match[1], value_of(match[2]) is None and _TIME.match(match[2]) is None
