@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from auto_experiment.watch.metrics.reading import Reading
@@ -34,10 +35,10 @@ class Heading(NamedTuple):
     task: str = ""
 
 
-def _nearest(lines: Sequence[str]) -> Heading:
-    """The heading that the next line stands under; ``lines``, the nearest one last, are those before it."""
+def _nearest(lines: Iterable[str]) -> Heading:
+    """The heading that the next line stands under; ``lines``, the nearest one first, are those before it."""
     split = None
-    for distance, line in enumerate(reversed(lines)):
+    for distance, line in enumerate(lines):
         if distance < _NEAR or "bbox" in line or "segm" in line or "keyp" in line or "_seg" in line:
             found = _of(line)
             if found is not None and found.task:
@@ -81,7 +82,7 @@ class Headings:
         self._line = -1  # the line up to which it holds; -1: it does not
         self._under: dict[str, str] = {}  # metrics that were only ever named under a heading
 
-    def name(self, reading: Reading, line: int, above: Callable[[], Sequence[str]]) -> list[tuple[str, float]]:
+    def name(self, reading: Reading, line: int, above: Callable[[], Iterator[str]]) -> list[tuple[str, float]]:
         """The metrics of a line with what their heading adds. It holds from line to line, until one has a counter or is
         about something else. A metric that has stood under a heading keeps its name where the heading is out of sight.
         """
@@ -92,7 +93,7 @@ class Headings:
             self._line = line
         else:
             is_of_tasks = any(_OF_TASKS.fullmatch(name) for name, _ in reading.pairs)
-            self._heading = _nearest(above()[0 if is_of_tasks else -_NEAR :])
+            self._heading = _nearest(above() if is_of_tasks else islice(above(), _NEAR))
             self._line = line if any(self._heading) else -1
         if self._line < 0:
             return [(self._under.get(name, name), value) for name, value in reading.pairs]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 
@@ -277,12 +277,13 @@ class LogReader:
     def _read_alone(self, text: str, into: Reading) -> None:
         """A value without a name, when the line above is one."""
         value = _ALONE.fullmatch(text) if len(text) < _LONGEST_VALUE else None
-        name = headings.title(self._above()[-1]) if value else None
+        name = headings.title(next(self._above())) if value else None
         if value and name:
             into.pairs.append((name, to_float(value[1])))
 
-    def _above(self) -> list[str]:
-        return [_plain(raw) for raw in self._recent]
+    def _above(self) -> Iterator[str]:
+        """The lines before this one that are not blank, the nearest one first."""
+        return (_plain(raw) for raw in reversed(self._recent))
 
     def _is_spokesman(self, rank: int, reading: Reading) -> bool:
         """Of several ranks that report the same, the first one counts."""
@@ -300,7 +301,11 @@ class LogReader:
             self._bad_losses.add(name)
 
 
-def read_line(line: str, tables: Tables | None = None, above: Callable[[], Sequence[str]] = list) -> Reading:
+def _nothing() -> Iterator[str]:
+    return iter(())
+
+
+def read_line(line: str, tables: Tables | None = None, above: Callable[[], Iterator[str]] = _nothing) -> Reading:
     """What one line says, without its prefixes. ``tables``: what those of the lines before it have shown."""
     reading = Reading()
     if line.startswith("wandb:"):  # W&B's closing summary repeats what the run reported

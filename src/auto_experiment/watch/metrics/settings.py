@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 from auto_experiment.watch.metrics.numbers import value_of
@@ -26,8 +26,8 @@ def is_list_of_settings(text: str) -> bool:
     return text.count("=") >= _MANY and len(_WORDS_IN_LINE.findall(text)) >= _MANY
 
 
-def is_setting(text: str, above: Sequence[str]) -> bool:
-    """Is a line of one name and its number an entry of a dump? ``above``: the lines before it, the nearest one last.
+def is_setting(text: str, above: Iterable[str]) -> bool:
+    """Is a line of one name and its number an entry of a dump? ``above``: the lines before it, the nearest one first.
 
     It is when entries with words for values stand above it ("optimizer: adam"), without a line of another kind between;
     for a name that only metrics have it takes several of them. A name that says its split is none.
@@ -41,7 +41,7 @@ def is_setting(text: str, above: Sequence[str]) -> bool:
     if split_of(own[0]) is not None:
         return False
     words = 0
-    for line in reversed(above):
+    for line in above:
         if _ITEM.match(line):
             continue
         entry = _entry(line)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -90,9 +90,9 @@ class Tables:
     def __init__(self) -> None:
         self._headers: list[_Header] = []  # the one used last comes first
 
-    def read(self, text: str, above: Callable[[], Sequence[str]], into: Reading) -> bool:
+    def read(self, text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
         """True when ``text`` is part of a table, whether or not it held a metric. ``above`` gives the lines before it
-        that are not blank, the nearest one last."""
+        that are not blank, the nearest one first."""
         bars = "|" in text or "│" in text
         if bars and _reads_pair(text, above, into):
             return True
@@ -116,7 +116,7 @@ class Tables:
         return False
 
 
-def _reads_pair(text: str, above: Callable[[], Sequence[str]], into: Reading) -> bool:
+def _reads_pair(text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
     """A row of a name and its value: | ep_rew_mean | 1.87 |; the names of a group stand under it."""
     match = _PAIR.fullmatch(text)
     if match is None:
@@ -133,9 +133,9 @@ def _reads_pair(text: str, above: Callable[[], Sequence[str]], into: Reading) ->
     return True
 
 
-def _group_of(above: Sequence[str]) -> str:
+def _group_of(above: Iterable[str]) -> str:
     """The nearest row of a group ("| rollout/ | |") in the table that the next row is part of."""
-    for line in reversed(above):
+    for line in above:
         if "|" not in line.translate(_BORDER) or _RULE.fullmatch(line):
             break
         if (group := _GROUP.fullmatch(line)) is not None:
@@ -218,10 +218,10 @@ def _cells(text: str, by: str) -> list[str]:
     return text.rstrip(": ").split()
 
 
-def _header_above(by: str, above: Callable[[], Sequence[str]]) -> Iterator[_Header]:
+def _header_above(by: str, above: Callable[[], Iterator[str]]) -> Iterator[_Header]:
     """The nearest line above that may be the header of a row."""
     seen = 0
-    for line in reversed(above()):
+    for line in above():
         if _RULE.fullmatch(line):
             continue
         found = _names_of(line, by)
