@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import tempfile
 
@@ -15,6 +16,8 @@ from auto_experiment.errors import EnvironmentNotReady
 # Below this a launch would soon fail for want of room: a ledger, a log and a small checkpoint must fit.
 FLOOR_BYTES = 200 << 20
 FLOOR_INODES = 1000
+
+_UNFINISHED = re.compile(r".+\.(\d{1,10})\.tmp")
 
 
 def atomic_write(path: str, text: str | bytes) -> None:
@@ -36,6 +39,27 @@ def atomic_write(path: str, text: str | bytes) -> None:
             os.unlink(beside)
         raise
     sync_folder(os.path.dirname(path) or ".")
+
+
+def sweep_unfinished(folder: str) -> None:
+    """Remove what ``atomic_write`` could not finish: its writer was killed, or the disk took back no file then either.
+    That of a process which lives, and is not this one, may still be finished."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            match = _UNFINISHED.fullmatch(entry.name)
+            if match is not None and (int(match[1]) == os.getpid() or not _lives(int(match[1]))):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def append_to(path: str, data: bytearray) -> None:

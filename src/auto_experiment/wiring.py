@@ -15,7 +15,7 @@ from auto_experiment.cycle.inputs import Inputs, read_inputs
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import EnvironmentNotReady, UsageError
-from auto_experiment.files import append_to, require_means
+from auto_experiment.files import append_to, require_means, sweep_unfinished
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
@@ -69,6 +69,7 @@ def controller_of(
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
     try:
+        sweep_unfinished(paths.workspace)
         refuse_blank(paths)
         ledger = Writer.open_with(paths.ledger, lock)
         try:
@@ -78,6 +79,7 @@ def controller_of(
                 yield controller
         finally:
             ledger.close()
+            sweep_unfinished(paths.workspace)
     finally:
         lock.release()
 

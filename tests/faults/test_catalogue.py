@@ -436,3 +436,44 @@ class TestF11TheKernelIsOutOfMemory:
         assert shim.memory_events()[1] == 3
         files.pop(next(path for path in files if b"sys" in path))
         assert shim.memory_events() == (b"", None), "nobody counts: then it is not known, and not denied"
+
+
+def test_what_a_killed_writer_left_half_written_is_removed(project):
+    work = project(QUICK)
+    ended = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    work.cli("run", "--max-cycles", 1)
+    dead = Path(f"{work.paths.state}.{ended}.tmp")
+    alive = Path(f"{work.paths.state}.{os.getpid()}.tmp")
+    mine = Path(work.paths.workspace, "notes.tmp")
+    for path in (dead, alive, mine):
+        path.write_text("{")
+    work.cli("run", "--max-cycles", 1)
+    assert not dead.exists()
+    assert alive.exists(), "its writer lives"
+    assert mine.exists(), "a name of somebody else's"
+
+
+def test_a_write_that_could_not_even_be_taken_back_is_removed_at_the_end(project):
+    """A disk that is read-only for state.json from the file's making on, until the end."""
+    patch = (
+        "import errno, os\n"
+        "fsync, unlink, seen = os.fsync, os.unlink, set()\n"
+        "def failing(fd):\n"
+        "    name = os.readlink(f'/proc/self/fd/{fd}')\n"
+        "    if 'state.json.' in name:\n"
+        "        seen.add(name)\n"
+        "        raise OSError(errno.EROFS, 'read-only', name)\n"
+        "    fsync(fd)\n"
+        "def kept(path, **more):\n"
+        "    if path in seen and not over:\n"
+        "        raise OSError(errno.EROFS, 'read-only', path)\n"
+        "    unlink(path, **more)\n"
+        "os.fsync, os.unlink, over = failing, kept, []\n"
+        "from auto_experiment.ledger.writer import Writer\n"
+        "close = Writer.close\n"
+        "Writer.close = lambda self: (over.append(1), close(self))\n"
+    )
+    work = project(QUICK)
+    run = work.start("run", "--max-cycles", 1, patch=patch)
+    assert run.wait() == 0, run.text
+    assert list(Path(work.paths.workspace).glob("*.tmp")) == []
