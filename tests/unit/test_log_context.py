@@ -301,6 +301,12 @@ FAULTS += [
     ("/opt/torch/bin/luajit: train.lua:5: Error reading 3.JPEG\n", Fault.EXCEPTION),
     ("ERROR: LoadError: DimensionMismatch\n", Fault.EXCEPTION),
     ("5/9 [==>...] - loss: 2.35Batch 5: Invalid loss, terminating training\n", Fault.NAN),
+    ("iter 1: loss 2\nInterrupted by user, finishing up ...\nBest acc: 0.23 (epoch 7)\n", Fault.INTERRUPTED),
+    ("ERROR: LoadError: DimensionMismatch\nStacktrace:\n  [1] check(layer)\n  [2] top-level scope\n", Fault.EXCEPTION),
+    ("Unhandled exception. System.IO.FileNotFoundException: no\n", Fault.EXCEPTION),
+    ("trainer-0 exited with code 137\n", Fault.KILLED),
+    ("trainer-0 exited with code 1\n", Fault.EXCEPTION),
+    ("ERROR: Out of GPU memory trying to allocate 9 bytes\n", Fault.CUDA_OOM),
     ('Exception in thread "main" java.lang.OutOfMemoryError: Java heap space\n', Fault.OOM),
 ]
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\nOSError: no\n'

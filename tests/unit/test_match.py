@@ -70,6 +70,8 @@ CASES = [
     ("total loss", ["loss", "loss_cls"], "loss"),
     ("word error rate", ["WER", "CER"], "WER"),
     ("mean IoU", ["val_mIoU", "pixAcc"], "val_mIoU"),
+    ("acuracia", ["acur\u00e1cia"], "acur\u00e1cia"),
+    ("val acc", ["\u8bad\u7ec3\u51c6\u786e\u7387", "\u9a8c\u8bc1\u51c6\u786e\u7387"], "\u9a8c\u8bc1\u51c6\u786e\u7387"),
     ("coco AP", ["test_coco_eval_bbox", "test_loss"], "test_coco_eval_bbox"),
 ]
 

@@ -42,6 +42,11 @@ _SPLIT_EPOCH = re.compile(
     r"\s*(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val):\s+(?P<epoch>\d+)\s+\[\s*(?P<done>\d+)/(?P<total>\d+)"
     r"(?:\s*\(\s*\d+(?:\.\d+)?%\))?\s*\]"
 )
+# "E3 B120/500 L=0.52"
+_COMPACT = re.compile(
+    r"\s{0,8}\[?(?:[Ee](?=\d{1,3}(?!\d))|Ep|ep|EP|Epoch|epoch)(?P<e>\d+)(?:/(?P<et>\d+))?\]?(?=[\s,:|-])"
+    r"(?:[\s,:|-]{1,3}(?:B|b|It|it|S|s|Step|step|Iter|iter)(?P<s>\d+)(?:/(?P<st>\d+))?(?=[\s,:|-]))?"
+)
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
     r"\s{0,80}(?:(?P<word>s|i|it|e|ep|ep\.)[:=](?P<letter>\d+)(?=\s)"
@@ -49,7 +54,7 @@ _COUNT_FIRST = re.compile(
 )
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
-_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is )")
+_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is |[:=] )")
 # After these the word of a counter ends the name of something that is measured: "return per episode: 12.3".
 _NO_COUNT = re.compile(r"(?i)\b(?:per(?:\s\w+)?|final|fps|last|each)\s+$")
 _EVALUATES = re.compile(
@@ -65,7 +70,7 @@ _LIMIT = re.compile(
     r"|(?:max|num|total|num_train)_epochs?|epochs)[\"']?\s*[:=]\s*(?P<value>[1-9]\d{0,9})(?![\d.\w])"
 )
 
-_MAY_COUNT = re.compile(r"(?i)ep|it|batch|up|trial|tree|tick")  # every counter's word holds one of these: a cheap look
+_OTHER_WORDS = re.compile("trial|tree|tick")
 
 # Bars of work around the training: their counts are not the run's progress.
 _SIDE_WORK = re.compile(
@@ -95,14 +100,18 @@ def _take_all(text: str, into: Reading) -> str:
     if "/" in text and into.bar is None and (" [" in text or "━" in text):
         text = _take_bar(_KERAS, text, into)
     text = _take_leading(text, into)
-    if _MAY_COUNT.search(text):
-        is_sentence = " is " in text
+    low = text.lower()
+    if "ep" in low or "it" in low or "batch" in low or "up" in low or _OTHER_WORDS.search(low):
+        is_best = low.lstrip()[:5] == "best "  # what stands on such a line is of the past
 
         def blank(match: re.Match[str]) -> str:
             before = text[: match.start()]
             if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
                 return match[0]
+            rest = text[match.end() :].lstrip()
+            is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
             is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
+            is_now = is_now and not is_best and not is_aside
             if is_now and not _take_named(match, into):
                 return match[0]
             if match["phase"]:
@@ -110,11 +119,11 @@ def _take_all(text: str, into: Reading) -> str:
                 if into.evaluates and not match["word"].lower().startswith("e"):
                     into.step = into.step_total = None  # MMEngine's Iter(val) [500] counts what it evaluates
                 return f" {match['phase']} | "
-            if is_sentence and _AT_COUNTER.search(before) and text[match.end() :].lstrip().startswith("is "):
+            if rest.startswith(("is ", ": ", "= ")) and _AT_COUNTER.search(before):
                 return " "
             return " | "
 
-        text = _AT_END.sub(" ", _NAMED.sub(blank, text)) if is_sentence else _NAMED.sub(blank, text)
+        text = _AT_END.sub(" ", _NAMED.sub(blank, text))
     if "[" in text:
         text = _take_bracket(text, into)
     return text
@@ -129,6 +138,11 @@ def take_limits(text: str, into: Reading) -> None:
 
 
 def _take_leading(text: str, into: Reading) -> str:
+    if (match := _COMPACT.match(text)) is not None:
+        into.epoch, into.epoch_total = float(match["e"]), float(match["et"]) if match["et"] else None
+        if match["s"]:
+            into.step, into.step_total = float(match["s"]), float(match["st"]) if match["st"] else None
+        return " | " + text[match.end() :]
     if "[" in text and (match := _SPLIT_EPOCH.match(text)) is not None:
         into.epoch, into.step, into.step_total = (float(match[name]) for name in ("epoch", "done", "total"))
         return f" {match['word']} | {text[match.end() :]}"

@@ -25,6 +25,8 @@ _STEP = {
 }  # fmt: skip
 _STEP_TOTAL = {"total_steps", "max_steps", "num_steps", "total_iters", "max_iters", "max_iter"}
 _EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train_epochs", "max_epoch"}
+_MESSAGES = ("message", "msg", "event", "text", "log")  # of a logger that writes documents: the line itself
+_DIGIT = re.compile(r"\d")
 _LONGEST_LIST = 20
 _LONG_NAMES = ("name", "metric", "key", "tag")
 
@@ -42,10 +44,15 @@ def read(text: str, into: Reading) -> bool:
     if _SETTINGS.search(text, max(start.start() - 40, 0), start.start()):
         return False  # "finished with value: 0.9 and parameters: {...}": the words before it report
     into.style = "document"
-    document = _load(text[start.start() : text.rfind("}") + 1])
+    end = text.rfind("}") + 1
+    document = _load(text[start.start() : end])
+    if document is not None and end and _DIGIT.search(text, end):
+        into.rest = text[end:]
     items = list(_flat(document)) if document is not None else _cut(text[start.start() :])
     if document is not None and _one_metric(document, into):
         return True
+    if document is not None:
+        into.rest = next((document[key] for key in _MESSAGES if isinstance(document.get(key), str)), into.rest)
     numbers, others = [], 0
     for key, raw in items:
         value = _number(raw)
@@ -125,12 +132,12 @@ def _counter(key: str, value: float, into: Reading) -> bool:
 
 def _one_metric(document: dict[str, Any], into: Reading) -> bool:
     """``{"metric": "loss", "value": 0.3, "step": 5}``: the name is itself a value."""
-    value = _number(document.get("value"))
+    value = _number(document.get("value", document.get("score")))
     name = next((document[key] for key in _LONG_NAMES if isinstance(document.get(key), str)), None)
     if value is None or name is None or not is_metric_name(name):
         return False
     for key, raw in document.items():
-        if key != "value" and (number := _number(raw)) is not None:
+        if key not in {"value", "score"} and (number := _number(raw)) is not None:
             _counter(key, number, into)
     into.pairs.append((name, value))
     return True

@@ -21,6 +21,7 @@ _EVALUATION = {
 _TASK = re.compile(
     r"(?i)\b(?:results?|metrics?|task|type|evaluat\w+)\b.{0,40}?[\s*:](bbox|segm|keypoints|sem_seg|panoptic_seg)\b"
 )
+_TASKS_WORD = re.compile("bbox|segm|keypoints|_seg")
 _OF_TASKS = re.compile(r"m?A[PR]\w{0,4}|PQ\w*|SQ\w*|RQ\w*")
 _PLACE_OF_TITLE = re.compile(r" @ |\(")
 _NEAR = 2  # lines above in which the heading of a split is looked for; a task of COCO's may stand further up
@@ -50,6 +51,11 @@ def _nearest(lines: Iterable[str]) -> Heading:
 @lru_cache(maxsize=256)
 def _of(line: str) -> Heading | None:
     """None: the line is no heading. A heading of the training's own ends the section before it."""
+    low = line.lower()
+    if not (
+        "val" in low or "test" in low or "train" in low or "dev" in low or "bbox" in low or _TASKS_WORD.search(low)
+    ):
+        return None
     task = _TASK.search(line)
     if task is not None:
         return Heading(task=task[1])

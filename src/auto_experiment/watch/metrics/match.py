@@ -18,6 +18,7 @@ that metric is printed. Two candidates where the first is found: ambiguous.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,6 +84,11 @@ _PHRASES = [
         (r"matthews[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "mcc"),
         (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*(?:roc[\s_-]*)?curve|roc[\s_-]*auc|auc[\s_-]*roc|auroc)", "auc"),
         (r"exact[\s_-]*match", "em"),
+        (r"\u8bad\u7ec3", " train "),
+        (r"\u9a8c\u8bc1", " val "),
+        (r"\u6d4b\u8bd5", " test "),
+        (r"\u635f\u5931", " loss "),
+        (r"\u51c6\u786e\u7387|\u7cbe\u5ea6|\u6b63\u89e3\u7387", " acc "),
         (r"learning[\s_-]*rate", "lr"),
         (r"cross[\s_-]*entropy", "ce"),
         (r"f[\s_-]1\b|f1[\s_-]*score", "f1"),
@@ -283,6 +289,8 @@ def _one(found: list[str], how: str, asked: _Name, parts: dict[str, _Name] | Non
 @lru_cache(maxsize=4096)
 def _parts(name: str) -> _Name:
     """The split that a name says, and its words, spelled one way."""
+    if not name.isascii():  # an accent or none is the same
+        name = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     text = re.sub(r"(?i)m?IoU", lambda m: m[0].lower(), name)
     text = _CAMEL.sub(" ", text).lower()
     text = re.sub(r"rouge ?(l(?:sum)?)\b", r"rouge \1", text)
@@ -290,7 +298,7 @@ def _parts(name: str) -> _Name:
         text = pattern.sub(spelling, text)
     text = _TOP.sub(r" top\1 ", text)
     text = _ACC_AT.sub(r" \1 top\2 ", text)
-    words = re.findall(r"top\d+|f\d(?!\d)|r2|l\d|[a-z]+|\d+(?:\.\d+)?", text)
+    words = re.findall(r"top\d+|f\d(?!\d)|r2|l\d|[^\W\d_]+|\d+(?:\.\d+)?", text)
     own = next((word for word in words if word in SPLITS), "")
     rest = []
     for word in words:

@@ -22,7 +22,7 @@ _UNITS = (
 # A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence; a list
 # (1,2); a unit after one space.
 _NOT_A_METRIC = re.compile(
-    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|[-:/x*@]\d|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b)"
+    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|[-:/x*@]\d|-[A-Za-z_]|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d))"
 )
 
 

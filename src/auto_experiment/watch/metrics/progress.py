@@ -131,7 +131,7 @@ class Place:
     def _take_step(self, step: float, total: float | None) -> bool:
         old = self._steps.at
         if self.epoch is not None and old is not None:
-            again = step < old.done and self.epoch != self._epoch_of_step
+            again = step <= old.done and self.epoch != self._epoch_of_step
             full = step == total and any(
                 count.at and count.at.total and count.at.done < count.at.total for count in self._epochs.values()
             )

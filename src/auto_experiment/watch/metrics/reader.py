@@ -244,10 +244,18 @@ class LogReader:
                 self._series.reach(*reading.best_so_far)
         if not self._faults.found and not self._faults.inside:
             self._bar_moves = 0
-        # The closing words of a scheduler hold numbers too: only counters and metrics are a sign of life. A bar is
-        # drawn once more when its program ends.
-        elif moved or (news and reading.bar is None) or self._bar_moves > _LAST_REDRAWS:
+        elif self._is_alive(reading, moved=moved, news=news):
             self._faults.went_on()
+
+    def _is_alive(self, reading: Reading, *, moved: bool, news: bool) -> bool:
+        """Does a line after a fault show that the run went on? The closing words of a scheduler hold numbers too, and
+        so do the frames of a stack: only metrics, and counters with a metric or a total. A bar is drawn once more when
+        its program ends; a human who broke it off is shown what came of it."""
+        if self._bar_moves > _LAST_REDRAWS:
+            return True
+        if moved and (reading.pairs or reading.epoch is not None or reading.step_total is not None):
+            return True
+        return news and reading.bar is None and not self._faults.is_interrupted
 
     def _report(self, named: Sequence[tuple[str, float, int]], reading: Reading, points: list[Point]) -> bool:
         """Take (name, value, line) as points of where the log is now. True when one of them says something new."""
@@ -308,13 +316,20 @@ def _nothing() -> Iterator[str]:
 def read_line(line: str, tables: Tables | None = None, above: Callable[[], Iterator[str]] = _nothing) -> Reading:
     """What one line says, without its prefixes. ``tables``: what those of the lines before it have shown."""
     reading = Reading()
-    if line.startswith("wandb:"):  # W&B's closing summary repeats what the run reported
+    if line.startswith(("wandb:", "COMET INFO:")):  # their closing summaries repeat what the run reported
         return reading
     tables = tables or Tables()
     is_row = _CSV_ROW.match(line) is not None
     if is_row and tables.read(line, above, reading):
         return reading
     if "{" in line and documents.read(line, reading):
+        if reading.rest:
+            inner = Reading()
+            text.read(reading.rest.split("\n", 1)[0], inner)
+            reading.pairs += inner.pairs
+            if not reading.has_counter:
+                reading.epoch, reading.epoch_total = inner.epoch, inner.epoch_total
+                reading.step, reading.step_total = inner.step, inner.step_total
         return reading
     if not is_row and tables.read(line, above, reading):
         return reading

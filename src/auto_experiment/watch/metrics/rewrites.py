@@ -6,20 +6,18 @@ import re
 
 from auto_experiment.watch.metrics.numbers import NUMBER
 
+_ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
+
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
     # Kaldi's "%WER 9.87 [ 1984 / 20138, ... ]"
-    ("%", re.compile(rf"(?<![\w%])%([A-Z]{{2,5}} {NUMBER})"), r"\1"),
+    ("%W", re.compile(rf"(?<![\w%])%(W[A-Z]{{1,4}} {NUMBER})"), r"\1"),
     # icefall's "loss[loss=6.5, ...], tot_loss[loss=6.9, ...]"
     ("[loss=", re.compile(r"\b(\w*loss)\[loss="), r"\1="),
     # ESPnet's "3epoch results:" and "3/50epoch started"
-    (
-        "epoch",
-        re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))"),
-        r"epoch \1 ",
-    ),
+    *((mark, _ESPNET, r"epoch \1 ") for mark in ("epoch re", "epoch st", "epoch:tr", "epoch:va")),
     # TensorFlow's estimators: the numbers of an evaluation
     ("Saving dict for", re.compile(r"\bSaving dict for (?=global step)"), "eval | "),
     # clu's and T5X's "collection=eval accuracy=..."
@@ -35,12 +33,28 @@ _REWRITES = (
     (" reached ", re.compile(rf"'([\w/@.-]{{1,60}})' reached ({NUMBER}) \(best .*"), r"\1=\2"),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
+    # a syslog's tab, as SageMaker shows it
+    ("#011", re.compile("#011"), "\t"),
+    ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
+    ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
+    (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
+    ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
+    # a value in brackets behind its name: acc (81.23% +- 2.0)
+    ("%", re.compile(rf"([A-Za-z][\w@.-]*) \(({NUMBER}) ?%"), r"\1: \2% ("),
     # Stable-Baselines3's evaluations
     ("num_timesteps", re.compile(r"\bnum_timesteps="), "timesteps="),
 )
 
 
+_WIDE = str.maketrans({"\uff1a": ": ", "\uff0c": ", ", "\uff1d": "=", "\uff05": "%", "\uff08": " (", "\uff09": ") "})
+_EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af")
+_ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
+
+
 def plain(text: str) -> str:
+    if not text.isascii():  # wide marks of Chinese and Japanese, and other languages' words for an epoch
+        text = _EPOCH.sub("epoch", text.translate(_WIDE))
+        text = _ROUND.sub(r"epoch \1\2 ", text)
     for mark, pattern, said in _REWRITES:
         if mark in text:
             text = pattern.sub(said, text)

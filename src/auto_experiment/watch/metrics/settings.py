@@ -23,7 +23,8 @@ _LEAST_WORDS = 3  # lines above whose value is a word, before a metric's own nam
 
 def is_list_of_settings(text: str) -> bool:
     """Many names with words for values, on one line. A metric or two among numbers is none."""
-    return text.count("=") >= _MANY and len(_WORDS_IN_LINE.findall(text)) >= _MANY
+    plain = "=True" in text or "=False" in text or "=None" in text or "='" in text
+    return plain and text.count("=") >= _MANY and len(_WORDS_IN_LINE.findall(text)) >= _MANY
 
 
 def is_setting(text: str, above: Iterable[str]) -> bool:

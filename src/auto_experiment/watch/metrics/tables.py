@@ -253,6 +253,8 @@ def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
 def _name(cell: str) -> str:
     """A column's name as its cell gives it: YOLO prints ``Box(P`` over the first of a group, and ``mAP50-95)``."""
     cell = cell.strip().strip("\"'").rstrip(":")
+    if len(cell) > 1:
+        cell = cell.lstrip("# ")
     if "(" in cell and ")" not in cell:
         cell = cell.split("(")[-1]
     return cell.rstrip(")") if ")" in cell and "(" not in cell else cell

@@ -54,12 +54,12 @@ _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,
 # "Word Error Rate (WER)" and "D(x)"
 _IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
-_WORD = re.compile(r"[A-Za-z_][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
+_WORD = re.compile(r"[^\W\d][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
 _AT = re.compile(r"[a-z-]+[@-]\d+")
 _STEM = re.compile(r"[a-z]+(?=[@-]?[\d.])")
 _LEVELS = {
-    "info", "debug", "warning", "warn", "critical", "root", "and", "with", "the", "is", "at", "in", "on",
+    "info", "debug", "warning", "warn", "critical", "and", "with", "the", "is", "at", "in", "on",
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
 _AFTER_VALUE = re.compile(r"^.*\d\S*\s{2,}")  # "gpumem 6.0    augment": columns without any mark between them
@@ -69,6 +69,7 @@ _NO_NAMES = {
     "saved", "saving", "data", "speed", "only", "every", "first", "last", "next", "all", "now", "per", "step", "seed",
     "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
 }  # fmt: skip
+_OVER = {"over", "across", "on", "after", "of", "for"}
 _DOING = {"evaluating", "running", "evaluate", "on"}
 _LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
@@ -81,8 +82,8 @@ _NEVER = {
     "exitcode", "exit_code", "status", "code", "signal", "errno", "job", "job_id", "id", "index", "idx", "workers",
     "num_workers", "threads", "params", "parameters", "param", "layers", "samples", "images", "examples", "batch_size",
     "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
-    "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https",
-    "localhost", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
+    "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https", "ts",
+    "localhost", "replica", "task", "stepid", "jobid", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
 }  # fmt: skip
 _NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
 _METRIC_WORDS = {
@@ -161,6 +162,8 @@ def read(text: str, into: Reading) -> None:
         if apart and not named.apart:  # it stood before a time, which is no metric
             named = named._replace(apart=apart)
         apart = None
+        if sep == ":" and number.isdigit() and ("." in named.name or named.name.startswith("ip-")):
+            continue  # evaluator.py:164, ip-10-0-1-2:7
         if is_best and named.name and "best" not in named.name.lower():
             named = named._replace(name=f"best {named.name}")
         found.append((named, value))
@@ -220,7 +223,9 @@ def _name_before(chunk: str) -> _Name:
     numbers = [
         i for i, word in enumerate(words) if (word.isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
     ]
-    if numbers:
+    if numbers and numbers[-1] > 1 and before[numbers[-1]] in _OVER:  # "Evaluation over 10 episodes"
+        words = words[: numbers[-1] - 1]
+    elif numbers:
         words = words[numbers[-1] + 1 :]
         words = words[1:] if len(words) > 1 and is_unit(words[0]) else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):

@@ -29,12 +29,12 @@ _HOST = re.compile(
 _CUDA_OOM = re.compile(
     r"(?i)(?:cuda|hip|gpu|mps backend)[^\n]{0,60}out[ _]of[ _]memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY"
     r"|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED|ResourceExhaustedError"
-    r"|OOM when allocating|Allocator \(GPU_\d+_bfc\) ran out of memory"
+    r"|OOM when allocating|out of gpu memory|out of memory on device|Allocator \(GPU_\d+_bfc\) ran out of memory"
 )
 _OOM = re.compile(
     r"(?i)oom[-_ ]kill|\bMemoryError\b|out of memory: kill|std::bad_alloc|can't allocate memory|cannot allocate memory"
     r"|unable to allocate [\d.]+ .?i?B|TERM_MEMLIMIT|killed by (?:the )?oom|exceeded (?:job |step )?memory limit"
-    r"|OOMKilled"
+    r"|OOMKilled|tried to allocate more memory than is available"
 )
 _TIMEOUT = re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \d+ exceeded|job killed: walltime")
 _KILLED = re.compile(
@@ -49,13 +49,17 @@ _ERROR_EXIT = re.compile(
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
-    r"|Error executing job with overrides.*|Execution halted|ERROR: LoadError: .+|thread '.{1,80}' panicked at .+"
+    r"|Error executing job with overrides.*|Error in .+|Execution halted|ERROR: LoadError: .+"
+    r"|thread '.{1,80}' panicked at .+"
+    r"|Unhandled [Ee]xception.*|Error using \S+ \(line \d+\).*|error: called from|.*Watchdog caught collective .+"
     r"|panic: .+|Exception in thread \".+|ERROR \(.+|\S{0,200}lua(?:jit)?: .+)$"
 )
-_INTERRUPTED = re.compile(r"\bKeyboardInterrupt\b|^\W{0,3}Interrupted by (?:the )?user")
+_INTERRUPTED = re.compile(
+    r"\bKeyboardInterrupt\b|^\^C\W{0,3}$|(?i:\binterrupted by (?:the )?user\b)|^Exiting from training early"
+)
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
 _STATUS = re.compile(
-    r"(?i)\b(?:exit[ _-]?(?:status|code)|status|exitcode|returncode|exit)"
+    r"(?i)\b(?:exit[ _-]?(?:status|code)|exited with code|status|exitcode|returncode|exit)"
     r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\b"
 )
 _LIMIT = re.compile(
@@ -98,9 +102,9 @@ CLUES = (
     b"not found",
     b"no such",
     b"enied",
-    b"halted",
     b"panic",
-    b"luajit",
+    b"lua:",
+    b"^c",
     b"status",
     b"exit",
     b"exceed",
@@ -134,6 +138,11 @@ class FaultReader:
     @property
     def found(self) -> bool:
         return self._event is not None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """A human broke it off: what it prints then may well be its summary."""
+        return self._event is not None and self._event.fault is Fault.INTERRUPTED
 
     def verdict(self, *, bad_loss: bool) -> LogFault:
         """The fault as it stands. ``bad_loss``: the latest value of a loss is not finite."""
@@ -222,7 +231,7 @@ class FaultReader:
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
-        elif "nterrupt" in text and _INTERRUPTED.search(stripped):
+        elif ("nterrupt" in text or "^C" in text or "early" in text) and _INTERRUPTED.search(stripped):
             self._record(Fault.INTERRUPTED, stripped, line)
         elif ("xceed" in text or "ime" in text) and _LIMIT.search(stripped):
             self._scheduler(Fault.TIMEOUT, stripped, line)
@@ -235,6 +244,8 @@ class FaultReader:
         match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
         status = int(match["status"]) if match else 0
         fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
+        if fault is None and status and "exited with code" in text:
+            fault = Fault.EXCEPTION
         if fault is None:
             return False
         if self._event is None or (fault is Fault.TIMEOUT and self._event.fault is Fault.KILLED):
@@ -248,7 +259,7 @@ class FaultReader:
         self._record(fault, text, line)
 
     def _record(self, fault: Fault, text: str, line: int, *, remark: bool = False) -> None:
-        follows = _FOLLOWS.search(text) is not None
+        follows = _FOLLOWS.search(text) is not None and "Watchdog caught" not in text
         new = _Event(fault, clean(text, _LONGEST_TEXT) or None, follows, line, remark)
         if self._event is None or _says_more(new, self._event):
             self._event = new
