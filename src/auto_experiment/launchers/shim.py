@@ -225,6 +225,7 @@ class Process:
         self.zombie = fields[0] in (b"Z", b"X")
         self.ppid, self.group, self.session = int(fields[1]), int(fields[2]), int(fields[3])
         self.ticks = int(fields[19])
+        self.descends = False  # from us: then its session is one that the training or its offspring began
 
 
 def process(pid: int) -> "Optional[Process]":
@@ -313,12 +314,16 @@ def with_offspring(found: "Dict[int, Process]", among: "Iterable[Process]") -> "
 def tree() -> "Dict[int, Process]":
     """All that live below us."""
     table, me = all_processes(), os.getpid()
-    return with_offspring({one.pid: one for one in table.values() if one.ppid == me}, list(table.values()))
+    found = with_offspring({one.pid: one for one in table.values() if one.ppid == me}, list(table.values()))
+    for one in found.values():
+        one.descends = True
+    return found
 
 
 def fell(find: "Callable[[], Dict[int, Process]]") -> "Dict[Tuple[int, int], Process]":
     """SIGKILL for all that ``find`` shows. Everybody is stopped first, until nobody new turns up: one that can still
-    run would start another in the place of each that falls."""
+    run would start another in the place of each that falls. Of those that descend from us the whole group is stopped
+    with them: who has forked and gone between the look and the blow has left another one in it."""
     seen = {}  # type: Dict[Tuple[int, int], Process]
     for _ in range(1000):  # a bomb that forks faster than this is met again by the next call
         fresh = {(one.pid, one.ticks): one for one in find().values() if (one.pid, one.ticks) not in seen}
@@ -326,6 +331,11 @@ def fell(find: "Callable[[], Dict[int, Process]]") -> "Dict[Tuple[int, int], Pro
             break
         for one in fresh.values():
             strike(one, signal.SIGSTOP)
+            if one.descends and one.session != os.getsid(0) and one.group > 1:
+                try:
+                    os.killpg(one.group, signal.SIGSTOP)
+                except OSError:  # it has gone, or is another user's
+                    pass
         seen.update(fresh)
     for one in seen.values():
         strike(one, signal.SIGKILL)
