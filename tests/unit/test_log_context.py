@@ -367,3 +367,88 @@ def test_a_chart():
     stars = chart([0, 1, math.nan, 0], width=4, height=2, plain=True)
     assert stars == ["1 | *", "0 |*  *"]
     assert len(chart(list(range(5000)))[0]) < 80
+
+
+SECTIONS = "{}Training:\n  loss: 0.5\n  acc: {}\nValidation:\n  loss: 0.6\n  acc: {}\n"
+
+
+@pytest.mark.parametrize("epoch", ["Epoch {}\n", ""])
+def test_sections_of_training_and_validation_stay_apart(epoch):
+    text = "".join(SECTIONS.format(epoch.format(i), 0.4 + i / 4, 0.3 + i / 10) for i in (1, 2))
+    validation, training = (read(text).series[name] for name in ("validation_acc", "train_acc"))
+    assert (validation.count, validation.final, validation.highest) == (2, 0.5, 0.5)
+    assert (training.count, training.final) == (2, 0.9)
+
+
+def test_a_section_ends_where_something_else_is_said():
+    text = "Epoch 1 acc: 0.9\nValidation:\nacc: 0.4\nSaving model\nacc: 0.95\n"
+    assert read(text).series["validation_acc"].count == 1
+
+
+REPEATED = ["Test: acc 0.{}\n", "Eval: reward 0.{}\n", "status: training\nphase: one\nstage: two\nloss: 0.{}\n"]
+
+
+@pytest.mark.parametrize("line", REPEATED)
+def test_lines_that_repeat_each_other_are_no_settings(line):
+    (series,) = read("".join(line.format(i) for i in (5, 6, 7))).series.values()
+    assert (series.count, series.final) == (3, 0.7)
+
+
+def test_two_words_above_a_counter_are_no_table():
+    reader = read("Test Error:\n Accuracy: 44.7%, Avg loss: 2.155\n\nEpoch 2\n-----\nloss: 2.1\n")
+    assert reader.progress == Progress(2, None, "epoch")
+    assert "test_Error" not in reader.series
+    assert finals(read("Validation Loss:\nStep 100\n")) == {}
+
+
+def test_the_nearest_header_names_the_columns():
+    text = "epoch  train_loss  train_acc\n1  0.5  0.6\nepoch  val_loss  val_acc\n1  0.7  0.4\n"
+    assert finals(read(text)) == {"train_loss": 0.5, "train_acc": 0.6, "val_loss": 0.7, "val_acc": 0.4}
+
+
+FOOTERS = [
+    "Training complete. Best epoch: 2, val_acc=0.7\n",
+    "Loaded best checkpoint (epoch 2, val_acc=0.7)\n",
+    "Resuming from checkpoint at epoch 2, val_acc=0.9\n",
+    "best val_loss so far 0.5, val_acc = 0.7 at epoch 2\n",
+]
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+def test_what_was_best_is_no_new_point(footer):
+    reader = read("".join(f"epoch {e} val_acc=0.{v}\n" for e, v in ((1, 5), (2, 7), (3, 6))) + footer)
+    series = reader.series["val_acc"]
+    assert (series.count, series.final) == (3, 0.6)
+    assert reader.progress == Progress(3, None, "epoch")
+
+
+def test_each_metric_is_taken_from_the_first_rank_that_reports_it():
+    reader = read("[rank1]: epoch 1 loss=0.7\n[rank0]: epoch 1 loss=0.5\n[rank0]: epoch 1 val_acc=0.5\n")
+    assert finals(reader) == {"loss": 0.7, "val_acc": 0.5}
+
+
+STILL_FAULTS = ["Best val_acc: 0.7\n", "Training was not completed\n", "final acc: 0.5\n"]
+
+
+@pytest.mark.parametrize("words", STILL_FAULTS)
+def test_the_last_words_after_a_crash_do_not_clear_it(words):
+    assert read("epoch 1 val_acc=0.5\n" + TRACEBACK + words).fault.fault is Fault.EXCEPTION
+
+
+NO_FAULTS = [
+    "epoch 1 loss=1\nError: 0.25\n",
+    "job status 137 rows processed\n",
+    "WARNING: skipped 3 batches: CUDA out of memory\nDone.\n",
+]
+
+
+@pytest.mark.parametrize("text", NO_FAULTS)
+def test_words_that_only_look_like_a_fault(text):
+    assert read(text).fault.fault is Fault.NONE
+
+
+def test_a_box_without_end_is_bounded():
+    reader = LogReader()
+    for start in range(0, 3000, 500):
+        reader.feed("".join(f"| n{i}_loss | {i}.5 |\n" for i in range(start, start + 500)).encode())
+        assert len(reader._held) <= 200

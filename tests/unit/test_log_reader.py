@@ -161,6 +161,11 @@ FORMATS = [
     ("Test: [  20/20]  Time: 0.1 (0.2)  Acc@1:  68.5199 ( 67.1495)", {"test_Acc@1": 67.1495}),
     ("Test: [  10/20]  Time: 0.1 (0.2)  Acc@1:  68.5199 ( 67.1495)", {}),
     ("mean reward: 1.2K params: 25.6M loss: 3s", {"mean reward": 1200.0}),
+    # what Windows prints, quotes, a sentence
+    ("loss=1.#QNAN grad_norm=-1.#IND reward=1.#INF", {"loss": math.nan, "grad_norm": math.nan, "reward": math.inf}),
+    ("acc: '0.5', f1 = \"0.6\"", {"acc": 0.5, "f1": 0.6}),
+    ("Accuracy of the network on the 10000 test images: 55 %", {"Accuracy of the network": 55.0}),
+    ("Epoch 1 done. average loss 0.5", {"average loss": 0.5}),
     # other languages, other loggers
     (
         "\u7b2c3/8\u8f6e \u8bad\u7ec3\u635f\u5931\uff1a0.7842 \u9a8c\u8bc1\u51c6\u786e\u7387\uff1a74.95%",
@@ -196,6 +201,7 @@ def test_formats(line, wanted):
 
 
 NO_POINTS = [
+    "Hyperparameters: lr=0.1 val_acc=0.99 loss=2",
     "2026-11-01 10:00:00,123",
     "12:30:45",
     "[12:30:45] starting",
@@ -527,6 +533,15 @@ def test_memory_is_bounded():
     assert len(reader.tail) == 5
 
 
+def test_a_line_that_is_nearly_cocos_does_not_raise():
+    for between in ("0.50.95", "0..5", ".", "9" * 400):
+        read(f"Average Precision  (AP) @[ IoU={between} | area=   all | maxDets=100 ] = 0.5\n")
+
+
+def test_a_counter_of_many_digits_is_none():
+    assert read("epoch " + "9" * 400 + " loss 0.5\n")[0].progress in (None, Progress(0, None, "epoch"))
+
+
 def test_garbage_does_not_raise():
     data = os.urandom(300_000)
     reader, _ = read(data)
@@ -538,6 +553,7 @@ def test_garbage_does_not_raise():
     ["a " * 30_000, "a=" * 30_000, "1 " * 30_000, "1," * 30_000, "loss: " * 10_000, "[" * 60_000, "(A(" * 20_000, "{'a': " * 10_000, "5%|" * 20_000,
      "epoch " * 10_000, "a.b." * 15_000, "- " * 30_000, "1:" * 30_000, "|" * 60_000, "loss 1 " * 8_000, "A" * 60_000 + "=1", "━" * 20_000 + "1/2 ", "a" + " " * 60_000 + "b1", "step" + " " * 60_000 + "x1", ":" * 60_000 + "1", " " * 60_000 + "Average 1",
      "Error " * 10_000, "A" * 60_000 + "rror: 1", "a." * 30_000 + "Error", "cuda " * 12_000, "|a" + " " * 60_000 + "1", "1/2" + " " * 60_000, "x:1" + ",111" * 15_000 + "x", "{'a': tensor(" + "," * 60_000, "batch " * 10_000, "1 a" * 20_000,
+     "a" * 65_000 + " 1%", "1 " + "0" * 65_000 + "x 0.5", "\x1b[0" * 21_000 + " loss 0.5 1", "epoch 1 " * 8_000, "step 5: loss 0.5, " * 3_600, "'epoch 7', " * 5_900, '"a": 1, _' + "\t " * 32_000 + "1:2:",
      "[1/" * 20_000, "1%|" + "|1/" * 20_000, "Epoch[" * 10_000, "\x1b[" * 30_000, "\x1b]" * 30_000, "12:34 " * 10_000, "/1 (1" * 12_000],
     ids=lambda line: line[:6],
 )  # fmt: skip

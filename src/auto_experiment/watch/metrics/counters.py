@@ -54,6 +54,7 @@ _COUNT_FIRST = re.compile(
 )
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
+_GONE = "\x00"  # no character of a line
 _AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is |[:=] )")
 # After these the word of a counter ends the name of something that is measured: "return per episode: 12.3".
 _NO_COUNT = re.compile(r"(?i)\b(?:per(?:\s\w+)?|final|fps|last|each)\s+$")
@@ -61,6 +62,7 @@ _EVALUATES = re.compile(
     r"(?i)\W{0,8}(?:epoch\s?\(val\)|(?:test|val(?:id(?:ation)?)?|eval(?:uation)?|dev)(?:\b|_)(?!set))"
 )
 # Before a counter these make it one of the past, or of another run.
+_FAR = 120  # characters before a counter that are looked at
 _TOO_SHORT = 4  # characters for any of these words:
 _PAST = re.compile(
     r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until|total)\b[^\d,;|]{0,60}$"
@@ -105,7 +107,7 @@ def _take_all(text: str, into: Reading) -> str:
         is_best = low.lstrip()[:5] == "best "  # what stands on such a line is of the past
 
         def blank(match: re.Match[str]) -> str:
-            before = text[: match.start()]
+            before = text[max(match.start() - _FAR, 0) : match.start()]
             if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
                 return match[0]
             rest = text[match.end() :].lstrip()
@@ -120,10 +122,12 @@ def _take_all(text: str, into: Reading) -> str:
                     into.step = into.step_total = None  # MMEngine's Iter(val) [500] counts what it evaluates
                 return f" {match['phase']} | "
             if rest.startswith(("is ", ": ", "= ")) and _AT_COUNTER.search(before):
-                return " "
+                return _GONE
             return " | "
 
-        text = _AT_END.sub(" ", _NAMED.sub(blank, text))
+        text = _NAMED.sub(blank, text)
+        if _GONE in text:
+            text = _AT_END.sub(" ", text.replace(_GONE, " "))
     if "[" in text:
         text = _take_bracket(text, into)
     return text

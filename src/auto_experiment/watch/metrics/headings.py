@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -16,7 +16,8 @@ _MARKS = re.compile(r"^[\s*=#~_>+<-]+|[\s*=#~_<>:.+…-]+$")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'_-]*")
 _EVALUATION = {
     "val": "val", "valid": "val", "validation": "validation", "validating": "val", "dev": "dev", "eval": "eval",
-    "evaluation": "eval", "evaluating": "eval", "test": "test", "testing": "test", "train": "", "training": "",
+    "evaluation": "eval", "evaluating": "eval", "test": "test", "testing": "test", "train": "train",
+    "training": "train",
 }  # fmt: skip
 _TASK = re.compile(
     r"(?i)\b(?:results?|metrics?|task|type|evaluat\w+)\b.{0,40}?[\s*:](bbox|segm|keypoints|sem_seg|panoptic_seg)\b"
@@ -25,6 +26,7 @@ _TASKS_WORD = re.compile("bbox|segm|keypoints|_seg")
 _OF_TASKS = re.compile(r"m?A[PR]\w{0,4}|PQ\w*|SQ\w*|RQ\w*")
 _PLACE_OF_TITLE = re.compile(r" @ |\(")
 _NEAR = 2  # lines above in which the heading of a split is looked for; a task of COCO's may stand further up
+_TWO = 2
 _MOST_WORDS = 6
 _LONGEST_TITLE = 40
 _GAP = 3  # from one line of a section to the next: a rule or a blank line may stand between
@@ -70,6 +72,8 @@ def _of(line: str) -> Heading | None:
     ):
         return None
     splits = [_EVALUATION[word] for word in words if word in _EVALUATION]
+    if splits and splits[-1] == "train" and len(words) > _TWO:
+        return Heading()  # "Starting the training": a heading of nothing that is under it
     return Heading(split=splits[-1]) if splits else None
 
 
@@ -86,6 +90,7 @@ class Headings:
     def __init__(self) -> None:
         self._heading = Heading()
         self._line = -1  # the line up to which it holds; -1: it does not
+        self._plain: set[str] = set()
         self._under: dict[str, str] = {}  # metrics that were only ever named under a heading
 
     def name(self, reading: Reading, line: int, above: Callable[[], Iterator[str]]) -> list[tuple[str, float]]:
@@ -94,19 +99,34 @@ class Headings:
         """
         if reading.has_counter:
             self._line = -1
+            self._note_plain(reading)
             return reading.pairs
-        if self._line >= 0 and line - self._line <= _GAP:
+        if self._line >= 0 and line - self._line <= _GAP and self._holds(line - self._line - 1, above):
             self._line = line
         else:
             is_of_tasks = any(_OF_TASKS.fullmatch(name) for name, _ in reading.pairs)
             self._heading = _nearest(above() if is_of_tasks else islice(above(), _NEAR))
             self._line = line if any(self._heading) else -1
         if self._line < 0:
+            self._note_plain(reading, but=self._under)
             return [(self._under.get(name, name), value) for name, value in reading.pairs]
         named = [(self._full(name), value) for name, value in reading.pairs]
         if len(self._under) < _MOST_NAMES:
-            self._under.update({plain: full for (plain, _), (full, _) in zip(reading.pairs, named, strict=True)})
+            both = zip(reading.pairs, named, strict=True)
+            self._under.update({plain: full for (plain, _), (full, _) in both if plain not in self._plain})
         return named
+
+    def _note_plain(self, reading: Reading, but: Container[str] = ()) -> None:
+        """These have been printed without a heading: under one they are another thing."""
+        if len(self._plain) < _MOST_NAMES:
+            fresh = {name for name, _ in reading.pairs if name not in but}
+            self._plain |= fresh
+            for name in fresh:
+                self._under.pop(name, None)
+
+    def _holds(self, between: int, above: Callable[[], Iterator[str]]) -> bool:
+        """Are the lines since the last one of the section rules?"""
+        return not any(any(map(str.isalpha, line)) for line in islice(above(), between))
 
     def _full(self, name: str) -> str:
         heading = self._heading

@@ -12,6 +12,7 @@ NUMBER = (
     r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]))"
 )
 _THOUSANDS = re.compile(r"[kKM](?![\w/])")
+_LONGEST = 40  # characters of a number
 _WHOLE = re.compile(NUMBER + r"\s*%?")
 _SUFFIX = {"k": 1e3, "K": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "B": 1e9, "b": 1e9}
 
@@ -22,7 +23,7 @@ _UNITS = (
 # A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence; a list
 # (1,2); a unit after one space.
 _NOT_A_METRIC = re.compile(
-    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|[-:/x*@]\d|-[A-Za-z_]|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d))"
+    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d))"
 )
 
 
@@ -38,7 +39,7 @@ _QUANTITY = re.compile(rf"\d+(?:\.\d+)?(?:m|{_UNITS})")
 def value_of(text: str) -> float | None:
     """The number that is the whole of ``text``; a percentage keeps its scale; None when it is not a number."""
     text = text.strip()
-    if not _WHOLE.fullmatch(text):
+    if len(text) > _LONGEST or not _WHOLE.fullmatch(text):
         return None
     return to_float(text.rstrip("% "))
 
@@ -52,6 +53,8 @@ def to_float(text: str) -> float:
 
 def count_of(text: str) -> float:
     """A counter, with its SI suffix resolved: 1,200 and 50K."""
+    if len(text) > _LONGEST:
+        raise ValueError("no counter is so long")
     factor = _SUFFIX.get(text[-1:], 1.0)
     digits = text.rstrip("kKMmGBb") if factor != 1.0 else text
     return float(digits.replace(",", "")) * factor

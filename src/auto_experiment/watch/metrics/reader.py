@@ -28,6 +28,8 @@ LONGEST_LINE = 64 * 1024
 _RECENT = 20
 _LONGEST_RECENT = 1024
 _TABLE_SIDES = {"│".encode(), "┃".encode()}
+_MOST_RANKED = 500  # metrics
+_MOST_HELD = 200  # rows of a box
 _LAST_REDRAWS = 2
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
@@ -63,7 +65,7 @@ class LogReader:
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
-        self._rank: int | None = None  # whose metrics count
+        self._ranks: dict[str, int] = {}  # metric -> the rank that it is taken from
         self._bar_moves = 0  # since a fault was found
         self._place = Place()
         self._series = SeriesTable()
@@ -232,10 +234,12 @@ class LogReader:
         self._bar_moves += bar_moved
         if reading.pairs:
             self._place.credit()
-        if rank is not None and not self._is_spokesman(rank, reading):
-            return
+        if rank is not None:
+            reading.pairs = [pair for pair in reading.pairs if self._is_spokesman(rank, pair[0])]
         if reading.waits:
             self._held += [(name, value, self.lines + 1) for name, value in reading.pairs]
+            if len(self._held) > _MOST_HELD:
+                self._release(points)
             news = False
         else:
             named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
@@ -270,7 +274,11 @@ class LogReader:
             if not self._series.add(name, value, mark, within=within):
                 continue
             if math.isfinite(value):  # a failing run prints its NaN once more
-                news = news or (text.ends_like_metric(name) if last is None else not _same(last, value))
+                is_footer = "best" in name.lower() or "final" in name.lower()
+                if last is not None:
+                    news = news or not _same(last, value)
+                else:
+                    news = news or (text.ends_like_metric(name) and not is_footer)
             self._judge(name, value)
             points.append(Point(name, value, self._place.step, self._place.epoch, line))
         return news
@@ -293,11 +301,11 @@ class LogReader:
         """The lines before this one that are not blank, the nearest one first."""
         return (_plain(raw) for raw in reversed(self._recent))
 
-    def _is_spokesman(self, rank: int, reading: Reading) -> bool:
-        """Of several ranks that report the same, the first one counts."""
-        if self._rank is None and reading.pairs:
-            self._rank = rank
-        return self._rank is None or rank == self._rank
+    def _is_spokesman(self, rank: int, name: str) -> bool:
+        """Of several ranks that report the same metric, the first one counts."""
+        if len(self._ranks) >= _MOST_RANKED:
+            return True
+        return self._ranks.setdefault(name, rank) == rank
 
     def _judge(self, name: str, value: float) -> None:
         if math.isfinite(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from auto_experiment.watch.metrics.numbers import NUMBER
 
@@ -33,6 +34,9 @@ _REWRITES = (
     (" reached ", re.compile(rf"'([\w/@.-]{{1,60}})' reached ({NUMBER}) \(best .*"), r"\1=\2"),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
+    # Windows' NaN and infinity
+    ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
+    ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
     # a syslog's tab, as SageMaker shows it
     ("#011", re.compile("#011"), "\t"),
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
@@ -40,7 +44,7 @@ _REWRITES = (
     (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
-    ("%", re.compile(rf"([A-Za-z][\w@.-]*) \(({NUMBER}) ?%"), r"\1: \2% ("),
+    ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),
     # Stable-Baselines3's evaluations
     ("num_timesteps", re.compile(r"\bnum_timesteps="), "timesteps="),
 )
@@ -51,11 +55,22 @@ _EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 
+_BY_SIGN = tuple((sign, tuple(one for one in _REWRITES if sign in one[0])) for sign in ("%", "#", "poc"))
+_OTHERS = tuple(one for one in _REWRITES if not any(sign in one[0] for sign in ("%", "#", "poc")))
+
+
 def plain(text: str) -> str:
     if not text.isascii():  # wide marks of Chinese and Japanese, and other languages' words for an epoch
         text = _EPOCH.sub("epoch", text.translate(_WIDE))
         text = _ROUND.sub(r"epoch \1\2 ", text)
-    for mark, pattern, said in _REWRITES:
+    for sign, rewrites in _BY_SIGN:
+        if sign in text:
+            text = _each(rewrites, text)
+    return _each(_OTHERS, text)
+
+
+def _each(rewrites: Sequence[tuple[str, re.Pattern[str], str]], text: str) -> str:
+    for mark, pattern, said in rewrites:
         if mark in text:
             text = pattern.sub(said, text)
     return text

@@ -25,7 +25,7 @@ from auto_experiment.watch.metrics.text import ends_like_metric, is_metric_name
 _PAIR = re.compile(rf"\s*[|│┃]\s*([A-Za-z_][\w /@.%()-]{{0,58}}?)\s*[|│┃]\s*({NUMBER})\s*%?\s*[|│┃]\s*")
 _GROUP = re.compile(r"\s*[|│┃]\s*([A-Za-z_]\w{0,30}/)\s*[|│┃]\s*[|│┃]\s*")
 _COCO = re.compile(
-    r"\bAverage (Precision|Recall)\s+\(A[PR]\) @\[ IoU=([\d.]+(?::[\d.]+)?)\s*"
+    r"\bAverage (Precision|Recall)\s+\(A[PR]\) @\[ IoU=(\d(?:\.\d{1,4})?(?::\d(?:\.\d{1,4})?)?)\s*"
     rf"\| area=\s*(\w+)\s*\| maxDets=\s*(\d+)\s*\]\s*=\s*({NUMBER})"
 )
 _EPOCH = {"epoch", "epochs", "ep", "e", "current_epoch", "epoch_num", "epoch #"}
@@ -104,7 +104,7 @@ class Tables:
             return False
         by, cells, tail = row
         known = (header for header in self._headers if header.by == by)
-        for header in chain(known, _header_above(by, above)):
+        for header in chain(_header_above(by, above), known):
             if _reads_row(header, cells, into):
                 header.others = 0
                 self._headers = [header, *(h for h in self._headers if h is not header)][:_HEADERS]
@@ -153,7 +153,7 @@ def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
     if tail and len(cells) > len(header.readings[-1]) and any(_DATE.fullmatch(cell) for cell in cells[: -len(tail)]):
         return _take(tail, cells[-len(tail) :], into)  # dates and times in front take more cells than names
     label, numbers = _label_of(cells)
-    if not label or not numbers:
+    if not label or not numbers or _is_counter(label):
         return False
     for names in header.readings:
         if len(names) == len(numbers) and not header.counts:
@@ -245,6 +245,8 @@ def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
     if by != " ":
         names = tuple(_name(cell) for cell in _cells(line, by))
         return (names,) if _are_names(names, by) else None
+    if line.rstrip()[-1:] == ":" or (len(line.split()) <= _TWO and not _WIDE.search(line.strip())):
+        return None  # "Test Error:" is no header of two columns
     wide = tuple(_name(cell) for cell in _WIDE.split(line.strip()))
     narrow = tuple(_name(cell) for cell in line.split())
     return tuple(names for names in dict.fromkeys((wide, narrow)) if _are_names(names, by)) or None

@@ -31,17 +31,19 @@ _FAR = 200  # how far before a value its name and its split are looked for
 _PAIR = re.compile(
     # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
     r"(?P<sep>[:=> \t][:= \t]{0,20}(?:is[ \t]{1,9}|of[ \t]{1,9})?)"
-    r"(?=[-+.\dnNiItf\[])"  # most blanks stand before a word: that ends them soonest
-    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>\[))?(?P<value>{NUMBER})(?P<percent>\s?%)?"
+    r"(?=[-+.\dnNiItf\[\"'])"  # most blanks stand before a word: that ends them soonest
+    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>[\[\"']))?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
+_CLOSED = {"[": "]", '"': '"', "'": "'"}
 _MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
 _FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*({NUMBER})\s?%\s*\)")
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
+_LOADED = re.compile(r"(?i)\W{0,4}(?:resum|restor|load)\w{0,4}\b.{0,60}\b(?:checkpoint|weights|best|from|state)\b")
 _CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
 _DUMP = re.compile(
     r"\s*(?:>>>|\+\+? |\$ |usage:|def |class |import |from \w+ import )"
-    r"|\W{0,8}(?:args?|arguments|config(?:uration)?|hyper-?param(?:eter)?s?|settings|options|params)\b\s*[:=({]"
+    r"|\W{0,8}(?i:args?|arguments|config(?:uration)?|hyper-?param(?:eter)?s?|settings|options|params)\b\s*[:=({]"
 )
 # What a checkpoint callback says of values that were reported before.
 _BEST_SO_FAR = re.compile(rf"\bbest: ({NUMBER}) \((\d+)\)")  # CatBoost's, with the iteration
@@ -50,7 +52,7 @@ _COMPARISON = re.compile(
     r"|\b(?:higher|lower|better|worse|greater|less) than (?:the )?(?:(?:current|previous|old|last) )?(?:best|min|max)"
     r"|\bdid not improve\b|\bwas not in top\b|reached .{1,40} \(best "
 )
-_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
+_BREAK = re.compile(r"(?<=\w{4})\. |[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
 _IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
@@ -63,6 +65,7 @@ _LEVELS = {
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
 _AFTER_VALUE = re.compile(r"^.*\d\S*\s{2,}")  # "gpumem 6.0    augment": columns without any mark between them
+_MOST_CACHED = 64  # names of a line that are kept for the next one like it
 _MOST_WORDS = 6  # of a name that has a metric's word in it
 _NO_NAMES = {
     "after", "took", "than", "from", "to", "by", "until", "till", "about", "over", "under", "above", "below", "using",
@@ -70,6 +73,7 @@ _NO_NAMES = {
     "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
 }  # fmt: skip
 _OVER = {"over", "across", "on", "after", "of", "for"}
+_BEST = re.compile(r"(?i)\b(?:best\b(?!\s*=)|cur(?:rent)?|now|latest)\b")
 _DOING = {"evaluating", "running", "evaluate", "on"}
 _LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
@@ -127,6 +131,8 @@ def is_dump(text: str) -> bool:
         return True
     if _DUMP.match(text) is not None or "Warning: " in text:
         return True
+    if _LOADED.match(text) is not None:
+        return True
     compares = " than " in text or "improve" in text or "not in top" in text or "(best " in text
     return compares and _COMPARISON.search(text) is not None
 
@@ -136,7 +142,7 @@ def read(text: str, into: Reading) -> None:
     text = rewrites.plain(text)
     if is_dump(text):
         return
-    is_best = text.lstrip()[:5].lower() == "best "
+    low = "best" in text or "Best" in text or "BEST" in text
     text = counters.take(text, into)
     if into.passed < 1.0:
         return  # its means so far; what the whole of it comes to is still to be printed
@@ -155,17 +161,18 @@ def read(text: str, into: Reading) -> None:
         if value is None and named.name and ends_like_metric(named.name):
             value = in_thousands(number, text, match.end())
         apart = named.apart or apart
-        if named.name is None or value is None:
+        name = named.name
+        if name is None or value is None:
             if bare:
                 start = begin
             continue
         if apart and not named.apart:  # it stood before a time, which is no metric
             named = named._replace(apart=apart)
         apart = None
-        if sep == ":" and number.isdigit() and ("." in named.name or named.name.startswith("ip-")):
+        if sep == ":" and number.isdigit() and ("." in name or name.startswith("ip-")):
             continue  # evaluator.py:164, ip-10-0-1-2:7
-        if is_best and named.name and "best" not in named.name.lower():
-            named = named._replace(name=f"best {named.name}")
+        if low and "best" not in name.lower() and _stands_under_best(text[: match.start()]):
+            named = named._replace(name=f"best {name}")
         found.append((named, value))
     if found:
         _join_splits(found, into)
@@ -178,7 +185,7 @@ def _value(text: str, end: int, number: str, opened: str | None, percent: str | 
     """What the number that ends at ``end`` reports. ``mean``: of a value with its mean in brackets, the mean."""
     after = text[end : end + 2]
     if opened:  # a list of one
-        return to_float(number) if after[:1] == "]" else None
+        return to_float(number) if after[:1] == _CLOSED[opened] else None
     if mean and after[:1] in " (" and (bracket := _MEAN.match(text, end)) is not None:
         return to_float(bracket[1])
     if after in _PLAIN:
@@ -223,8 +230,9 @@ def _name_before(chunk: str) -> _Name:
     numbers = [
         i for i, word in enumerate(words) if (word.isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
     ]
-    if numbers and numbers[-1] > 1 and before[numbers[-1]] in _OVER:  # "Evaluation over 10 episodes"
-        words = words[: numbers[-1] - 1]
+    article = 1 if numbers and before[numbers[-1]] == "the" else 0
+    if numbers and numbers[-1] - article > 1 and before[numbers[-1] - article] in _OVER:
+        words = words[: numbers[-1] - article - 1]  # "Evaluation over 10 episodes"
     elif numbers:
         words = words[numbers[-1] + 1 :]
         words = words[1:] if len(words) > 1 and is_unit(words[0]) else words
@@ -237,6 +245,12 @@ def _name_before(chunk: str) -> _Name:
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
     alone = len(last.split()) == 1 and len(name) > 1 and name.lower() not in _NO_NAMES
     return _Name(name, first, apart, bare=ends_like_metric(name), alone=alone)
+
+
+def _stands_under_best(before: str) -> bool:
+    """Do the words before a value say that it is the best so far, and no longer the current one?"""
+    found = [match[0].lower() for match in _BEST.finditer(before)]
+    return bool(found) and found[-1].startswith("best")
 
 
 @lru_cache(maxsize=8192)
@@ -258,7 +272,9 @@ def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
 
     The first value is the current one, what follows is an average or a repeat.
     """
-    for name, (_, value) in zip(_full_names(tuple([named for named, _ in found])), found, strict=True):
+    names = tuple([named for named, _ in found])
+    full = _full_names(names) if len(names) <= _MOST_CACHED else _full_names.__wrapped__(names)
+    for name, (_, value) in zip(full, found, strict=True):
         if name is not None:
             into.pairs.append((name, value))
 

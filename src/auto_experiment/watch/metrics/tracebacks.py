@@ -45,7 +45,8 @@ _KILLED = re.compile(
     r"|is killed by signal: (?:Killed|Terminated)"
 )
 _ERROR_EXIT = re.compile(
-    r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*|Error: .+"
+    r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
+    r"|Error: (?![-\d.]+\s*$).+"
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
@@ -60,14 +61,15 @@ _INTERRUPTED = re.compile(
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
 _STATUS = re.compile(
     r"(?i)\b(?:exit[ _-]?(?:status|code)|exited with code|status|exitcode|returncode|exit)"
-    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\b"
+    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;)\]])"
 )
 _LIMIT = re.compile(
     r"(?i)\bexceed(?:ed|s)\b.{0,40}\b(?:time|walltime|\d+ ?(?:s|sec|seconds|m|min|minutes|h|hours))\b.{0,20}\blimit\b"
     r"|\btimed out after \d|\btimeout: sending signal"
 )
 _FINISHED = re.compile(
-    r"(?i)\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
+    r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*"
+    r"\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
 )
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
@@ -78,7 +80,7 @@ _FOLLOWS = re.compile(
     r"|ActorDiedError|Caught [\w.]+ in |is killed by signal|exited unexpectedly"
 )
 # Before a mention of memory it makes the line a remark, not a report.
-_REMARK = re.compile(r"(?i)(?:^|\s)(?:#|//)\s|\b(?:avoid\w*|prevent\w*|against|unless|in case of)\b")
+_REMARK = re.compile(r"(?i)(?:^|\s)(?:#|//)\s|\b(?:avoid\w*|prevent\w*|against|unless|in case of|skipp\w+|retry\w*)\b")
 
 # A traceback that does not reach its exception within this many lines is not one.
 _LONGEST_TRACEBACK = 2000
