@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -338,6 +339,27 @@ def test_metrics_of_a_log(tmp_path):
     )
     assert document["progress"] == {"done": 3.0, "total": 3.0, "unit": "epoch"}
     assert "val_acc" in program("metrics", log).stdout
+
+
+def test_metrics_of_a_log_that_is_called_like_a_file_of_metrics(tmp_path):
+    log = tmp_path / "run.json"
+    log.write_text("epoch 1 loss=0.5\nepoch 2 loss=0.25\n")
+    said = program("metrics", log, "--objective", "loss").stdout
+    assert "objective   loss: best 0.25 at 2, final 0.25 (2 values)" in said
+    assert "epoch 2" in said
+
+
+@pytest.mark.parametrize("objective", ["", "  ", "x" * 201])
+def test_an_objective_that_is_no_name_is_refused(tmp_path, objective):
+    (tmp_path / "a.log").write_text("loss=0.5\n")
+    done = program("metrics", tmp_path / "a.log", "--objective", objective, status=2)
+    assert "--objective: give a metric's name" in done.stderr
+
+
+def test_metrics_of_what_would_block_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    done = program("metrics", tmp_path / "fifo", status=2)
+    assert f"{tmp_path / 'fifo'}: cannot be read" in done.stderr
 
 
 def test_metrics_without_an_objective_and_of_an_empty_log(tmp_path):

@@ -31,6 +31,8 @@ def end(log=NOTHING, code=None, signal=None, oom=None, timed_out=False, stopped=
         ({"code": 1, "log": CUDA}, CUDA),
         ({"code": 1, "log": NAN}, NAN),
         ({"code": 2, "log": ERROR}, ERROR),
+        ({"code": 124}, LogFault(Fault.TIMEOUT)),
+        ({"code": 124, "log": ERROR}, ERROR),
         ({"signal": 9, "oom": True}, LogFault(Fault.OOM)),
         ({"signal": 9, "oom": False}, LogFault(Fault.KILLED)),
         ({"signal": 9, "oom": None}, LogFault(Fault.KILLED)),

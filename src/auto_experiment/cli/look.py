@@ -171,13 +171,26 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     from auto_experiment.watch.metrics import summary
     from auto_experiment.watch.sources import summary as structured
 
-    summarise = structured.summarise if structured.is_structured(log) else summary.summarise
+    if objective is not None and not 0 < len(objective.strip()) <= _LONGEST_OBJECTIVE:
+        raise UsageError(f"--objective: give a metric's name, of at most {_LONGEST_OBJECTIVE} characters")
     curves: dict[str, list[float]] = {}
-    document = summarise(log, objective, direction, curves)
+    try:
+        document = None
+        if structured.is_structured(log):
+            document = structured.summarise(log, objective, direction, curves)
+        if document is None or not (document["metrics"] or os.path.isdir(log)):  # a log by the name of x.json
+            document = summary.summarise(log, objective, direction, curves)
+    except OSError as error:
+        raise UsageError(
+            f"{log}: cannot be read: {error.strerror or error}; give a log, or a file of metrics"
+        ) from error
     if as_json:
         print_json(document)
     else:
         click.echo(reading.as_text(document, curves, plain=not _has_braille()))
+
+
+_LONGEST_OBJECTIVE = 200
 
 
 def _has_braille() -> bool:

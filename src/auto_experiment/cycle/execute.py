@@ -210,10 +210,13 @@ def _state(ended: Exit) -> RunState:
 
 
 def _by_rule(reason: str, fault: LogFault) -> LogFault:
-    """A rule that ended the run knows what was wrong, whatever the log's last words are."""
+    """A rule that ended the run knows what was wrong, whatever the log's last words are; but one rank out of memory is
+    why the others wait for it."""
     if reason.startswith(NAN_RULE):
         return LogFault(Fault.NAN, fault.exception)
-    return LogFault(Fault.HANG, fault.exception) if reason.startswith(HANG_RULE) else fault
+    if reason.startswith(HANG_RULE) and fault.fault not in {Fault.OOM, Fault.CUDA_OOM}:
+        return LogFault(Fault.HANG, fault.exception)
+    return fault
 
 
 def _reason(ended: Exit, fault: LogFault, spec: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ import signal as signals
 from auto_experiment.records.observation import Fault, LogFault
 
 _OF_THE_TEXT_ALONE = {Fault.NAN, Fault.OOM, Fault.CUDA_OOM}
+_TIMEOUTS_STATUS = 124  # of the command `timeout`
 # Shells report a child's death by signal as 128 + its number.
 _SHELL_SIGNALS = {
     128 + n: n
@@ -38,6 +39,8 @@ def classify(
         return _by_signal(signal, log, oom=oom)
     if exit_code is None:
         return LogFault(Fault.OOM, log.exception) if oom and log.fault in {Fault.NONE, Fault.KILLED} else log
+    if exit_code == _TIMEOUTS_STATUS and log.fault in {Fault.NONE, Fault.KILLED, Fault.TIMEOUT}:
+        return LogFault(Fault.TIMEOUT, log.exception)
     if exit_code == 0:
         return LogFault(Fault.NAN) if log.fault is Fault.NAN else LogFault()
     if oom and log.fault in {Fault.NONE, Fault.KILLED, Fault.EXCEPTION}:
