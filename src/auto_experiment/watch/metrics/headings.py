@@ -118,10 +118,9 @@ class Headings:
 
     def _note_plain(self, reading: Reading, but: Container[str] = ()) -> None:
         """These have been printed without a heading: under one they are another thing."""
-        if len(self._plain) < _MOST_NAMES:
-            fresh = {name for name, _ in reading.pairs if name not in but}
-            self._plain |= fresh
-            for name in fresh:
+        for name, _ in reading.pairs:
+            if name not in self._plain and name not in but and len(self._plain) < _MOST_NAMES:
+                self._plain.add(name)
                 self._under.pop(name, None)
 
     def _holds(self, between: int, above: Callable[[], Iterator[str]]) -> bool:

@@ -30,8 +30,7 @@ _FAR = 200  # how far before a value its name and its split are looked for
 
 _PAIR = re.compile(
     # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
-    r"(?P<sep>[:=> \t][:= \t]{0,20}(?:is[ \t]{1,9}|of[ \t]{1,9})?)"
-    r"(?=[-+.\dnNiItf\[\"'])"  # most blanks stand before a word: that ends them soonest
+    r"(?P<sep>[:=> \t][:= \t]{0,20}(?=[-+.\dnNiItfo\[\"'])(?:(?:is|of)[ \t]{1,9})?)"  # most stand before a word
     rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>[\[\"']))?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
@@ -52,7 +51,8 @@ _COMPARISON = re.compile(
     r"|\b(?:higher|lower|better|worse|greater|less) than (?:the )?(?:(?:current|previous|old|last) )?(?:best|min|max)"
     r"|\bdid not improve\b|\bwas not in top\b|reached .{1,40} \(best "
 )
-_BREAK = re.compile(r"(?<=\w{4})\. |[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
+_SENTENCE = re.compile(r"(?<=\w{4})\. ")
+_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
 _IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
@@ -200,7 +200,7 @@ def _value(text: str, end: int, number: str, opened: str | None, percent: str | 
 @lru_cache(maxsize=8192)
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
-    bracket = _IN_BRACKETS.search(chunk)
+    bracket = _IN_BRACKETS.search(chunk) if chunk.rstrip()[-1:] == ")" else None
     if bracket is not None:
         named = _name_before(chunk[: bracket.start()] + (bracket["inner"] if bracket["glued"] else ""))
         inner = bracket["inner"]
@@ -219,7 +219,11 @@ def _name_before(chunk: str) -> _Name:
             apart = words[0].lower()
         elif len(words) == 2 and words[0].lower() in _DOING and words[1].lower() in SPLITS:
             apart = words[1].lower()  # "Evaluating test: L1 0.02"
-    last = _AFTER_VALUE.sub("", pieces[-1].rstrip())
+    last = pieces[-1].rstrip()
+    if ". " in last:
+        last = _SENTENCE.split(last)[-1]
+    if "  " in last:
+        last = _AFTER_VALUE.sub("", last)
     words = [word.strip("\"'") for word in last.split()]
     while words and (words[0].lower() in _LEVELS or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])):
         words = words[1:]
