@@ -989,7 +989,12 @@ class TestSurvival:
             )
         )
         command = f"{sys.executable} -I -S {SHIM} ensure {ref.folder} < {request}; echo done; exec sleep 1000"
-        caller = subprocess.Popen(["sh", "-c", command], start_new_session=True, stdout=subprocess.PIPE)
+        caller = subprocess.Popen(
+            ["sh", "-c", command],
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  nohup ignores it
+        )
         with caller:
             caller.stdout.readline()
             assert caller.stdout.readline() == b"done\n"
