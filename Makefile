@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SUITE_FLAGS ?= -n 4 --dist loadgroup -q
+SUITE_FLAGS ?= -n 2 --dist loadgroup -q
 DEMO ?= demo
 DRILL ?=
 
