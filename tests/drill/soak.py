@@ -24,6 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from auto_experiment.cycle.execute import NEVER_STARTED
 from auto_experiment.ledger.lock import holder
 from auto_experiment.project import Place, project_of
 from auto_experiment.records.observation import Fault
@@ -378,6 +379,8 @@ class Soak:
         yield from sound(self.project, decisions_each=2)  # one may answer a directive
 
     def _endings(self, rows: list[Any]) -> Iterator[str]:
+        # A start that a killed controller broke off is lost too, and made again: nothing had been started.
+        rows = [row for row in rows if not (row.state is RunState.LOST and row.reason == NEVER_STARTED)]
         seen = Counter(row.state for row in rows)
         bad = sum(row.fault is Fault.NAN for row in rows)
         expected = {
@@ -385,9 +388,10 @@ class Soak:
             RunState.KILLED: self.met["signal"] + self.met["killed training"],
             RunState.LOST: self.met["killed supervisor"],
         }
-        for state, n in expected.items():  # a start that a killed controller broke off is lost too, and made again
-            if seen[state] < n or (seen[state] > n and state is not RunState.LOST):
-                yield f"{n} {state.value} expected, {seen[state]} in the ledger"
+        for state, n in expected.items():
+            if seen[state] != n:
+                told = [f"{row.name} ({row.reason})" for row in rows if row.state is state]
+                yield f"{n} {state.value} expected, {seen[state]} in the ledger: {', '.join(told)}"
         if bad != self.met["not a number"]:
             yield f"{self.met['not a number']} NaN expected, {bad} in the ledger"
 
