@@ -12,6 +12,7 @@
     |   `-- NotNow                        outside our power and often over by itself: the controller waits
     |       |-- DiskFault                 a disk cannot be written now: full, failing, read-only, no permission
     |       `-- Overloaded                no process, memory or answer to be had now
+    |-- ModelError               exit 3   a language model gave no reply; its ``fault`` says what can be done
     |-- LedgerError              exit 1   the ledger failed under way
     |-- LaunchError              exit 1   the launcher refused or could not do what was asked
     |   `-- SpecConflict                  the attempt exists with another spec
@@ -26,6 +27,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from enum import Enum
 
 
 class AutoExperimentError(Exception):
@@ -72,6 +74,36 @@ class NotNow(EnvironmentNotReady):
 
 class DiskFault(NotNow):
     pass
+
+
+class ModelFault(str, Enum):
+    """What kind of fault kept a model from replying."""
+
+    TRANSIENT = "transient"  # over by itself: no connection, 408, 409, 429, 5xx, a stream that broke off
+    QUOTA = "quota"  # no money or no quota left: a human has to act
+    AUTH = "auth"  # 401, 403, no such model: a human has to act
+    TOO_LONG = "too_long"  # more than the model takes at once
+    BAD_REQUEST = "bad_request"  # refused as it is; the same again would be refused again
+
+
+class ModelError(AutoExperimentError):
+    """``retry_after``: seconds that the provider asks us to wait. ``status``: of HTTP. ``code``: the provider's word.
+    ``reached``: the request may have been worked on, and billed."""
+
+    exit_status = 3
+
+    def __init__(
+        self,
+        message: str,
+        fault: ModelFault,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        code: str = "",
+        reached: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.fault, self.retry_after, self.status, self.code, self.reached = fault, retry_after, status, code, reached
 
 
 class LedgerError(AutoExperimentError):

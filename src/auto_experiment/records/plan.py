@@ -31,9 +31,20 @@ class StopWhen:
 
 
 @dataclass(frozen=True)
+class ProposedObjective:
+    """What a plan proposes as the objective; used only when neither config nor brief states one."""
+
+    metric: str
+    direction: str  # "max" | "min"
+    target: float | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """``params``: the values that the command has, by the names of the search space, as far as they are known.
-    ``answer``: what the planner says to a human's directive; "" when there was none."""
+    ``answer``: what the planner says to a human's directive; "" when there was none.
+    ``task``: what the code agent has to change; "" when the command says it all. ``base``: the experiment whose code
+    to start from; None: the best one's, "current": the folder as it is."""
 
     action: Action
     title: str = ""
@@ -45,6 +56,8 @@ class Plan:
     stop_when: tuple[StopWhen, ...] = ()
     reason: str = ""
     answer: str = ""
+    task: str = ""
+    objective: ProposedObjective | None = None
 
     def document(self) -> dict[str, Any]:
         """The plan as stored: JSON-ready."""
@@ -61,10 +74,12 @@ class Plan:
             ],
             "reason": self.reason,
             "answer": self.answer,
+            "task": self.task,
+            "objective": self.objective.__dict__ if self.objective else None,
         }
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> Plan:
-        return cls(
-            **{**body, "action": Action(body["action"]), "stop_when": tuple(StopWhen(**r) for r in body["stop_when"])}
-        )
+        read = {**body, "action": Action(body["action"]), "stop_when": tuple(StopWhen(**r) for r in body["stop_when"])}
+        proposed = body.get("objective")
+        return cls(**{**read, "objective": ProposedObjective(**proposed) if proposed else None})

@@ -1,0 +1,1 @@
+"""Changes the project's code and asks for launches; starts no training itself."""

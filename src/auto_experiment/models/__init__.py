@@ -1,0 +1,1 @@
+"""Language models: open a talk, say something, get a reply."""
