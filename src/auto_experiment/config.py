@@ -46,6 +46,7 @@ LONGEST_WAIT = 1_000_000  # seconds, 11 days: as milliseconds it still fits the 
 
 PROVIDER_KEYS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY"})
 _DEFAULT_KEY = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
+_DEFAULT_MODEL = {"anthropic": "claude-sonnet-4-6"}
 _VENDORS = frozenset(
     [
         "qwen",
@@ -104,6 +105,12 @@ def _variable_name(name: str) -> str:
     if name in _SYSTEM_VARIABLES:
         raise ValueError(f"{name} is not a key's variable; it would be taken from every command")
     return name
+
+
+def _address(url: str) -> str:
+    if url and not re.fullmatch(r"https?://[^\s/]+.*", url):
+        raise ValueError(f"given {shown(url)}; allowed: a URL that begins with http:// or https://")
+    return url
 
 
 def _there_is_no_such_mode(zero_llm: bool) -> bool:
@@ -213,17 +220,35 @@ class ObjectiveKeys(Section):
     )
 
 
+class Prices(Section):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cache_read: float | None = Field(None, ge=0)
+    cache_write: float | None = Field(None, ge=0)
+
+
 class Agent(Section):
     """Who plans, and how often."""
 
     provider: Literal["anthropic", "openai", "claude_cli", "codex_cli", "optuna"] = _key(
         "anthropic",
         "anthropic, openai, claude_cli, codex_cli or optuna",
-        "Who plans the experiments. `optuna` needs no language model and no key: it searches the search space. "
-        "This version runs `optuna`; the other names are refused with a line that says so.",
+        "Who plans the experiments, and changes the code for them. `optuna` needs no language model and no key: it "
+        "searches the search space. `claude_cli` and `codex_cli` are refused by this version with a line that says so.",
     )
-    model: Words | None = _key(None, "a model's name, or null", "Which model of the provider.", later=True)
-    base_url: Line = _key("", "a URL", "Address of any endpoint compatible with the provider.", later=True)
+    model: Words | None = _key(
+        None,
+        "a model's name, or null",
+        "Which model of the provider. null: `claude-sonnet-4-6` for anthropic; openai must be given one.",
+    )
+    base_url: Annotated[Line, AfterValidator(_address)] = _key(
+        "",
+        "a URL such as http://localhost:11434/v1",
+        "Address of any endpoint compatible with the provider: Ollama, vLLM, DashScope and others. "
+        "Empty: the provider's own.",
+    )
     api_key_env: VariableName = _key(
         "",
         "the name of an environment variable",
@@ -231,10 +256,21 @@ class Agent(Section):
         "Empty: `ANTHROPIC_API_KEY` or `OPENAI_API_KEY`. It is removed from the environment of every command.",
     )
     auth_token_env: VariableName = _key(
-        "", "the name of an environment variable", "Variable that holds a bearer token instead of a key.", later=True
+        "",
+        "the name of an environment variable",
+        "Variable that holds a bearer token instead of a key; not both. Removed from the environment of every command.",
     )
     fallback: Literal["optuna"] | None = _key(
-        None, "optuna or null", "Who plans while the model's API is down.", later=True
+        None,
+        "optuna or null",
+        "Who plans while the model cannot be asked: `optuna` searches the search space until the model answers again. "
+        "null: the controller waits, says why and until when, and carries on by itself.",
+    )
+    prices: Prices | None = _key(
+        None,
+        "USD per million tokens: {input: 3, output: 15, cache_read: 0.3, cache_write: 3.75}, or null",
+        "What the model costs. null: by a list of known prices; of a model that is not in it, and at any other "
+        "address, the cost is unknown. cache_read and cache_write: the same as input when left out.",
     )
     max_cycles: int = _key(
         -1,
@@ -244,7 +280,12 @@ class Agent(Section):
         ge=-1,
     )
     max_steps_per_cycle: int = _key(
-        3, "a whole number, 1 to 20", "Dispatches of the code agent per cycle.", later=True, ge=1, le=20
+        3,
+        "a whole number, 1 to 20",
+        "How often per cycle the code agent is sent out to change the code. When none of these dispatches led to a "
+        "launch that passed its dry run, the experiment has failed.",
+        ge=1,
+        le=20,
     )
     cooldown_interval: float = _key(
         300.0,
@@ -254,7 +295,13 @@ class Agent(Section):
         ge=1,
         le=LONGEST_WAIT,
     )
-    private: Globs = _key((), "a list of globs", "Files that none of the agent's tools can read.", later=True)
+    private: Globs = _key((), "a list of globs", "Files that none of the agent's tools can read.")
+
+    @model_validator(mode="after")
+    def _a_key_or_a_token(self) -> Agent:
+        if self.api_key_env and self.auth_token_env:
+            raise ValueError("auth_token_env: given beside api_key_env; allowed: one of the two")
+        return self
 
 
 class Memory(Section):
@@ -383,7 +430,12 @@ class Execution(Section):
 class Budget(Section):
     """Limits over the project's life. Used up: no new run is started; a living run may end."""
 
-    usd: float | None = _key(None, "US dollars, more than 0, or null", "Cost of the model.", later=True, gt=0)
+    usd: float | None = _key(
+        None,
+        "US dollars, more than 0, or null",
+        "Cost of the model. Reserved before each call: at most the last one goes over it.",
+        gt=0,
+    )
     gpu_hours: float | None = _key(None, _HOURS, "Hours of training, times the GPUs used.", gt=0, le=_MOST_HOURS)
     wall_hours: float | None = _key(
         None, _HOURS, "Hours that the controller has worked on the project.", gt=0, le=_MOST_HOURS
@@ -654,17 +706,54 @@ def read_environment() -> Environment:
     return Environment(dict(os.environ))
 
 
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """How a provider is reached. One of ``api_key`` and ``auth_token`` is "", or both for a server that needs none."""
+
+    provider: str
+    model: str
+    base_url: str
+    api_key: str = dataclasses.field(default="", repr=False)
+    auth_token: str = dataclasses.field(default="", repr=False)
+
+
+def access_of(config: Config, environment: Environment) -> Access | None:
+    """None for a provider without a model. ``MissingKey`` names the variable; ``ConfigError`` what else is missing."""
+    agent = config.agent
+    if agent.provider == "optuna":
+        return None
+    if agent.provider not in _DEFAULT_KEY:
+        raise ConfigError(
+            f"agent.provider: provider {agent.provider}: not built yet; use anthropic or openai, or "
+            "`--provider optuna`, which needs no key"
+        )
+    key, token = _secrets(config, environment)
+    model = agent.model or _DEFAULT_MODEL.get(agent.provider)
+    if model is None:
+        raise ConfigError(
+            f"agent.model: provider {agent.provider} needs the name of a model: --model NAME, or agent.model"
+        )
+    return Access(agent.provider, model, agent.base_url, key, token)
+
+
+def _secrets(config: Config, environment: Environment) -> tuple[str, str]:
+    """(key, token). A local server that compatible providers are often run as may need neither."""
+    agent = config.agent
+    variable = agent.auth_token_env or agent.api_key_env or _DEFAULT_KEY[agent.provider]
+    secret = environment.variables.get(variable, "").strip()
+    named = bool(agent.auth_token_env or agent.api_key_env)
+    if not secret and (named or not _is_local(agent.base_url)):
+        raise MissingKey(
+            f"provider {agent.provider} needs a key, and the variable {variable} is not set: set it "
+            f"(export {variable}=...), or use `--provider optuna`, which needs none"
+        )
+    return ("", secret) if agent.auth_token_env else (secret, "")
+
+
+def _is_local(url: str) -> bool:
+    return bool(re.match(r"https?://(localhost|127\.|\[::1\]|0\.0\.0\.0|10\.|192\.168\.)", url))
+
+
 def require_provider(config: Config, environment: Environment) -> None:
     """Can the provider be used? ``MissingKey`` names the variable; ``ConfigError`` when it is not built yet."""
-    provider = config.agent.provider
-    if provider == "optuna":
-        return
-    variable = config.agent.api_key_env or _DEFAULT_KEY.get(provider)
-    if variable and not environment.variables.get(variable, "").strip():
-        raise MissingKey(
-            f"provider {provider} needs a key, and the variable {variable} is not set: set it (export {variable}=...), "
-            "or use `--provider optuna`, which needs none"
-        )
-    raise ConfigError(
-        f"agent.provider: provider {provider}: not built yet; use `--provider optuna`, which needs no key"
-    )
+    access_of(config, environment)

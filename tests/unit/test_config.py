@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from auto_experiment.config import (
     Config,
     Environment,
+    access_of,
     all_keys,
     allowed,
     load_config,
@@ -66,6 +67,7 @@ def test_the_defaults_are_the_contracts(project):
         "agent.api_key_env": "",
         "agent.auth_token_env": "",
         "agent.fallback": None,
+        "agent.prices": None,
         "agent.max_cycles": -1,
         "agent.max_steps_per_cycle": 3,
         "agent.cooldown_interval": 300,
@@ -312,19 +314,12 @@ def test_a_mistake_gets_one_line(project, text, facts):
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("agent: {model: gpt}", "agent.model"),
-        ("agent: {base_url: 'http://x'}", "agent.base_url"),
-        ("agent: {auth_token_env: TOKEN}", "agent.auth_token_env"),
-        ("agent: {fallback: optuna}", "agent.fallback"),
-        ("agent: {max_steps_per_cycle: 4}", "agent.max_steps_per_cycle"),
-        ("agent: {private: [secret]}", "agent.private"),
         ("experiment: {max_parallel: 2}", "experiment.max_parallel"),
         ("execution: {mode: ssh}", "execution.mode"),
         ("execution: {ssh_host: h}", "execution.ssh_host"),
         ("execution: {remote_workspace: w}", "execution.remote_workspace"),
         ("execution: {remote_python: p}", "execution.remote_python"),
         ("execution: {ssh_args: [-v]}", "execution.ssh_args"),
-        ("budget: {usd: 5}", "budget.usd"),
     ],
 )
 def test_keys_of_later_steps_are_refused(project, text, key):
@@ -410,7 +405,7 @@ def test_the_command_line_wins(project):
     [
         ({"agent__provider": "qwen"}, ["agent.provider", "base_url"]),
         ({"agent__max_cycles": -3}, ["agent.max_cycles", "given -3"]),
-        ({"agent__model": "x"}, ["agent.model: not built yet"]),
+        ({"agent__model": ""}, ["agent.model"]),
     ],
 )
 def test_a_mistake_on_the_command_line_names_it(project, overrides, facts):
@@ -479,8 +474,46 @@ def test_a_missing_key_is_named(project, text, variable):
         assert variable in str(missing.value)
         assert "`--provider optuna`" in str(missing.value)
         assert len(str(missing.value).splitlines()) == 1
-    with pytest.raises(ConfigError, match="not built yet; use `--provider optuna`"):
-        require_provider(config, environment(**{variable: "k"}))
+    given = load(project, text, agent__model="some-model")
+    assert access_of(given, environment(**{variable: " k "})).api_key == "k"
+
+
+def test_a_model_must_be_named_where_there_is_no_default(project):
+    assert access_of(load(project, ""), environment(ANTHROPIC_API_KEY="k")).model == "claude-sonnet-4-6"
+    with pytest.raises(ConfigError, match=r"agent.model: provider openai needs the name of a model"):
+        access_of(load(project, "agent: {provider: openai}"), environment(OPENAI_API_KEY="k"))
+
+
+def test_a_bearer_token_instead_of_a_key(project):
+    config = load(project, "agent: {auth_token_env: MY_TOKEN}")
+    with pytest.raises(MissingKey, match="MY_TOKEN"):
+        access_of(config, environment(ANTHROPIC_API_KEY="k"))
+    access = access_of(config, environment(MY_TOKEN="t", ANTHROPIC_API_KEY="k"))
+    assert (access.api_key, access.auth_token) == ("", "t")
+    assert "t" not in repr(access).replace("anthropic", "").replace("claude-sonnet-4-6", "").split("base_url")[1]
+
+
+def test_a_local_server_needs_no_key(project):
+    text = "agent: {provider: openai, model: llama3, base_url: 'http://localhost:11434/v1'}"
+    assert access_of(load(project, text), environment()).api_key == ""
+    with pytest.raises(MissingKey):
+        access_of(load(project, text.replace("localhost", "example.org")), environment())
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("agent: {base_url: localhost}", ["agent.base_url", "http://"]),
+        ("agent: {api_key_env: A, auth_token_env: B}", ["agent.auth_token_env", "one of the two"]),
+        ("agent: {prices: {input: 3}}", ["agent.prices"]),
+        ("agent: {prices: {input: -3, output: 1}}", ["agent.prices"]),
+        ("agent: {max_steps_per_cycle: 0}", ["agent.max_steps_per_cycle", "1 to 20"]),
+        ("budget: {usd: 0}", ["budget.usd", "more than 0"]),
+    ],
+)
+def test_what_a_model_needs_is_checked(project, text, facts):
+    message = refusal(project, text)
+    assert all(fact in message for fact in facts), message
 
 
 @pytest.mark.parametrize("provider", ["claude_cli", "codex_cli"])

@@ -25,8 +25,8 @@ _START_S = 20.0
 @click.option("--gpu", metavar="0,1", help="GPUs for the trainings (CUDA_VISIBLE_DEVICES).")
 @click.option("--max-cycles", type=int, metavar="N", help="Cycles of this call; an adopted, unfinished one counts.")
 @click.option("--directive", metavar="TEXT", help="Leave a directive first, as `direct` does.")
-@click.option("--provider", metavar="P", help="optuna (no model, no key).")
-@click.option("--model", hidden=True)
+@click.option("--provider", metavar="P", help="anthropic, openai, or optuna (no model, no key).")
+@click.option("--model", metavar="M", help="Which model of the provider.")
 @click.option("--config", "config_file", type=click.Path(), metavar="FILE", help="Another file than config.yaml.")
 @click.option("--detach", is_flag=True, help="Run on in the background, in a session of its own.")
 @click.option("--quiet", is_flag=True, hidden=True)
@@ -62,7 +62,7 @@ def run_command(
     if directive is not None and not directive.strip():
         raise click.UsageError("--directive is empty; say what the next experiment should do")
     if detach:
-        return _detach(os.path.abspath(project), gpu, max_cycles, directive, provider, config_file)
+        return _detach(os.path.abspath(project), gpu, max_cycles, directive, provider, model, config_file)
     return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet)
 
 
@@ -111,18 +111,21 @@ def _detach(
     max_cycles: int | None,
     directive: str | None,
     provider: str | None,
+    model: str | None,
     config_file: str | None,
 ) -> int:
     """Start the loop in its own session; returns once it holds the project, or says why it does not."""
     from auto_experiment.ledger.lock import holder
     from auto_experiment.wiring import ready
 
-    place = Place.of(root, config_file, {"agent.provider": provider} if provider else {})
+    given = {"agent.provider": provider, "agent.model": model}
+    place = Place.of(root, config_file, {key: value for key, value in given.items() if value})
     paths = ready(place)
     words = [sys.executable, "-m", "auto_experiment", "run", "--project", root, "--quiet"]
     for name, value in (("--gpu", gpu), ("--max-cycles", max_cycles), ("--directive", directive)):
         words += [] if value is None else [name, str(value)]
-    for name, value in (("--provider", provider), ("--config", config_file and os.path.abspath(config_file))):
+    named = (("--provider", provider), ("--model", model))
+    for name, value in (*named, ("--config", config_file and os.path.abspath(config_file))):
         words += [name, value] if value else []
     with open(paths.controller_log, "ab") as log:
         start = log.tell()

@@ -26,6 +26,8 @@ def used_up(ledger: Reader, config: Config) -> str:
     budget = config.budget
     if budget.gpu_hours is not None and ledger.gpu_seconds() >= budget.gpu_hours * 3600:
         return f"{USED_UP}: {budget.gpu_hours:g} GPU hours"
+    if budget.usd is not None and ledger.spent_usd() >= budget.usd:
+        return f"{USED_UP}: ${ledger.spent_usd():.2f} of ${budget.usd:g} for the model"
     if budget.wall_hours is not None and wall_seconds(ledger) >= budget.wall_hours * 3600:
         return f"{USED_UP}: {budget.wall_hours:g} hours of wall-clock time"
     return ""

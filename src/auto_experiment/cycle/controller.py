@@ -10,28 +10,45 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
+from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway, Terms
+from auto_experiment.cycle.code import CURRENT, Code
+from auto_experiment.cycle.coding import Coding
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
-from auto_experiment.cycle.parts import Parts
+from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.runner import Runner, settle
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
-from auto_experiment.ledger.rows import CycleRow, EventRow, ExperimentRow, Phase, experiment_name
+from auto_experiment.ledger.rows import (
+    AttemptRow,
+    CycleRow,
+    EventRow,
+    ExperimentRow,
+    LaunchRow,
+    Phase,
+    experiment_name,
+)
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import ReflectView
+from auto_experiment.planners.base import NoPlan, Planner, PlanView, ReflectView
 from auto_experiment.project import bar_of
-from auto_experiment.records.lesson import Lesson, Next, Result
+from auto_experiment.records.change import LaunchRequest
+from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
+from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
+from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import status
 from auto_experiment.watch.monitor import STOP_RUN_REASON, StopAsked
+
+UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
 class Ending:
@@ -46,7 +63,11 @@ class Controller:
         self._parts, self._inputs = parts, inputs
         self._ledger, self._monitor, self._say = parts.ledger, parts.monitor, parts.say
         self._paths = parts.ground.paths
-        self._runner = Runner(parts, self._show)
+        self._code = Code(parts.snapshots, parts.ledger, parts.say)
+        self._runner = Runner(parts, self._code, self._show)
+        self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish)
+        self._coding = Coding(parts, self._caller, self._runner, self._code)
+        self._minds: tuple[str, Minds] | None = None  # by the config's digest
         self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
         self._cycles = 0  # of this call of run
@@ -88,12 +109,18 @@ class Controller:
         if cycle is None or cycle.phase is Phase.DONE:
             return self._next_cycle()
         self._count(cycle)
+        ended = ""
         if cycle.recoveries > reflect.DEAD_LETTER_AFTER[cycle.phase]:
             self._dead_letter(cycle)
         else:
-            self._step(cycle)
+            try:
+                self._step(cycle)
+            except InputsChanged:
+                self._say("brief or config changed while the model could not be asked: with those again")
+            except BudgetUsedUp as used_up:
+                ended = str(used_up)
         self._show()
-        return ""
+        return ended
 
     def _conclude(self) -> str:
         """Bring memory and report up to date; the report's path, "" when something lies in its place."""
@@ -109,9 +136,18 @@ class Controller:
             self._think(cycle)
         elif cycle.phase is Phase.REFLECT:
             self._reflect(cycle)
+        elif cycle.phase is Phase.EXECUTE:
+            self._execute(cycle)
         else:
-            step = self._runner.dry_run if cycle.phase is Phase.DRY_RUN else self._runner.training
-            step(cycle, self._experiment(cycle), self._plan(cycle), self._inputs, self._standing())
+            self._run_phase(cycle)
+
+    def _run_phase(self, cycle: CycleRow) -> None:
+        experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
+        if cycle.phase is Phase.TRAINING:
+            self._runner.training(cycle, experiment, plan, self._inputs, now)
+        else:
+            after = Phase.EXECUTE if self._who(self._inputs).model else Phase.REFLECT
+            self._runner.dry_run(cycle, experiment, plan, self._inputs, now, on_failure=after)
 
     def _next_cycle(self) -> str:
         now = self._state_objective(self._read_inputs())  # a goal that was lowered may be reached already
@@ -192,15 +228,20 @@ class Controller:
         now = self._state_objective(inputs)
         self._remember(now)
         memory, directive = self._notebook.text() or "", self._directive()
-        view = think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory)
-        plan = answer_of(self._parts.planner.plan(view))
+        try:
+            plan, directive = self._planned(cycle, inputs, now, directive, memory)
+        except NoPlan as none:
+            self._pause(cycle, f"no plan: {none.reason}")
+            return
         basis = think.basis(inputs, directive, memory)
+        launch = self._at_once(plan, inputs, now) if plan.action is Action.EXPERIMENT else None
         with self._ledger.transaction() as tx:
             self._store_plan(tx, cycle, plan, basis, directive)
+            self._store_objective(tx, plan, now)
             if plan.action is Action.EXPERIMENT:
                 number = tx.experiment(cycle.id, plan, think.fingerprint(plan))
-                gated = inputs.config.experiment.mandatory_dry_run
-                tx.phase(cycle.id, self._runner.intend(tx, inputs, number, plan, gated=gated))
+                then = self._runner.intend(tx, inputs, number, launch) if launch else Phase.EXECUTE
+                tx.phase(cycle.id, then)
             else:
                 tx.phase(cycle.id, Phase.DONE)
         if plan.action is Action.REPORT:
@@ -210,10 +251,59 @@ class Controller:
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
         if plan.action is Action.EXPERIMENT:
             self._say(f"cycle {cycle.id}: {experiment_name(number)} {plan.title}")
-            if not gated:
+            if not inputs.config.experiment.mandatory_dry_run:
                 self._say("  no dry run: experiment.mandatory_dry_run is false")
         elif plan.action is Action.WAIT:
             self._park(cycle, think.basis(inputs, None, memory), plan.reason)
+
+    def _planned(
+        self, cycle: CycleRow, inputs: Inputs, now: Standing, directive: Directive | None, memory: str
+    ) -> tuple[Plan, Directive | None]:
+        """The plan, and the directive that it was made with: one that waits for the model is not taken by anybody
+        else."""
+        minds = self._who(inputs)
+        if directive is None and (brought := self._brought(cycle, inputs)) is not None:
+            return brought, None
+        try:
+            view = self._plan_view(inputs, now, directive, memory)
+            return self._caller.drive(minds.planner.plan(view), self._terms(cycle, inputs)), directive
+        except ModelAway:
+            if directive:
+                self._say("the directive waits until the model answers")
+            view = self._plan_view(inputs, now, None, memory)
+            return answer_of(self._fallback(minds).plan(view)), None
+
+    def _plan_view(self, inputs: Inputs, now: Standing, directive: Directive | None, memory: str) -> PlanView:
+        return think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory)
+
+    def _brought(self, cycle: CycleRow, inputs: Inputs) -> Plan | None:
+        """The plan that the last reflection brought along; None when it brought none, or a human has said something
+        since."""
+        event = self._ledger.last_event("next_plan")
+        if event is None or event.body["cycle"] != cycle.id - 1 or event.body["basis"] != inputs.digest:
+            return None
+        edited = self._ledger.last_event("memory_taken")
+        if edited is not None and edited.id > event.id:
+            return None
+        return Plan.from_document(event.body["plan"])
+
+    def _at_once(self, plan: Plan, inputs: Inputs, now: Standing) -> LaunchRow | None:
+        """What a plan launches without any change to the folder; None when that is for EXECUTE."""
+        best = best_attempt(self._ledger, now)
+        leads = experiment_name(best.experiment) if best else None
+        if plan.task or not plan.command or self._who(inputs).model is not None:
+            base = plan.base or (self._code.default_base(leads, self._code.held(self._code.record("before a plan"))))
+            if plan.task or not plan.command or base != CURRENT:
+                return None
+        return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
+
+    def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> None:
+        """The objective that a plan proposes, where no human states one and no plan has before."""
+        if plan.objective is None or now.objective.metric:
+            return
+        proposed = Objective(plan.objective.metric, plan.objective.direction, plan.objective.target)
+        tx.event("objective", **Standing(proposed, said="proposed by the first plan").document())
+        self._say(f"objective: {proposed} (proposed by the plan; objective.metric in config.yaml overrides it)")
 
     def _store_plan(
         self, tx: Transaction, cycle: CycleRow, plan: Plan, basis: str, directive: Directive | None
@@ -262,38 +352,99 @@ class Controller:
             self._monitor.wait(pause)
         through(lambda: self._mark_parked(cycle, None))
 
-    def _mark_parked(self, cycle: CycleRow, until: str | None) -> None:
+    def _pause(self, cycle: CycleRow, why: str) -> None:
+        """The planner could not plan: it is asked again after ``cooldown_interval``, or when a human asks to look."""
+        pause = float(self._inputs.config.agent.cooldown_interval)
+        self._say(f"{why}; asked again in {clock.human(pause)}")
+        self._patience.through(lambda: self._mark_parked(cycle, clock.later(pause), why))
+        self._show()
+        self._monitor.wait(pause)
+        self._patience.through(lambda: self._mark_parked(cycle, None))
+
+    def _mark_parked(self, cycle: CycleRow, until: str | None, why: str | None = None) -> None:
         with self._ledger.transaction() as tx:
-            tx.park(cycle.id, until)
+            tx.park(cycle.id, until, why)
 
     def _basis(self) -> str:
         directive = read_directive(self._paths)
         return think.basis(self._read_inputs(), directive, self._notebook.text() or "")
 
+    # -- EXECUTE ------------------------------------------------------------------------------------------------
+
+    def _execute(self, cycle: CycleRow) -> None:
+        experiment, plan, now, inputs = self._experiment(cycle), self._plan(cycle), self._standing(), self._inputs
+        best = best_attempt(self._ledger, now)
+        leads = experiment_name(best.experiment) if best else None
+        minds, terms = self._who(inputs), self._terms(cycle, inputs)
+        try:
+            self._coding.execute(cycle, experiment, plan, inputs, now, minds, terms, leads)
+        except ModelAway:
+            self._put_off(cycle, experiment)
+
+    def _put_off(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
+        """The model went away in the middle of a change: the fallback has nothing to add to that. No run was spent."""
+        said = Reflection(
+            Finding.INCONCLUSIVE,
+            f"{experiment.name}: put off, the model could not be asked while it changed the code; nothing was run",
+            Next.ITERATE,
+        )
+        with self._ledger.transaction() as tx:
+            tx.lesson(cycle.id, Lesson(Result.INCONCLUSIVE, said))
+            tx.note("decision", said.decision, author="harness", plan=cycle.id)
+            tx.phase(cycle.id, Phase.DONE)
+        self._say(said.decision)
+
     # -- REFLECT ------------------------------------------------------------------------------------------------
 
     def _reflect(self, cycle: CycleRow) -> None:
         experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
-        attempt = self._ledger.attempts(experiment.id)[-1]
-        outcome = reflect.recall(attempt)
-        before = best_attempt(self._ledger, now, before=attempt.id)
+        self._take_edits()
+        attempts = self._ledger.attempts(experiment.id)
+        attempt = attempts[-1] if attempts else None
+        outcome = self._outcome(cycle, attempt)
+        before = best_attempt(self._ledger, now, before=attempt.id if attempt else None)
         bar = reflect.value_to_beat(now.objective, before, now.bar)
-        result = reflect.judge(outcome, now.objective, bar, attempt.kind)
+        result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)
         memory = self._notebook.text() or ""
         view = ReflectView(experiment.name, plan, now.objective, result, think.leading(before), memory)
-        said, _ = answer_of(self._parts.planner.reflect(view, outcome))
+        said, following = self._reflected(cycle, view, outcome)
         with self._ledger.transaction() as tx:
             tx.lesson(cycle.id, Lesson(result, said))
             tx.note("decision", said.decision, author="planner", plan=cycle.id)
             if said.milestone is not None or result is Result.IMPROVED:
                 line = reflect.key_result(experiment, outcome, now.objective, result, said.milestone or "")
                 tx.note("milestone", line, author="harness", plan=cycle.id)
+            if following is not None and said.next is not Next.REPORT:
+                tx.event("next_plan", cycle=cycle.id, plan=following.document(), basis=self._inputs.digest)
+                tx.keep_last_events("next_plan", 1)
             tx.phase(cycle.id, Phase.DONE)
         if said.next is Next.REPORT:
             self._asked_for_end = said.decision
         self._say(f"{experiment.name}: {reflect.one_line_result(outcome, now.objective, result)}")
         self._take_edits()
         self._remember(now)
+
+    def _reflected(self, cycle: CycleRow, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
+        """What is said of an outcome, whoever can say it: the outcome itself is stored, and no fault of a model may
+        hold it up for ever."""
+        minds = self._who(self._inputs)
+        try:
+            return self._caller.drive(minds.planner.reflect(view, outcome), self._terms(cycle, self._inputs))
+        except ModelAway:
+            return answer_of(self._fallback(minds).reflect(view, outcome))
+        except BudgetUsedUp as used_up:
+            decision = f"{view.experiment}: {view.result.value}; not reflected on: {used_up}"
+            self._asked_for_end = str(used_up)
+            return Reflection(Finding.INCONCLUSIVE, decision, Next.ITERATE), None
+
+    def _outcome(self, cycle: CycleRow, attempt: AttemptRow | None) -> Outcome:
+        """What the experiment came to; without a training that is why there is none."""
+        none = self._ledger.last_event("no_launch")
+        why = str(none.body["reason"]) if none is not None and none.body["cycle"] == cycle.id else ""
+        if attempt is None:
+            return reflect.nothing_ran(why)
+        outcome = reflect.recall(attempt)
+        return replace(outcome, reason=why) if why and attempt.kind is Kind.DRY else outcome
 
     def _dead_letter(self, cycle: CycleRow) -> None:
         """A step that took the controller down again and again: end its run, record the failure, go on."""
@@ -308,6 +459,37 @@ class Controller:
             tx.note("decision", said.decision, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
         self._say(said.decision)
+
+    # -- who thinks ---------------------------------------------------------------------------------------------
+
+    def _who(self, inputs: Inputs) -> Minds:
+        """By the config as it is now: another model, address or key counts from the next step on."""
+        digest = inputs.config.digest
+        if self._minds is None or self._minds[0] != digest:
+            self._minds = (digest, self._parts.minds(inputs.config))
+        return self._minds[1]
+
+    def _fallback(self, minds: Minds) -> Planner:
+        if minds.fallback is None:
+            raise RuntimeError("the model is away, and there is no fallback")
+        return minds.fallback
+
+    def _terms(self, cycle: CycleRow, inputs: Inputs) -> Terms:
+        minds, config = self._who(inputs), inputs.config
+        return Terms(
+            cycle=cycle.id,
+            prices=minds.prices,
+            most_usd=config.budget.usd,
+            fallback=minds.fallback is not None,
+            look_s=float(config.agent.cooldown_interval),
+            changed=lambda: self._changed_since(inputs),
+        )
+
+    def _changed_since(self, inputs: Inputs) -> bool:
+        try:
+            return self._parts.read_inputs().digest != inputs.digest
+        except UsageError:
+            return False
 
     # -- what the steps share -----------------------------------------------------------------------------------
 
@@ -335,6 +517,8 @@ class Controller:
     def _state_objective(self, inputs: Inputs) -> Standing:
         """Store the objective when the humans state another one than before. Where a run has printed its metric
         already, that settles the scale of the new numbers as well."""
+        if inputs.objective is None:  # a plan will propose one, or has
+            return self._standing()
         last = self._ledger.last_event("objective_stated")
         new = Standing(inputs.objective, bar_of(inputs.brief, inputs.objective))
         if last is None or dict(last.body) != new.document():
@@ -357,10 +541,7 @@ class Controller:
             self._say(f"directive: `{line}` no longer holds, the range of {name} was changed after it")
 
     def _standing(self) -> Standing:
-        found = standing(self._ledger, self._inputs.objective)
-        if found is None:
-            raise RuntimeError("inputs without an objective")  # read_inputs refuses them
-        return found
+        return standing(self._ledger, self._inputs.objective) or UNSTATED
 
     def _take_edits(self) -> None:
         added, removed = self._notebook.take_edits()

@@ -51,7 +51,7 @@ def ref_of(ground: Ground, attempt: str) -> Ref:
     return Ref(attempt, ground.paths.attempt(attempt))
 
 
-def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str) -> Spec:
+def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str, *, tree: str | None = None) -> Spec:
     """What an attempt of this command starts. The program is resolved here and so recorded with the run; after
     ``experiment.setup`` only the shell knows it, and notes it."""
     words = command.split(text)
@@ -73,6 +73,7 @@ def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str)
         env_names=tuple(sorted(settings.env)),
         wall_limit_s=float(settings.dry_run_timeout) if dry else hours,
         grace_s=DRY_GRACE_S if dry else GRACE_S,
+        tree=tree,
     )
 
 

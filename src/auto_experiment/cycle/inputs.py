@@ -39,7 +39,7 @@ class Inputs:
 
     config: Config
     brief: Brief
-    objective: Objective
+    objective: Objective | None  # None: neither brief nor config states one, a plan has to
     command: tuple[str, ...]
     space: tuple[Parameter, ...]
     notices: tuple[str, ...]
@@ -54,19 +54,33 @@ def read_inputs(paths: ProjectPaths, load_config: Callable[[], Config], env: Env
     """Raises UsageError with one line when brief, config or command cannot be used."""
     config = load_config()
     brief = load_brief(paths.brief)
-    words, said = training_command(config, brief, paths.root, env)
-    require_program(words, config.experiment.setup, paths.root, env)
+    coded = config.agent.provider != "optuna"  # a code agent may write the script, and a plan name command and metric
+    words, said = _command(config, brief, paths.root, env, coded=coded)
     space = config.parameters or brief.search_space
-    if config.agent.provider == "optuna" and not space:
+    if "optuna" in (config.agent.provider, config.agent.fallback) and not space:
         raise UsageError(NO_SPACE)
-    objective = objective_of(config, brief)
+    stated = config.objective.metric or brief.metric or not coded
+    objective = objective_of(config, brief) if stated else None
     notices = (*brief.notices, *said, *brief_cut(config, brief))
     return Inputs(config, brief, objective, words, space, notices, _code_at(words, paths.root))
 
 
+def _command(
+    config: Config, brief: Brief, root: str, env: Environment, *, coded: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The training command as far as the humans say it; no words where a plan will say it. Its program must be there;
+    its script only where nobody can write one."""
+    if coded and not (config.experiment.command or brief.command) and config.agent.fallback is None:
+        return (), ("no training command is stated: the plans say it",)
+    words, said = training_command(config, brief, root, env)
+    require_program(words, config.experiment.setup, root, env, script=not coded)
+    return words, said
+
+
 def _code_at(words: tuple[str, ...], root: str) -> float:
     """When the newest Python file in the project folder, or beside the script, was changed."""
-    folders = {root, os.path.dirname(os.path.join(root, command.script(words) or ""))}
+    script = command.script(words) if words else None
+    folders = {root, os.path.dirname(os.path.join(root, script or ""))}
     newest = 0.0
     for folder in folders:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -111,19 +125,20 @@ def find_program(program: str, root: str, path: str) -> str | None:
     return next((c for c in candidates if os.path.isfile(c) and os.access(c, os.X_OK)), None)
 
 
-def require_program(words: tuple[str, ...], setup: str, root: str, env: Environment) -> str:
+def require_program(words: tuple[str, ...], setup: str, root: str, env: Environment, *, script: bool = True) -> str:
     """The program's file. Raises CommandError, one line, when it is not there, cannot be executed, or when the script
-    that it should run is missing. After ``experiment.setup`` only the shell knows the program: the dry run tells."""
+    that it should run is missing (``script``: and has to be there). After ``experiment.setup`` only the shell knows
+    the program: the dry run tells."""
     program = command.program(words)
     path = search_path(root, env)
     found = program if setup else find_program(program, root, path)
     if found is None:
         raise CommandError(_no_program(program, words, root, path))
-    script = command.script(words)
+    name = command.script(words) if script else None
     moved = re.search(r"\b(?:cd|pushd|chdir)\b", setup)  # the script's name is then another folder's business
-    if script and not moved and not os.path.exists(os.path.join(root, script)):
+    if name and not moved and not os.path.exists(os.path.join(root, name)):
         raise CommandError(
-            f"training command {command.join(words)!r}: there is no {script} in {root}; "
+            f"training command {command.join(words)!r}: there is no {name} in {root}; "
             'name the script in "Training:" of PROJECT_BRIEF.md or in experiment.command'
         )
     return found

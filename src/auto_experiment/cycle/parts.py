@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from auto_experiment.agent.snapshots import Snapshots
+from auto_experiment.agent.tools import Toolbox
+from auto_experiment.config import Config
 from auto_experiment.cycle.execute import Ground
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.hosts.base import Host
 from auto_experiment.launchers.base import Launcher
 from auto_experiment.ledger.writer import Writer
+from auto_experiment.models.base import Model
+from auto_experiment.models.prices import Prices
 from auto_experiment.planners.base import Planner
 from auto_experiment.project import Project
 from auto_experiment.watch.monitor import Monitor
 
 
 @dataclass(frozen=True)
+class Minds:
+    """Who thinks, by the config as it is now. ``fallback``: who plans while the model cannot be asked. ``model``: the
+    code agent's; None: the code is not changed. ``prices``: of its calls, None when they are not known."""
+
+    planner: Planner
+    fallback: Planner | None = None
+    model: Model | None = None
+    prices: Prices | None = None
+
+
+@dataclass(frozen=True)
 class Parts:
-    """``read_inputs`` reads brief and config afresh; ``report`` writes the report and returns its path; ``say`` tells a
-    human one line."""
+    """``read_inputs`` reads brief and config afresh; ``minds`` builds who thinks; ``report`` writes the report and
+    returns its path; ``say`` tells a human one line. ``snapshots``: None where the code cannot be recorded.
+    ``toolbox``: the code agent's tools. ``guard``: put around what may write where it should not; tells a human what
+    it had to put back."""
 
     ground: Ground
     ledger: Writer
-    planner: Planner
+    minds: Callable[[Config], Minds]
+    snapshots: Snapshots | None
+    toolbox: Callable[[Inputs], Toolbox]
+    guard: Callable[[str, Callable[[str], None]], AbstractContextManager[None]]
     launcher: Launcher
     monitor: Monitor
     host: Host

@@ -11,7 +11,7 @@ from auto_experiment.cycle.memory import one_line
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, Phase
 from auto_experiment.objective import Objective
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
-from auto_experiment.records.observation import Progress, Series
+from auto_experiment.records.observation import Fault, Progress, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.run import Kind, RunState
 
@@ -82,6 +82,24 @@ def recall(row: AttemptRow) -> Outcome:
         tail=tuple(kept.get("tail", ())),
         notes=tuple(kept.get("notes", ())),
         program=kept.get("program"),
+    )
+
+
+def nothing_ran(why: str) -> Outcome:
+    """The outcome of an experiment that came to no run."""
+    return Outcome(
+        state=RunState.FAILED,
+        exit_code=None,
+        signal=None,
+        fault=Fault.NONE,
+        exception=None,
+        reason=why or "nothing was run",
+        started_at=None,
+        ended_at=None,
+        duration_s=None,
+        value=None,
+        value_note="",
+        read_as=None,
     )
 
 

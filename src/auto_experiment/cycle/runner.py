@@ -11,16 +11,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from auto_experiment import clock
+from auto_experiment import clock, command
 from auto_experiment.clock import human
 from auto_experiment.cycle import budget, dry_run, execute
-from auto_experiment.cycle.inputs import Inputs
+from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.inputs import Inputs, require_program
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.errors import DiskFault
+from auto_experiment.errors import CommandError, DiskFault
 from auto_experiment.files import want_of_room
 from auto_experiment.launchers.base import Began
-from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, Phase, experiment_name
+from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, LaunchRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
+from auto_experiment.records.brief import Scalar
+from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.observation import Point, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
@@ -36,44 +39,100 @@ from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, Sto
 
 MAX_ATTEMPTS = 3  # starts of one run that infrastructure may cost before the run counts as lost
 UNREAD = "its log was not read"  # the value_note of a run that was given up
+MOVED = "the code changed during the dry run"
+_MOST_MOVED = 3  # dry runs in a row during which code may change
+_REFUSED_TAIL = 30  # lines of a failed dry run's log that whoever asked for it is shown
 WAIVED = "waived"  # the gate of a training that the config let start without a dry run
 
 
 class Runner:
     """``show`` is called whenever what ``status`` shows has changed."""
 
-    def __init__(self, parts: Parts, show: Callable[[], None]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, code: Code, show: Callable[[], None]) -> None:
+        self._parts, self._code = parts, code
         self._ledger, self._say, self._show = parts.ledger, parts.say, show
         self._gpu: threading.Thread | None = None
         self._said: set[str] = set()
 
     # -- the two phases -----------------------------------------------------------------------------------------
 
-    def intend(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, *, gated: bool) -> Phase:
-        """Store the intent of what an experiment starts first: its dry run, or the training itself when the config
-        waives the gate. Returns the phase that this leads to."""
-        if gated:
-            self._intend_dry(tx, inputs, experiment, plan, number=1)
+    def request(self, inputs: Inputs, asked: LaunchRequest, params: Mapping[str, Scalar] | None = None) -> LaunchRow:
+        """What is asked for, with the code as it is now. ``params``: None reads them from the command."""
+        found = self._code.record(asked.name or asked.command)
+        if params is None:
+            params = command.values_in(command.split(asked.command), [p.name for p in inputs.space])
+        tree, code = (found.tree, found.code) if found else (None, None)
+        return LaunchRow(asked.command, asked.dry_run_command, dict(params), tree, code, asked.name, asked.note)
+
+    def intend(self, tx: Transaction, inputs: Inputs, experiment: int, launch: LaunchRow) -> Phase:
+        """Store the intent of what a launch starts first: its dry run, or the training itself when the config waives
+        the gate. Returns the phase that this leads to."""
+        tx.launch(experiment_name(experiment), launch)
+        if inputs.config.experiment.mandatory_dry_run:
+            self._intend_dry(tx, inputs, experiment, launch)
             return Phase.DRY_RUN
-        self._intend_full(tx, inputs, experiment, plan, gate=WAIVED)
+        self._intend_full(tx, inputs, experiment, launch, gate=WAIVED)
         return Phase.TRAINING
 
-    def dry_run(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
-        """The gate: only a passed dry run stores the intent of a training."""
-        attempt = self._open_attempt(experiment) or self._another_dry_run(experiment, plan, inputs)
-        outcome, reader = self.follow(attempt, [TwoSteps()], inputs, now)
+    def gate(
+        self,
+        cycle: CycleRow,
+        experiment: ExperimentRow,
+        plan: Plan,
+        asked: LaunchRequest,
+        inputs: Inputs,
+        now: Standing,
+    ) -> str | None:
+        """Put a launch through the gate. Why it was refused, with the log's tail; None when its training is about to
+        start, or when a human ended the dry run."""
+        try:
+            words = command.split(asked.command)
+            require_program(
+                words, inputs.config.experiment.setup, self._parts.ground.paths.root, self._parts.ground.env
+            )
+        except CommandError as error:
+            return str(error)
+        launch = self.request(inputs, asked, plan.params if asked.command == plan.command and plan.params else None)
+        with self._ledger.transaction() as tx:
+            tx.phase(cycle.id, phase := self.intend(tx, inputs, experiment.id, launch))
+        self._show()
+        refused: str | None = None
+        while phase is Phase.DRY_RUN and not self._parts.monitor.stop_run_asked:
+            refused = self.dry_run(cycle, experiment, plan, inputs, now, on_failure=Phase.EXECUTE)
+            current = self._ledger.last_cycle()
+            phase = current.phase if current else Phase.DONE
+        return refused
+
+    def dry_run(
+        self,
+        cycle: CycleRow,
+        experiment: ExperimentRow,
+        plan: Plan,
+        inputs: Inputs,
+        now: Standing,
+        *,
+        on_failure: Phase = Phase.REFLECT,
+    ) -> str | None:
+        """The gate: only a passed dry run stores the intent of a training. Why it failed, with the log's tail."""
+        launch = self._launch_of(experiment, plan)
+        attempt = self._open_attempt(experiment) or self._another_dry_run(experiment, launch, inputs)
+        rules: list[Rule] = [] if launch.dry_run_command else [TwoSteps()]
+        outcome, reader = self.follow(attempt, rules, inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
-            return
+            return None
         verdict = dry_run.judge(outcome, reader)
         if self._parts.monitor.stop_run_asked:  # a human ended it: no verdict, the next `run` makes another one
             self._store(attempt, outcome, now, passed=None)
-            return
+            return None
+        if verdict.passed and (moved := self._code.moved(attempt.tree)):
+            if self._tested_again(attempt, outcome, experiment, inputs, now, moved):
+                return None
+            verdict = dry_run.Verdict(False, f"{_some(moved)} changed while it ran, each time; write outputs elsewhere")
         if not verdict.passed:
             failed = replace(outcome, reason=f"dry run failed: {verdict.said}")
-            self._store(attempt, failed, now, passed=False, then=(cycle, Phase.REFLECT))
+            self._store(attempt, failed, now, passed=False, then=(cycle, on_failure))
             self._say(f"  dry run failed: {verdict.said}")
-            return
+            return "\n".join([failed.reason, *outcome.tail[-_REFUSED_TAIL:]])
         with self._ledger.transaction() as tx:
             tx.outcome(attempt.id, outcome, objective=now.objective.identity, passed=True)
             tx.seen()  # the time of the dry run counts
@@ -83,9 +142,33 @@ class Runner:
                 tx.outcome(attempt.id, held_back, objective=now.objective.identity, passed=True)
                 tx.phase(cycle.id, Phase.REFLECT)
             else:
-                self._intend_full(tx, inputs, experiment.id, plan, gate=attempt.name)
+                self._intend_full(tx, inputs, experiment.id, launch, gate=attempt.name, tree=attempt.tree)
                 tx.phase(cycle.id, Phase.TRAINING)
         self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
+        return None
+
+    def _tested_again(
+        self,
+        attempt: AttemptRow,
+        outcome: Outcome,
+        experiment: ExperimentRow,
+        inputs: Inputs,
+        now: Standing,
+        moved: Sequence[str],
+    ) -> bool:
+        """The training starts from exactly the code that was tested: code that has changed meanwhile is tested again.
+        False: it changes each time."""
+        before = [a for a in self._ledger.attempts(experiment.id) if a.reason.startswith(MOVED)]
+        if len(before) + 1 >= _MOST_MOVED:
+            return False
+        self._store(attempt, replace(outcome, reason=f"{MOVED}: {_some(moved)}"), now, passed=None)
+        launch, found = self._launch_of(experiment, None), self._code.record("changed during its dry run")
+        launch = replace(launch, tree=found.tree, code=found.code) if found else launch
+        with self._ledger.transaction() as tx:
+            tx.launch(experiment.name, launch)
+            self._intend_dry(tx, inputs, experiment.id, launch)
+        self._say(f"  {_some(moved)} changed during the dry run: another one, with the code as it is now")
+        return True
 
     def training(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
         attempt = self._open_attempt(experiment)
@@ -173,7 +256,8 @@ class Runner:
         if self._parts.monitor.stop_run_asked or attempt.n >= MAX_ATTEMPTS:
             return False
         name = f"{attempt.run_name}/a{attempt.n + 1}"
-        spec = execute.spec_of(self._parts.ground, inputs, name, attempt.kind, attempt.command)
+        text = self._again(attempt)
+        spec = execute.spec_of(self._parts.ground, inputs, name, attempt.kind, text, tree=attempt.tree)
         with self._ledger.transaction() as tx:
             tx.outcome(attempt.id, outcome, objective=now.objective.identity)
             tx.attempt(
@@ -190,12 +274,25 @@ class Runner:
         self._say(f"  trying again: {name}")
         return True
 
-    def _another_dry_run(self, experiment: ExperimentRow, plan: Plan, inputs: Inputs) -> AttemptRow:
+    def _again(self, attempt: AttemptRow) -> str:
+        """The command of another attempt: a dry run may have one of its own."""
+        launch = self._ledger.launch_of(experiment_name(attempt.experiment)) if attempt.kind is Kind.DRY else None
+        return launch.dry_run_command or attempt.command if launch else attempt.command
+
+    def _another_dry_run(self, experiment: ExperimentRow, launch: LaunchRow, inputs: Inputs) -> AttemptRow:
         """The last one was ended by a human: its verdict is no verdict."""
-        number = len({a.run_name for a in self._ledger.attempts(experiment.id) if a.kind is Kind.DRY}) + 1
         with self._ledger.transaction() as tx:
-            self._intend_dry(tx, inputs, experiment.id, plan, number)
+            self._intend_dry(tx, inputs, experiment.id, launch)
         return self._ledger.open_attempts()[-1]
+
+    def _launch_of(self, experiment: ExperimentRow, plan: Plan | None) -> LaunchRow:
+        """The launch that the experiment's open phase is about."""
+        found = self._ledger.launch_of(experiment.name)
+        if found is not None:
+            return found
+        if plan is None:
+            raise RuntimeError(f"{experiment.name} has no launch")
+        return LaunchRow(plan.command, "", dict(plan.params), None, None, "", "")
 
     def _say_once(self, note: str) -> None:
         """How a value was read is worth a line the first time, and again when it changes."""
@@ -209,34 +306,38 @@ class Runner:
 
     # -- what is stored -----------------------------------------------------------------------------------------
 
-    def _intend_dry(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, number: int) -> None:
-        spec = self._spec(inputs, f"{experiment_name(experiment)}/dry{number:02d}/a1", Kind.DRY, plan)
+    def _intend_dry(self, tx: Transaction, inputs: Inputs, experiment: int, launch: LaunchRow) -> None:
+        number = len({a.run_name for a in self._ledger.attempts(experiment) if a.kind is Kind.DRY}) + 1
+        name = f"{experiment_name(experiment)}/dry{number:02d}/a1"
+        text = launch.dry_run_command or launch.command
+        spec = execute.spec_of(self._parts.ground, inputs, name, Kind.DRY, text, tree=launch.tree)
         tx.attempt(
             spec,
             experiment=experiment,
             kind=Kind.DRY,
             n=1,
-            command=plan.command,
-            params=plan.params,
+            command=launch.command,
+            params=launch.params,
             gpus=execute.gpu_count(self._parts.ground, spec.env),
         )
 
-    def _intend_full(self, tx: Transaction, inputs: Inputs, experiment: int, plan: Plan, gate: str) -> None:
-        spec = self._spec(inputs, f"{experiment_name(experiment)}/run01/a1", Kind.FULL, plan)
+    def _intend_full(
+        self, tx: Transaction, inputs: Inputs, experiment: int, launch: LaunchRow, gate: str, tree: str | None = None
+    ) -> None:
+        name = f"{experiment_name(experiment)}/run01/a1"
+        tree = launch.tree if gate == WAIVED else tree
+        spec = execute.spec_of(self._parts.ground, inputs, name, Kind.FULL, launch.command, tree=tree)
         tx.attempt(
             spec,
             experiment=experiment,
             kind=Kind.FULL,
             n=1,
-            command=plan.command,
-            params=plan.params,
-            run=tx.run(experiment, 1, plan.command, plan.params),
+            command=launch.command,
+            params=launch.params,
+            run=tx.run(experiment, 1, launch.command, launch.params),
             gate=gate,
             gpus=execute.gpu_count(self._parts.ground, spec.env),
         )
-
-    def _spec(self, inputs: Inputs, attempt: str, kind: Kind, plan: Plan) -> Spec:
-        return execute.spec_of(self._parts.ground, inputs, attempt, kind, plan.command)
 
     def _store(
         self,
@@ -280,6 +381,10 @@ class Runner:
         for one in gpu.sample(self._parts.host, env):
             busy, used, total = (_amount(n) for n in (one.utilisation, one.memory_used, one.memory_total))
             self._say(f"  GPU {one.index} {clean(one.name, 80)}: {busy}% busy, {used}/{total} MiB")
+
+
+def _some(files: Sequence[str]) -> str:
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 class _Unread(LogReader):

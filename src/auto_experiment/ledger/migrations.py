@@ -88,7 +88,21 @@ CREATE INDEX event_kind ON event(kind, id);;
 CREATE INDEX event_session ON event(session, at)
 """
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+
+def _second(db: sqlite3.Connection) -> None:
+    """Version 2: why a cycle is parked; who was asked for a reply, and when it came; a tool call's own id, and when
+    its result came. Nothing of what was stored is touched."""
+    for statement in (
+        "ALTER TABLE cycle ADD COLUMN parked_why TEXT",
+        "ALTER TABLE model_call ADD COLUMN ended_at TEXT",
+        "ALTER TABLE tool_call ADD COLUMN ended_at TEXT",
+        "CREATE INDEX model_call_cycle ON model_call(cycle)",
+        "CREATE INDEX tool_call_cycle ON tool_call(cycle)",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 VERSION = len(MIGRATIONS)
 
 

@@ -14,10 +14,12 @@ from auto_experiment.ledger.rows import (
     CycleRow,
     EventRow,
     ExperimentRow,
+    LaunchRow,
     LessonRow,
     NoteRow,
     Phase,
     SessionRow,
+    ToolCallRow,
 )
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
@@ -26,8 +28,8 @@ from auto_experiment.records.run import Kind, RunState
 _SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
 _EXPERIMENT = "id, cycle, title, hypothesis, success_criteria, base, fingerprint"
 _ATTEMPT = (
-    "id, name, experiment, run, kind, n, command, params, gate, passed, spec, intent_at, claim, state, started_at, "
-    "ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus, pid"
+    "id, name, experiment, run, kind, n, command, params, gate, passed, tree, spec, intent_at, claim, state, "
+    "started_at, ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus, pid"
 )
 _LESSON = "cycle, result, finding, milestone, decision, next"
 _NOTE = "id, at, kind, text, author, state, plan"
@@ -99,7 +101,8 @@ class Reader:
 
     def last_cycle(self) -> CycleRow | None:
         row = self._one(
-            "SELECT id, session, phase, recoveries, parked, started_at, ended_at FROM cycle ORDER BY id DESC LIMIT 1"
+            "SELECT id, session, phase, recoveries, parked, started_at, ended_at, parked_why, dispatches FROM cycle "
+            "ORDER BY id DESC LIMIT 1"
         )
         return _cycle(row) if row else None
 
@@ -252,13 +255,110 @@ class Reader:
         found = self.events(kind, 1)
         return found[0] if found else None
 
-    def llm(self) -> dict[str, float]:
+    # -- launches and code --------------------------------------------------------------------------------------
+
+    def last_launch(self) -> LaunchRow | None:
+        found = self.last_event("launch")
+        return LaunchRow(**found.body) if found else None
+
+    def launch_of(self, experiment: str) -> LaunchRow | None:
+        """The newest launch that was asked for in an experiment ("exp003")."""
+        body = self._event_of("launch", experiment)
+        return LaunchRow(**body) if body else None
+
+    def code_note(self) -> str:
+        """What the last launch that had one noted of the code."""
         row = self._one(
-            "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens), "
-            "sum(usd) FROM model_call"
+            "SELECT json_extract(body, '$.note') FROM event WHERE kind = 'launch' "
+            "AND json_extract(body, '$.note') <> '' ORDER BY id DESC LIMIT 1"
+        )
+        return str(row[0]) if row else ""
+
+    def code_event(self, experiment: int) -> dict[str, Any] | None:
+        """From which code an experiment started, and what lay in the folder before."""
+        return self._event_of("code", experiment)
+
+    def was_placed(self, experiment: int) -> bool:
+        return self._event_of("code_placed", experiment) is not None
+
+    def tree_of(self, experiment: str) -> str | None:
+        """The code that an experiment ran, by its newest launch."""
+        found = self.launch_of(experiment)
+        return found.tree if found else None
+
+    def _event_of(self, kind: str, experiment: object) -> dict[str, Any] | None:
+        row = self._one(
+            "SELECT body FROM event WHERE kind = ? AND json_extract(body, '$.experiment') = ? ORDER BY id DESC LIMIT 1",
+            kind,
+            experiment,
+        )
+        return dict(json.loads(row[0])) if row else None
+
+    # -- calls of a model and of tools --------------------------------------------------------------------------
+
+    def llm(self, cycle: int | None = None) -> dict[str, float | None]:
+        """Calls, tokens and USD, of one cycle or of all. A call that never came back counts with what was reserved for
+        it. USD is None when the price of a call is not known: never 0 for want of a price."""
+        row = self._one(
+            "SELECT count(*) FILTER (WHERE status NOT LIKE 'failed%'), sum(input_tokens), sum(output_tokens), "
+            "sum(cache_read_tokens), sum(cache_write_tokens), sum(coalesce(usd, usd_reserved)), "
+            "count(*) - count(coalesce(usd, usd_reserved)) FROM model_call "
+            "WHERE ? IS NULL OR cycle = ?",
+            cycle,
+            cycle,
         )
         names = ("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "usd")
-        return {name: (row[i] or 0 if row else 0) for i, name in enumerate(names)}
+        found: dict[str, float | None] = {name: (row[i] or 0 if row else 0) for i, name in enumerate(names)}
+        if row and row[6]:
+            found["usd"] = None
+        return found
+
+    def llm_by_purpose(self) -> list[sqlite3.Row]:
+        return self._all(
+            "SELECT purpose, count(*) AS calls, sum(coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) "
+            "+ coalesce(cache_write_tokens, 0)) AS sent, sum(coalesce(cache_read_tokens, 0)) AS cached, "
+            "sum(coalesce(output_tokens, 0)) AS output, CASE WHEN count(*) = count(coalesce(usd, usd_reserved)) "
+            "THEN sum(coalesce(usd, usd_reserved)) END AS usd FROM model_call "
+            "WHERE status NOT LIKE 'failed%' GROUP BY purpose ORDER BY min(id)"
+        )
+
+    def spent_usd(self) -> float:
+        """What is known to be spent, or reserved for calls that never came back."""
+        row = self._one("SELECT sum(coalesce(usd, usd_reserved)) FROM model_call")
+        return float(row[0] or 0.0) if row else 0.0
+
+    def usd_of_cycles(self) -> dict[int, float | None]:
+        """USD by cycle; None where a call's price is not known."""
+        rows = self._all(
+            "SELECT cycle, sum(coalesce(usd, usd_reserved)), count(*) - count(coalesce(usd, usd_reserved)) "
+            "FROM model_call WHERE cycle IS NOT NULL GROUP BY cycle"
+        )
+        return {row[0]: None if row[2] else float(row[1] or 0.0) for row in rows}
+
+    def calls_while_training(self) -> int:
+        """Calls of a model that began while a training ran. There is no path to one: this counts, to be believed."""
+        return self._number(
+            "SELECT count(*) FROM model_call WHERE EXISTS (SELECT 1 FROM attempt WHERE kind = 'full' AND "
+            "started_at < model_call.at AND (ended_at > model_call.at OR ended_at IS NULL AND state = 'running'))"
+        )
+
+    def last_calls(self, purposes: tuple[str, ...], limit: int) -> list[str]:
+        """When the newest calls of these purposes began, newest first."""
+        marks = ", ".join("?" * len(purposes))
+        rows = self._all(
+            f"SELECT at FROM model_call WHERE purpose IN ({marks}) ORDER BY id DESC LIMIT ?", *purposes, limit
+        )
+        return [row[0] for row in rows]
+
+    def tool_calls(self, cycle: int, dispatch: int | None = None) -> list[ToolCallRow]:
+        rows = self._all(
+            "SELECT id, dispatch, name, args, result FROM tool_call WHERE cycle = ? AND (? IS NULL OR dispatch = ?) "
+            "ORDER BY id",
+            cycle,
+            dispatch,
+            dispatch,
+        )
+        return [ToolCallRow(*row) for row in rows]
 
 
 def _cycle(row: sqlite3.Row) -> CycleRow:

@@ -31,6 +31,8 @@ class CycleRow:
     parked: str | None  # until when, ISO 8601
     started_at: str
     ended_at: str | None
+    parked_why: str | None = None
+    dispatches: int = 0  # of the code agent, those that a kill broke off included
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class AttemptRow:
     params: Mapping[str, Any]
     gate: str | None
     passed: bool | None
+    tree: str | None  # the code that it runs, as recorded
     spec: Mapping[str, Any]
     intent_at: str
     claim: Mapping[str, Any] | None
@@ -82,6 +85,32 @@ class AttemptRow:
     def run_name(self) -> str:
         """ "exp003/run01": the attempt's name without its last part."""
         return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class LaunchRow:
+    """A launch as it was asked for, with the code that it is about: ``tree`` and ``code`` are None where none was
+    recorded. ``dry_run_command``: "" for the command itself."""
+
+    command: str
+    dry_run_command: str
+    params: Mapping[str, Any]
+    tree: str | None
+    code: str | None
+    name: str
+    note: str
+    experiment: str = ""
+
+
+@dataclass(frozen=True)
+class ToolCallRow:
+    """``result`` None: its intent was stored, and what became of it is not known."""
+
+    id: int
+    dispatch: int
+    name: str
+    args: str
+    result: str | None
 
 
 @dataclass(frozen=True)

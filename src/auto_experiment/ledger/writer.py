@@ -18,32 +18,50 @@ from auto_experiment.jsonable import dumps, plain
 from auto_experiment.ledger.database import failure, open_writable
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.ledger.rows import Phase
+from auto_experiment.ledger.rows import LaunchRow, Phase
 from auto_experiment.records.lesson import Lesson
 from auto_experiment.records.observation import Point, is_stored
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import Claim, Kind, RunState, Spec
+from auto_experiment.records.usage import Usage
+from auto_experiment.redact import Redactor
+
+# What is started from the ledger, or compared with what was started.
+_EXECUTED = frozenset({"command", "params", "spec", "spec_hash", "claim", "tree", "gate", "fingerprint", "body"})
 
 
 class Transaction:
     """What can be written, each a row or two. Exists only inside ``Writer.transaction()``."""
 
-    def __init__(self, db: sqlite3.Connection, session: int | None) -> None:
+    def __init__(self, db: sqlite3.Connection, session: int | None, redactor: Redactor) -> None:
         self._db = db
         self._session = session
+        self._redactor = redactor
 
     def _insert(self, table: str, **columns: object) -> int:
         names = ", ".join(columns)
         marks = ", ".join("?" * len(columns))
-        cursor = self._db.execute(
-            f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(map(_storable, columns.values()))
-        )
+        values = tuple(self._storable(name, value) for name, value in columns.items())
+        cursor = self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
         return int(cursor.lastrowid or 0)
 
     def _update(self, table: str, key: int, **columns: object) -> None:
         sets = ", ".join(f"{name} = ?" for name in columns)
-        self._db.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*map(_storable, columns.values()), key))
+        values = (self._storable(name, value) for name, value in columns.items())
+        self._db.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*values, key))
+
+    def _storable(self, name: str, value: object) -> object:
+        """Secrets are hidden, but for what is going to be executed and must be found again as it was. Lone surrogates
+        (a file name in an old encoding, a torn log) become "?": SQLite takes only real text."""
+        if not isinstance(value, str):
+            return value
+        text = value.encode("utf-8", "replace").decode()
+        return text if name in _EXECUTED else self._redactor(text)
+
+    def _json(self, value: object) -> str:
+        """Each text of it is looked at by itself: a line that was cut may end within a secret."""
+        return dumps(self._redactor.deep(value))
 
     def session(self, host: str, boot_id: str, pid: int, version: str) -> int:
         return self._insert("session", host=host, boot_id=boot_id, pid=pid, version=version, started_at=clock.now())
@@ -63,11 +81,47 @@ class Transaction:
     def phase(self, cycle: int, phase: Phase) -> None:
         """Enter a phase. Progress was made: what was recovered before no longer counts against the cycle."""
         ended = clock.now() if phase is Phase.DONE else None
-        self._update("cycle", cycle, phase=phase.value, ended_at=ended, recoveries=0, parked=None)
+        self._update("cycle", cycle, phase=phase.value, ended_at=ended, recoveries=0, parked=None, parked_why=None)
         self.event("phase", cycle=cycle, phase=phase.value)
 
-    def park(self, cycle: int, until: str | None) -> None:
-        self._update("cycle", cycle, parked=until)
+    def park(self, cycle: int, until: str | None, why: str | None = None) -> None:
+        """``why`` None: the plan says wait."""
+        self._update("cycle", cycle, parked=until, parked_why=why)
+
+    def dispatch(self, cycle: int, number: int) -> None:
+        """The code agent is sent out for the ``number``-th time."""
+        self._update("cycle", cycle, dispatches=number)
+        self.event("dispatch", cycle=cycle, number=number)
+
+    def model_call(self, cycle: int, purpose: str, model: str, usd_reserved: float | None) -> int:
+        """The intent of one call."""
+        return self._insert(
+            "model_call", cycle=cycle, at=clock.now(), purpose=purpose, model=model, usd_reserved=usd_reserved,
+            status="open",
+        )  # fmt: skip
+
+    def model_answered(self, call: int, model: str, usage: Usage, usd: float | None, status: str) -> None:
+        """``usd`` None: the price is not known, and what was reserved (nothing, then) stands."""
+        self._update(
+            "model_call", call, ended_at=clock.now(), model=model, usd=usd, status=status, **usage.__dict__
+        )  # fmt: skip
+
+    def model_failed(self, call: int, usd: float | None, status: str) -> None:
+        self._update("model_call", call, ended_at=clock.now(), usd=usd, status=status)
+
+    def launch(self, experiment: str, launch: LaunchRow) -> None:
+        """A launch was asked for; the intent of what it starts is stored with it."""
+        body = dumps({**launch.__dict__, "experiment": experiment})
+        self._db.execute(
+            "INSERT INTO event (at, session, kind, body) VALUES (?, ?, 'launch', ?)", (clock.now(), self._session, body)
+        )
+
+    def tool_call(self, cycle: int, dispatch: int, name: str, args: str) -> int:
+        """The intent of one call."""
+        return self._insert("tool_call", cycle=cycle, dispatch=dispatch, at=clock.now(), name=name, args=args)
+
+    def tool_result(self, call: int, result: str) -> None:
+        self._update("tool_call", call, ended_at=clock.now(), result=result)
 
     def recovery(self, cycle: int, count: int, phase: Phase) -> None:
         self._update("cycle", cycle, recoveries=count)
@@ -149,7 +203,7 @@ class Transaction:
         )
         if self._db.total_changes > before:
             self.moved_on(attempt)
-        self._update("attempt", attempt, summary=dumps(summary))
+        self._update("attempt", attempt, summary=self._json(summary))
 
     def outcome(self, attempt: int, outcome: Outcome, *, objective: str | None, passed: bool | None = None) -> None:
         """``passed``: a dry run's verdict. Its value never stands as a result, whatever it is."""
@@ -167,7 +221,7 @@ class Transaction:
             objective=objective,
             value=outcome.value,
             passed=None if passed is None else int(passed),
-            summary=dumps(outcome.summary()),
+            summary=self._json(outcome.summary()),
         )
         self._db.execute("UPDATE attempt SET counts = ? WHERE id = ? AND kind = 'full'", (int(outcome.counts), attempt))
 
@@ -204,7 +258,7 @@ class Transaction:
         self._update("note", note, state="removed")
 
     def event(self, kind: str, **body: object) -> int:
-        return self._insert("event", at=clock.now(), session=self._session, kind=kind, body=dumps(body))
+        return self._insert("event", at=clock.now(), session=self._session, kind=kind, body=self._json(body))
 
     def keep_last_events(self, kind: str, count: int) -> None:
         """Drop all but the newest ``count`` events of a kind that is only looked back at so far."""
@@ -218,18 +272,19 @@ class Transaction:
 class Writer(Reader):
     """The one writer of a project's ledger."""
 
-    def __init__(self, path: str, db: sqlite3.Connection, lock: ProjectLock) -> None:
+    def __init__(self, path: str, db: sqlite3.Connection, lock: ProjectLock, redactor: Redactor) -> None:
         super().__init__(path, db)
         self._lock = lock
+        self._redactor = redactor
         self._file = _identity(path)
         self.session: int | None = None
 
     @classmethod
-    def open_with(cls, path: str, lock: ProjectLock) -> Writer:
+    def open_with(cls, path: str, lock: ProjectLock, redactor: Redactor | None = None) -> Writer:
         """Open or create. Raises LedgerRefused, with the file untouched, when it cannot be trusted."""
         if not lock.held:
             raise LedgerError(f"{path}: the project lock is not held; take it before writing")
-        return cls(path, open_writable(path), lock)
+        return cls(path, open_writable(path), lock, redactor or Redactor())
 
     def tell_parked(self, reason: str, until: str = "") -> None:
         """Why nothing can be stored, for whoever looks; "" when it can. It stands in the lock's file, since here it
@@ -247,7 +302,7 @@ class Writer(Reader):
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield Transaction(self._db, self.session)
+                yield Transaction(self._db, self.session, self._redactor)
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -265,11 +320,6 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _storable(value: object) -> object:
-    """Lone surrogates (a file name in an old encoding, a torn log) become "?": SQLite takes only real text."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _point(attempt: int, seq: int, point: Point) -> tuple[object, ...]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
+from auto_experiment.records.usage import Usage as Usage  # noqa: PLC0414  others take it from here
+
 T = TypeVar("T")
 
 
@@ -58,17 +60,6 @@ class Stop(str, Enum):
     @property
     def is_whole(self) -> bool:
         return self in (Stop.END, Stop.TOOLS)
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens of one call, as the provider counts them. ``input_tokens``: those that were neither read from the
-    provider's cache nor written to it."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True)

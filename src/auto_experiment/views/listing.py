@@ -22,8 +22,11 @@ def listing(project: Project, ledger: Reader | None, now: Standing | None) -> li
     attempts: dict[int, list[AttemptRow]] = {}
     for attempt in ledger.outline():
         attempts.setdefault(attempt.experiment, []).append(attempt)
-    lessons = ledger.lessons()
-    return [_experiment(project, e, attempts.get(e.id, []), lessons.get(e.cycle), now) for e in ledger.experiments()]
+    lessons, usd = ledger.lessons(), ledger.usd_of_cycles()
+    return [
+        _experiment(project, e, attempts.get(e.id, []), lessons.get(e.cycle), now, usd.get(e.cycle, 0.0))
+        for e in ledger.experiments()
+    ]
 
 
 def one(project: Project, ledger: Reader, number: int, now: Standing | None) -> dict[str, Any] | None:
@@ -33,7 +36,8 @@ def one(project: Project, ledger: Reader, number: int, now: Standing | None) -> 
         return None
     attempts = ledger.attempts(number)
     plan = ledger.plan(experiment.cycle)
-    document = _experiment(project, experiment, attempts, ledger.lesson(experiment.cycle), now)
+    usd = ledger.usd_of_cycles().get(experiment.cycle, 0.0)
+    document = _experiment(project, experiment, attempts, ledger.lesson(experiment.cycle), now, usd)
     document["plan"] = plan.document() if plan else None
     document["notes"] = [n.text for n in ledger.notes_of(experiment.cycle)]
     for row, attempt in zip(document["runs"], attempts, strict=True):
@@ -54,7 +58,9 @@ def _experiment(
     attempts: list[AttemptRow],
     lesson: LessonRow | None,
     now: Standing | None,
+    usd: float | None,
 ) -> dict[str, Any]:
+    """``usd``: what the model cost in its cycle; None when that is not known."""
     return {
         "id": experiment.name,
         "cycle": experiment.cycle,
@@ -67,7 +73,7 @@ def _experiment(
         "finding": lesson.finding if lesson else None,
         "decision": lesson.decision if lesson else None,
         "next": lesson.next if lesson else None,
-        "usd": 0.0,
+        "usd": usd,
         "runs": [_run(project, a) for a in attempts],
     }
 
@@ -145,10 +151,15 @@ def one_as_text(document: dict[str, Any]) -> str:
         f"result      {document['result'] or 'not known yet'}"
         + ("" if document["value"] is None else f", value {document['value']:g}"),
         f"decision    {document['decision'] or '-'}",
+        *([] if document["usd"] == 0 else [f"model       {_money(document['usd'])}"]),
     ]
     for run in document["runs"]:
         lines.extend(_run_lines(run))
     return "\n".join(lines)
+
+
+def _money(usd: float | None) -> str:
+    return "cost unknown" if usd is None else f"${usd:.4f}"
 
 
 def _run_lines(run: dict[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ def status(project: Project, ledger: Reader | None) -> dict[str, Any]:
         "decisions": [n.text for n in ledger.notes("decision", _DECISIONS)] if ledger else [],
         "memory": {"brief_chars": project.brief_chars, "log_chars": _chars(project.paths.memory_log)},
         "pending_directive": _pending(project),
-        "llm": {**_llm(ledger), "calls_while_training": 0},
+        "llm": _llm(ledger),
     }
 
 
@@ -50,6 +50,8 @@ def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
     if held_up := parked(project.paths.lock):
         until, reason = held_up.get("until"), held_up.get("reason")
         return {"state": "parked", "until": until, "pid": pid, "phase": phase, "reason": reason}
+    if cycle and cycle.parked and cycle.parked_why is not None:
+        return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": phase, "reason": cycle.parked_why}
     if cycle and cycle.parked:
         reason = "the plan says wait"
         return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": "waiting", "reason": reason}
@@ -108,11 +110,12 @@ def _pending(project: Project) -> str | None:
     return (read_text(project.paths.directive) or "").strip() or None
 
 
-def _llm(ledger: Reader | None) -> dict[str, float]:
+def _llm(ledger: Reader | None) -> dict[str, float | None]:
+    """``usd`` is null when the price of a call is not known."""
     if ledger is not None:
-        return ledger.llm()
+        return {**ledger.llm(), "calls_while_training": ledger.calls_while_training()}
     names = ("calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "usd")
-    return dict.fromkeys(names, 0)
+    return dict.fromkeys((*names, "calls_while_training"), 0)
 
 
 def as_text(document: dict[str, Any]) -> str:
@@ -133,10 +136,21 @@ def as_text(document: dict[str, Any]) -> str:
         f"best        {best['value']:g}  {best['run']}  {best['title']}" if best else "best        none yet that counts"
     )
     lines.extend(_current_line(run) for run in document["current_runs"])
+    if document["llm"]["calls"]:
+        lines.append(f"model       {spent(document['llm'])}")
     if document["pending_directive"]:
         lines.append(f"directive   pending: {document['pending_directive'].splitlines()[0][:100]}")
     lines.extend(f"decision    {text}" for text in document["decisions"])
     return "\n".join(lines)
+
+
+def spent(llm: dict[str, float | None]) -> str:
+    """Calls, tokens and money, for people."""
+    cached = llm["cache_read_tokens"] or 0
+    sent = (llm["input_tokens"] or 0) + cached + (llm["cache_write_tokens"] or 0)
+    read = f" ({cached / sent:.0%} from the cache)" if cached and sent else ""
+    cost = "cost unknown (no price for this model: agent.prices)" if llm["usd"] is None else f"${llm['usd']:.4f}"
+    return f"{cost}, {llm['calls']:g} calls, {sent:,.0f} tokens in{read}, {llm['output_tokens']:,.0f} out"
 
 
 def _current_line(run: dict[str, Any]) -> str:

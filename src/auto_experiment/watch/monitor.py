@@ -136,6 +136,18 @@ class Monitor:
         """Raises StopAsked when a stop was asked for meanwhile."""
         self.wait(0.0)
 
+    def until(self, descriptor: int) -> None:
+        """Wait until a descriptor can be read. Raises StopAsked, also for `stop --run`: nothing runs meanwhile that it
+        could be about."""
+        while True:
+            ready = self._poll(3600.0, self._signal_fd, self._request_fd, descriptor)
+            if self._request_fd in ready:
+                self._take_requests()
+            if self.stop_run_asked:
+                raise StopAsked(STOP_RUN_REASON, interrupted=False)
+            if descriptor in ready:
+                return
+
     def _poll(self, timeout_s: float, *descriptors: int) -> list[int]:
         poller = select.poll()
         for descriptor in descriptors:

@@ -1,0 +1,112 @@
+"""Whose code the project's folder holds: it is recorded before each launch and before anybody changes it, and what a
+plan starts from is put into the folder. Without git nothing is recorded, and every plan takes the folder as it is.
+
+The recording itself is in ``agent/snapshots.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from auto_experiment.agent.snapshots import Snapshots
+from auto_experiment.ledger.rows import CycleRow, ExperimentRow
+from auto_experiment.ledger.writer import Writer
+from auto_experiment.records.change import FileChange, Snapshot
+from auto_experiment.records.plan import Plan
+
+CURRENT = "current"  # as a base: the folder as it is
+_LISTED = 20  # files of a change that are named
+_DIFF = 6000  # characters of a change that are shown
+
+
+@dataclass(frozen=True)
+class Held:
+    """Whose code the folder holds. ``of``: the experiment that ran last; ``edited``: what was changed by hand since."""
+
+    of: str
+    edited: tuple[FileChange, ...]
+
+    def __str__(self) -> str:
+        if not self.of:
+            return "the folder holds the code as the human left it"
+        by_hand = f", edited by hand since ({listed(self.edited)})" if self.edited else ""
+        return f"the folder holds the code of {self.of}{by_hand}"
+
+
+class Code:
+    def __init__(self, snapshots: Snapshots | None, ledger: Writer, say: Callable[[str], None]) -> None:
+        self._snapshots, self._ledger, self._say = snapshots, ledger, say
+        self._skipped: tuple[str, ...] = ()
+
+    def record(self, why: str) -> Snapshot | None:
+        """The folder's code now. None where nothing can be recorded."""
+        if self._snapshots is None:
+            return None
+        found = self._snapshots.record(why)
+        if found.skipped != self._skipped:
+            self._skipped = found.skipped
+            if found.skipped:
+                more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
+                self._say(f"  not recorded with the code: {'; '.join(found.skipped[:3])}{more}")
+        return found
+
+    def held(self, now: Snapshot | None) -> Held:
+        """Whose code it is, given that the folder was just recorded."""
+        last = self._ledger.last_launch()
+        if last is None or now is None or self._snapshots is None or last.tree is None:
+            return Held("", ())
+        edited = () if last.code == now.code else self._snapshots.changes(last.tree, now.tree)
+        return Held(last.experiment, tuple(edited))
+
+    def default_base(self, best: str | None, held: Held) -> str:
+        """What a plan that names no base starts from: the best one's code, unless a human has edited the folder since
+        the last run: then that is what they want to be tried."""
+        return best if best and not held.edited else CURRENT
+
+    def start(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, best: str | None) -> None:
+        """Put the code that a plan starts from into the folder, once. What lay there is recorded before."""
+        if self._snapshots is None or self._ledger.was_placed(experiment.id):
+            return
+        if self._ledger.code_event(experiment.id) is None:
+            self._choose(cycle, experiment, plan, best)
+        body = self._ledger.code_event(experiment.id) or {"from": None, "saved": None}
+        if body["from"] != body["saved"]:
+            changed = self._snapshots.put_back(body["from"])
+            self._say(f"  code: as in {body['base']} ({listed(changed) or 'nothing to change'})")
+        with self._ledger.transaction() as tx:
+            tx.event("code_placed", experiment=experiment.id)
+
+    def _choose(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, best: str | None) -> None:
+        saved = self.record(f"before {experiment.name}")
+        if saved is None:
+            return
+        base = plan.base or self.default_base(best, self.held(saved))
+        tree = saved.tree if base == CURRENT else self._ledger.tree_of(base) or saved.tree
+        with self._ledger.transaction() as tx:
+            skipped = list(saved.skipped[:_LISTED])
+            tx.event(
+                "code", experiment=experiment.id, cycle=cycle.id, base=base, saved=saved.tree, skipped=skipped,
+                **{"from": tree},
+            )  # fmt: skip
+
+    def moved(self, tree: str | None) -> tuple[str, ...]:
+        """Which code files of a recorded tree are others in the folder now."""
+        if self._snapshots is None or tree is None:
+            return ()
+        return tuple(self._snapshots.tested(tree))
+
+    def change_of(self, experiment: ExperimentRow, tree: str | None) -> str:
+        """What an experiment changed against its base, for REFLECT: files first, then as much of the diff as fits."""
+        body = self._ledger.code_event(experiment.id)
+        if self._snapshots is None or tree is None or body is None or body["from"] == tree:
+            return ""
+        changes = self._snapshots.changes(body["from"], tree)
+        return f"{listed(changes)}\n{self._snapshots.diff(body['from'], tree, cap=_DIFF)}" if changes else ""
+
+
+def listed(changes: tuple[FileChange, ...]) -> str:
+    """ "train.py +3 -1, new.py +20": for one line."""
+    parts = [f"{c.path} {'deleted' if c.kind == 'deleted' else f'+{c.added} -{c.deleted}'}" for c in changes[:_LISTED]]
+    more = f" and {len(changes) - _LISTED} more" if len(changes) > _LISTED else ""
+    return ", ".join(parts) + more

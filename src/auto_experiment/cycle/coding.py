@@ -1,0 +1,196 @@
+"""EXECUTE with a code agent: sends it out, stores each of its acts before and after, puts its launches through the
+gate. What it may do, and when it is told off, is in ``agent/``; how calls are paid and waited for in ``calls.py``.
+"""
+
+from __future__ import annotations
+
+import json
+
+from auto_experiment import command
+from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, OpenCall
+from auto_experiment.agent.code_agent import dispatch
+from auto_experiment.cycle import reflect
+from auto_experiment.cycle.calls import Caller, Terms
+from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.inputs import Inputs
+from auto_experiment.cycle.parts import Minds, Parts
+from auto_experiment.cycle.runner import Runner
+from auto_experiment.errors import ModelError
+from auto_experiment.ledger.rows import CycleRow, ExperimentRow, Phase, ToolCallRow
+from auto_experiment.models.base import Ask, Model, Reply, ToolResult
+from auto_experiment.records.change import LaunchRequest
+from auto_experiment.records.plan import Plan
+from auto_experiment.views.standing import Standing
+
+_STORED_ARGS, _STORED_RESULT = 20_000, 4_000  # characters of a call that the ledger keeps
+_SHOWN_CALL = 200
+_TAIL = 30  # lines of a failed dry run that the next dispatch is shown
+NO_LAUNCH = "no launch that passed its dry run"
+
+
+class Coding:
+    def __init__(self, parts: Parts, caller: Caller, runner: Runner, code: Code) -> None:
+        self._parts, self._ledger, self._say = parts, parts.ledger, parts.say
+        self._caller, self._runner, self._code = caller, runner, code
+
+    def execute(
+        self,
+        cycle: CycleRow,
+        experiment: ExperimentRow,
+        plan: Plan,
+        inputs: Inputs,
+        now: Standing,
+        minds: Minds,
+        terms: Terms,
+        best: str | None,
+    ) -> None:
+        """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
+        self._code.start(cycle, experiment, plan, best)
+        failed = self._why_failed(cycle, experiment)
+        if plan.command and not plan.task and not failed:
+            self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)
+        elif minds.model is None or cycle.dispatches >= inputs.config.agent.max_steps_per_cycle:
+            self._give_up(cycle, failed)
+        else:
+            self._send_out(cycle, experiment, plan, inputs, now, minds.model, terms, failed)
+
+    def _give_up(self, cycle: CycleRow, failed: str) -> None:
+        tried = f"{cycle.dispatches} dispatches of the code agent: " if cycle.dispatches else ""
+        why = failed.splitlines()[0] if failed else NO_LAUNCH
+        with self._ledger.transaction() as tx:
+            tx.event("no_launch", cycle=cycle.id, reason=f"{tried}{why}")
+            tx.phase(cycle.id, Phase.REFLECT)
+        self._say(f"  {tried}{why}")
+
+    # -- one dispatch -------------------------------------------------------------------------------------------
+
+    def _send_out(
+        self,
+        cycle: CycleRow,
+        experiment: ExperimentRow,
+        plan: Plan,
+        inputs: Inputs,
+        now: Standing,
+        model: Model,
+        terms: Terms,
+        failed: str,
+    ) -> None:
+        number = cycle.dispatches + 1
+        view = self._view(cycle, experiment, plan, inputs, number, failed)
+        with self._ledger.transaction() as tx:
+            tx.dispatch(cycle.id, number)
+        steps = dispatch(view, model, self._parts.toolbox(inputs))
+        try:
+            reason = self._follow(steps, cycle, number, experiment, plan, inputs, now, terms)
+        finally:
+            steps.close()
+        if reason:
+            with self._ledger.transaction() as tx:
+                tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
+            self._say(f"  code agent, dispatch {number}: ended without a launch: {reason}")
+
+    def _follow(
+        self,
+        steps: AgentSteps,
+        cycle: CycleRow,
+        number: int,
+        experiment: ExperimentRow,
+        plan: Plan,
+        inputs: Inputs,
+        now: Standing,
+        terms: Terms,
+    ) -> str:
+        """Why it ended without a launch; "" when one was accepted, or a human ended its dry run."""
+        try:
+            step = next(steps)
+            while True:
+                answer: Reply | ToolResult | str
+                if isinstance(step, Ask):
+                    try:
+                        answer = self._caller.reply(step, terms)
+                    except ModelError as error:
+                        step = steps.throw(error)
+                        continue
+                elif isinstance(step, Act):
+                    answer = self._act(step, cycle, number)
+                else:
+                    refused = self._launch(step, cycle, number, experiment, plan, inputs, now)
+                    if refused is None:
+                        return ""
+                    answer = refused
+                step = steps.send(answer)
+        except StopIteration as done:
+            return str(done.value.reason)
+
+    def _act(self, act: Act, cycle: CycleRow, number: int) -> ToolResult:
+        """The intent is stored, then the act carried out, then its result stored."""
+        call = self._intend(act.call.name, act.call.arguments, cycle, number)
+        with self._parts.guard(act.call.name, self._say):
+            result = self._caller.in_thread(act.perform, act.abort)
+        with self._ledger.transaction() as tx:
+            tx.tool_result(call, result.text[:_STORED_RESULT])
+        return result
+
+    def _launch(
+        self,
+        launch: Launch,
+        cycle: CycleRow,
+        number: int,
+        experiment: ExperimentRow,
+        plan: Plan,
+        inputs: Inputs,
+        now: Standing,
+    ) -> str | None:
+        """Why it was refused; None when the training is about to start, or a human ended the dry run."""
+        call = self._intend(launch.call.name, launch.call.arguments, cycle, number)
+        refused = self._runner.gate(cycle, experiment, plan, launch.request, inputs, now)
+        with self._ledger.transaction() as tx:
+            tx.tool_result(call, (refused or "accepted")[:_STORED_RESULT])
+        return refused
+
+    def _intend(self, name: str, arguments: object, cycle: CycleRow, number: int) -> int:
+        with self._ledger.transaction() as tx:
+            return tx.tool_call(cycle.id, number, name, json.dumps(arguments, default=str)[:_STORED_ARGS])
+
+    # -- what a dispatch is shown -------------------------------------------------------------------------------
+
+    def _view(
+        self,
+        cycle: CycleRow,
+        experiment: ExperimentRow,
+        plan: Plan,
+        inputs: Inputs,
+        number: int,
+        failed: str,
+    ) -> DispatchView:
+        last = self._ledger.tool_calls(cycle.id, number - 1)
+        return DispatchView(
+            experiment=experiment.name,
+            plan=plan,
+            command=plan.command or command.join(inputs.command),
+            brief=inputs.brief.text[: inputs.config.memory.brief_max_chars],
+            note=self._ledger.code_note(),
+            dispatch=number,
+            dispatches=inputs.config.agent.max_steps_per_cycle,
+            failed=failed,
+            last_calls=tuple(_line(call) for call in last if call.result is not None),
+            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in last if call.result is None),
+            frozen=(*inputs.brief.frozen, *inputs.config.experiment.frozen),
+        )
+
+    def _why_failed(self, cycle: CycleRow, experiment: ExperimentRow) -> str:
+        """Why this experiment has no training yet: its last dry run with the log's tail, or how the last dispatch
+        ended; "" when nothing was tried."""
+        attempts = [a for a in self._ledger.attempts(experiment.id) if a.passed is False]
+        ended = self._ledger.last_event("dispatch_ended")
+        if ended is not None and ended.body["cycle"] == cycle.id and ended.body["number"] == cycle.dispatches:
+            return str(ended.body["reason"])
+        if not attempts:
+            return ""
+        outcome = reflect.recall(attempts[-1])
+        return "\n".join([f"{outcome.reason} ({attempts[-1].command})", *outcome.tail[-_TAIL:]])
+
+
+def _line(call: ToolCallRow) -> str:
+    result = " ".join((call.result or "").split())
+    return f"{call.name} {call.args[:_SHOWN_CALL]} -> {result[:_SHOWN_CALL]}"
