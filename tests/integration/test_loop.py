@@ -16,6 +16,7 @@ import pytest
 
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.ledger.writer import Transaction
+from auto_experiment.models.base import decided
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place
 from auto_experiment.records.lesson import Finding, Next, Reflection
@@ -835,8 +836,8 @@ class Waits(ScriptedPlanner):
     def plan(self, view):
         super().plan(view)
         if self.changes:
-            return Plan(Action.WAIT, reason="the data is not there yet")
-        return Plan(Action.REPORT, reason="enough")
+            return decided(Plan(Action.WAIT, reason="the data is not there yet"))
+        return decided(Plan(Action.REPORT, reason="enough"))
 
 
 def _brief_changes(work):

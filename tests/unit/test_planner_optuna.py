@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from auto_experiment.command import split, values_in
 from auto_experiment.errors import UsageError
+from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
 from auto_experiment.planners.base import Fate, Leading, PlanView, ReflectView, Trial
@@ -40,7 +41,7 @@ def campaign(space, judge, count, planner=None, **facts):
     """The plans of a campaign whose trials end as ``judge(params)`` says: (fate, value). Ends with the report."""
     planner, trials, plans = planner or OptunaPlanner(), [], []
     for number in range(1, count + 1):
-        plan = planner.plan(view_of(number, tuple(trials), space, **facts))
+        plan = answer_of(planner.plan(view_of(number, tuple(trials), space, **facts)))
         plans.append(plan)
         if plan.action is not Action.EXPERIMENT:
             break
@@ -57,7 +58,9 @@ def good(params):
 
 
 def test_the_first_experiment_is_the_command_as_it_stands():
-    plan = OptunaPlanner().plan(view_of(1, space=(LR, OPT), command=("python", "train.py", "--lr", "0.01", "--x")))
+    plan = answer_of(
+        OptunaPlanner().plan(view_of(1, space=(LR, OPT), command=("python", "train.py", "--lr", "0.01", "--x")))
+    )
     assert plan.command == "python train.py --lr 0.01 --x"
     assert plan.params == {"--lr": 0.01}
     assert plan.base is None
@@ -79,9 +82,9 @@ def test_a_word_of_the_command_as_the_space_has_it(text, parameter, value):
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
 def test_a_baseline_outside_of_every_space_is_no_obstacle(text):
     planner = OptunaPlanner()
-    first = planner.plan(view_of(1, command=("python", "train.py", "--lr", text)))
+    first = answer_of(planner.plan(view_of(1, command=("python", "train.py", "--lr", text))))
     past = (Trial(1, tuple(first.params.items()), Fate.MEASURED, 0.1),)
-    assert planner.plan(view_of(2, past)).action is Action.EXPERIMENT
+    assert answer_of(planner.plan(view_of(2, past))).action is Action.EXPERIMENT
 
 
 # --- the search
@@ -103,12 +106,12 @@ def test_values_lie_inside_and_stand_in_the_command(space):
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.integers(2, 8))
 def test_rounding_never_leaves_the_range(low, width, number):
     parameter = Parameter("x", "float", low, low + width)
-    plan = OptunaPlanner().plan(view_of(number, space=(parameter,)))
+    plan = answer_of(OptunaPlanner().plan(view_of(number, space=(parameter,))))
     assert low <= plan.params["x"] <= low + width
 
 
 def test_a_hydra_name_is_set_with_an_equals_sign():
-    plan = OptunaPlanner().plan(view_of(2, space=(ON,), command=("python", "train.py", "use.amp=maybe")))
+    plan = answer_of(OptunaPlanner().plan(view_of(2, space=(ON,), command=("python", "train.py", "use.amp=maybe"))))
     assert plan.command in ("python train.py use.amp=true", "python train.py use.amp=false")
 
 
@@ -162,21 +165,21 @@ def test_past_values_outside_of_a_changed_space_are_no_obstacle():
         Trial(3, (), Fate.MEASURED, 0.9),
         Trial(4, (("--lr", "fast"),), Fate.MEASURED, 0.9),
     )
-    assert OptunaPlanner().plan(view_of(5, past, (LR, OPT))).action is Action.EXPERIMENT
+    assert answer_of(OptunaPlanner().plan(view_of(5, past, (LR, OPT)))).action is Action.EXPERIMENT
 
 
 def test_the_plan_says_what_it_wants_to_beat():
-    led = OptunaPlanner().plan(view_of(2, best=Leading("exp001", 0.75), bar=0.7))
+    led = answer_of(OptunaPlanner().plan(view_of(2, best=Leading("exp001", 0.75), bar=0.7)))
     assert led.success_criteria == "acc > 0.75"
     assert led.base == "exp001"
-    barred = OptunaPlanner().plan(view_of(2, bar=0.7, objective=Objective("loss", "min")))
+    barred = answer_of(OptunaPlanner().plan(view_of(2, bar=0.7, objective=Objective("loss", "min"))))
     assert barred.success_criteria == "loss < 0.7"
-    assert OptunaPlanner().plan(view_of(2)).success_criteria == "acc is reported"
+    assert answer_of(OptunaPlanner().plan(view_of(2))).success_criteria == "acc is reported"
 
 
 def test_two_campaigns_with_different_commands_differ():
-    one = OptunaPlanner().plan(view_of(2, command=("python", "a.py")))
-    other = OptunaPlanner().plan(view_of(2, command=("python", "b.py")))
+    one = answer_of(OptunaPlanner().plan(view_of(2, command=("python", "a.py"))))
+    other = answer_of(OptunaPlanner().plan(view_of(2, command=("python", "b.py"))))
     assert one.params != other.params
 
 
@@ -219,7 +222,7 @@ def test_a_finite_space_too_large_to_list_is_searched():
 
 def test_without_a_space_it_says_how_to_write_one():
     with pytest.raises(UsageError) as refused:
-        OptunaPlanner().plan(view_of(1, space=()))
+        answer_of(OptunaPlanner().plan(view_of(1, space=())))
     assert "# Search Space" in str(refused.value)
     assert "--lr: 1e-4 .. 1e-1 log" in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
@@ -229,20 +232,20 @@ def test_without_a_space_it_says_how_to_write_one():
 
 
 def test_a_search_space_line_replaces_a_parameter():
-    plan = OptunaPlanner().plan(view_of(2, space=(LR, OPT), directive="- --lr: 0.5 .. 0.6"))
+    plan = answer_of(OptunaPlanner().plan(view_of(2, space=(LR, OPT), directive="- --lr: 0.5 .. 0.6")))
     assert 0.5 <= plan.params["--lr"] <= 0.6
     assert "applied" in plan.answer
     assert "--lr: 0.5 .. 0.6" in plan.answer
 
 
 def test_a_search_space_line_adds_a_parameter():
-    plan = OptunaPlanner().plan(view_of(2, space=(), directive="--momentum: [0.8, 0.9]"))
+    plan = answer_of(OptunaPlanner().plan(view_of(2, space=(), directive="--momentum: [0.8, 0.9]")))
     assert plan.params["--momentum"] in (0.8, 0.9)
 
 
 def test_earlier_directives_still_hold_and_the_newest_wins():
-    plan = OptunaPlanner().plan(
-        view_of(3, directives=("--lr: 0.5 .. 0.6", "--lr: 0.7 .. 0.8 \nplease"), directive=None)
+    plan = answer_of(
+        OptunaPlanner().plan(view_of(3, directives=("--lr: 0.5 .. 0.6", "--lr: 0.7 .. 0.8 \nplease"), directive=None))
     )
     assert 0.7 <= plan.params["--lr"] <= 0.8
     assert plan.answer == ""
@@ -250,19 +253,19 @@ def test_earlier_directives_still_hold_and_the_newest_wins():
 
 @pytest.mark.parametrize("word", ["stop", "Stop!", "- report", "REPORT.", "please look\nreport"])
 def test_stop_and_report_end_it(word):
-    assert OptunaPlanner().plan(view_of(2, directive=word)).action is Action.REPORT
+    assert answer_of(OptunaPlanner().plan(view_of(2, directive=word))).action is Action.REPORT
 
 
 @pytest.mark.parametrize("text", ["stop using adam", "report the loss too", "unstoppable"])
 def test_free_text_is_not_taken_for_an_order(text):
-    plan = OptunaPlanner().plan(view_of(2, directive=text))
+    plan = answer_of(OptunaPlanner().plan(view_of(2, directive=text)))
     assert plan.action is Action.EXPERIMENT
     assert text in plan.answer
     assert "cannot act on free text" in plan.answer
 
 
 def test_an_earlier_stop_does_not_end_a_later_campaign():
-    assert OptunaPlanner().plan(view_of(2, directives=("stop",))).action is Action.EXPERIMENT
+    assert answer_of(OptunaPlanner().plan(view_of(2, directives=("stop",)))).action is Action.EXPERIMENT
 
 
 def test_what_was_read_and_what_was_not_are_told_apart():
@@ -299,7 +302,7 @@ def test_reflection(result, finding, milestone):
     view = ReflectView(
         "exp002", Plan(Action.EXPERIMENT, title="lr=0.1"), Objective("acc", "max"), result, Leading("exp001", 0.5), ""
     )
-    said, following = OptunaPlanner().reflect(view, outcome)
+    said, following = answer_of(OptunaPlanner().reflect(view, outcome))
     assert (said.finding, said.milestone, said.next, following) == (finding, milestone, Next.ITERATE, None)
     assert said.decision.startswith("exp002 (lr=0.1): ")
     told = {Result.FAILED: "exit status 3", Result.INCONCLUSIVE: "never printed"}.get(result, "acc=0.625")
@@ -307,7 +310,7 @@ def test_reflection(result, finding, milestone):
 
 
 def test_a_campaign_in_which_nothing_works_ends():
-    plan = OptunaPlanner().plan(view_of(9, valueless=8))
+    plan = answer_of(OptunaPlanner().plan(view_of(9, valueless=8)))
     assert plan.action is Action.REPORT
     assert "8 experiments in a row" in plan.reason
-    assert OptunaPlanner().plan(view_of(9, valueless=7)).action is Action.EXPERIMENT
+    assert answer_of(OptunaPlanner().plan(view_of(9, valueless=7))).action is Action.EXPERIMENT

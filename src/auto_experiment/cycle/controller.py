@@ -23,6 +23,7 @@ from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
 from auto_experiment.ledger.rows import CycleRow, EventRow, ExperimentRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
+from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
 from auto_experiment.planners.base import ReflectView
 from auto_experiment.project import bar_of
@@ -192,7 +193,7 @@ class Controller:
         self._remember(now)
         memory, directive = self._notebook.text() or "", self._directive()
         view = think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory)
-        plan = self._parts.planner.plan(view)
+        plan = answer_of(self._parts.planner.plan(view))
         basis = think.basis(inputs, directive, memory)
         with self._ledger.transaction() as tx:
             self._store_plan(tx, cycle, plan, basis, directive)
@@ -280,7 +281,7 @@ class Controller:
         result = reflect.judge(outcome, now.objective, bar, attempt.kind)
         memory = self._notebook.text() or ""
         view = ReflectView(experiment.name, plan, now.objective, result, think.leading(before), memory)
-        said, _ = self._parts.planner.reflect(view, outcome)
+        said, _ = answer_of(self._parts.planner.reflect(view, outcome))
         with self._ledger.transaction() as tx:
             tx.lesson(cycle.id, Lesson(result, said))
             tx.note("decision", said.decision, author="planner", plan=cycle.id)

@@ -1,4 +1,4 @@
-"""The port ``Planner``: what it is shown, what it answers."""
+"""The port ``Planner``: what it is shown, what it answers, in steps that may ask a model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from auto_experiment.errors import AutoExperimentError
+from auto_experiment.models.base import Steps
 from auto_experiment.objective import Objective
 from auto_experiment.records.brief import Parameter, Scalar
 from auto_experiment.records.lesson import Reflection, Result
@@ -72,11 +74,23 @@ class ReflectView:
     memory: str
 
 
+class NoPlan(AutoExperimentError):
+    """No plan came of it, and asking again at once would not help: the loop waits for ``cooldown_interval``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Planner(Protocol):
-    """Pure decisions: a planner starts nothing, stores nothing, and answers the same when it is asked again."""
+    """Decisions, in steps: what they yield is a question to a model (``models/base.py``), and whoever drives them says
+    the answer. A planner starts nothing and stores nothing. One that asks no model answers the same when it is asked
+    again."""
 
-    def plan(self, view: PlanView) -> Plan: ...
+    def plan(self, view: PlanView) -> Steps[Plan]:
+        """Raises NoPlan."""
+        ...
 
-    def reflect(self, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
+    def reflect(self, view: ReflectView, outcome: Outcome) -> Steps[tuple[Reflection, Plan | None]]:
         """May bring the next plan along."""
         ...

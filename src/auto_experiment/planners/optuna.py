@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from auto_experiment.command import join, spell, values_in, with_values
 from auto_experiment.errors import UsageError
+from auto_experiment.models.base import Steps, decided
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
 from auto_experiment.planners.base import Fate, Leading, PlanView, ReflectView, Trial
@@ -42,18 +43,18 @@ _ENUMERATED = 100_000  # a finite space up to this size is known setting by sett
 class OptunaPlanner:
     """Implements the port ``Planner``. Keeps nothing between two calls."""
 
-    def plan(self, view: PlanView) -> Plan:
+    def plan(self, view: PlanView) -> Steps[Plan]:
         for earlier in view.directives:
             view = replace(view, space=directives.apply(earlier, view.space).space)
         told = directives.apply(view.directive or "", view.space)
         plan = _plan(replace(view, space=told.space), ends=told.ends)
-        return replace(plan, answer=told.answer())
+        return decided(replace(plan, answer=told.answer()))
 
-    def reflect(self, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
+    def reflect(self, view: ReflectView, outcome: Outcome) -> Steps[tuple[Reflection, Plan | None]]:
         finding = _FINDINGS[view.result]
         decision = f"{view.experiment} ({view.plan.title}): {_verdict(view, outcome)}"
         milestone = "" if view.result is Result.IMPROVED else None
-        return Reflection(finding, decision, Next.ITERATE, milestone), None
+        return decided((Reflection(finding, decision, Next.ITERATE, milestone), None))
 
 
 def _plan(view: PlanView, *, ends: bool) -> Plan:

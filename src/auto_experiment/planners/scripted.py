@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from auto_experiment.models.base import Steps, decided
 from auto_experiment.planners.base import PlanView, ReflectView
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.outcome import Outcome
@@ -20,17 +21,16 @@ class ScriptedPlanner:
         self._reflections = reflections
         self.views: list[PlanView] = []
 
-    def plan(self, view: PlanView) -> Plan:
+    def plan(self, view: PlanView) -> Steps[Plan]:
         self.views.append(view)
         if view.number <= len(self._plans):
-            return self._plans[view.number - 1]
-        return Plan(Action.REPORT, reason="the script is over")
+            return decided(self._plans[view.number - 1])
+        return decided(Plan(Action.REPORT, reason="the script is over"))
 
-    def reflect(self, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
+    def reflect(self, view: ReflectView, outcome: Outcome) -> Steps[tuple[Reflection, Plan | None]]:
         index = int(view.experiment.removeprefix("exp")) - 1
         if index < len(self._reflections):
-            return self._reflections[index], None
+            return decided((self._reflections[index], None))
         milestone = "" if view.result is Result.IMPROVED else None
-        return Reflection(
-            Finding.INCONCLUSIVE, f"{view.experiment}: {view.result.value}", Next.ITERATE, milestone
-        ), None
+        said = f"{view.experiment}: {view.result.value}"
+        return decided((Reflection(Finding.INCONCLUSIVE, said, Next.ITERATE, milestone), None))
