@@ -25,7 +25,6 @@ from auto_experiment.ledger.rows import CycleRow, EventRow, ExperimentRow, Phase
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import ReflectView
 from auto_experiment.project import bar_of
 from auto_experiment.records.lesson import Lesson, Next, Result
 from auto_experiment.records.plan import Action, Plan
@@ -280,7 +279,9 @@ class Controller:
         bar = reflect.value_to_beat(now.objective, before, now.bar)
         result = reflect.judge(outcome, now.objective, bar, attempt.kind)
         memory = self._notebook.text() or ""
-        view = ReflectView(experiment.name, plan, now.objective, result, think.leading(before), memory)
+        view = think.reflect_view(
+            self._ledger, self._inputs, now, attempt=attempt, plan=plan, result=result, memory=memory
+        )
         said, _ = answer_of(self._parts.planner.reflect(view, outcome))
         with self._ledger.transaction() as tx:
             tx.lesson(cycle.id, Lesson(result, said))

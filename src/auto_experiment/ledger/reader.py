@@ -127,6 +127,38 @@ class Reader:
     def experiments(self) -> list[ExperimentRow]:
         return [ExperimentRow(*row) for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id")]
 
+    def latest_experiments(self, limit: int) -> list[ExperimentRow]:
+        """The newest ``limit`` ones, newest first."""
+        return [
+            ExperimentRow(*row)
+            for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id DESC LIMIT ?", limit)
+        ]
+
+    def best_experiments(self, objective: str, direction: str, limit: int) -> list[int]:
+        """The experiments with the best values that count, best first."""
+        order = "DESC" if direction == "max" else "ASC"
+        rows = self._all(
+            f"SELECT experiment FROM attempt WHERE counts = 1 AND kind = 'full' AND objective = ? "
+            f"ORDER BY value {order}, id LIMIT ?",
+            objective,
+            4 * limit,  # an experiment may have several runs
+        )
+        return list(dict.fromkeys(int(row[0]) for row in rows))[:limit]
+
+    def measured(self, objective: str) -> list[sqlite3.Row]:
+        """(experiment, fingerprint, value, intent_at) of each training whose value counts, oldest first."""
+        return self._all(
+            "SELECT attempt.experiment, fingerprint, value, intent_at FROM attempt JOIN experiment "
+            "ON attempt.experiment = experiment.id WHERE counts = 1 AND kind = 'full' AND objective = ? "
+            "ORDER BY attempt.id",
+            objective,
+        )
+
+    def first_cycle_of(self, session: int) -> int | None:
+        """The first cycle that a session has brought forward: an adopted one, or one of its own."""
+        row = self._one("SELECT body FROM event WHERE session = ? AND kind = 'phase' ORDER BY at, id LIMIT 1", session)
+        return int(json.loads(row["body"])["cycle"]) if row else None
+
     # -- attempts -----------------------------------------------------------------------------------------------
 
     def attempts(self, experiment: int | None = None) -> list[AttemptRow]:
