@@ -6,12 +6,13 @@ status that the shim sees the training's own.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from auto_experiment.errors import CommandError
-from auto_experiment.records.brief import Scalar
+from auto_experiment.records.brief import Parameter, Scalar
 
 # What a shell would act on: operators outside quotes; variables and substitutions outside quotes and in double quotes.
 _PARTS = re.compile(r"'[^']*'|(?P<quoted>\"(?:\\.|[^\"\\])*\")|\\.|(?P<operator>[|&;<>]+)|(?P<plain>[^'\"\\|&;<>]+)")
@@ -104,6 +105,27 @@ def values_in(words: Sequence[str], names: Iterable[str]) -> dict[str, str]:
         elif _has_value(words, index):
             found[name] = words[index + 1]
     return found
+
+
+def params_in(words: Sequence[str], space: Sequence[Parameter]) -> dict[str, Scalar]:
+    """The values that a command gives to the parameters of a search space, those that are values of it."""
+    shown = values_in(words, [p.name for p in space])
+    values = {p.name: read_value(shown[p.name], p) for p in space if p.name in shown}
+    return {name: value for name, value in values.items() if value is not None and _is_finite(value)}
+
+
+def _is_finite(value: Scalar) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def read_value(text: str, parameter: Parameter) -> Scalar | None:
+    """The value of a command-line word as the space has it; None when it is not one."""
+    if parameter.kind == "choice":
+        return next((c for c in parameter.choices if spell(c) == text), None)
+    try:
+        return int(text) if parameter.kind == "int" else float(text)
+    except ValueError:
+        return None
 
 
 def spell(value: Scalar) -> str:

@@ -28,7 +28,7 @@ LAYERS = (
 LEVEL = {room: level for level, rooms in enumerate(LAYERS, start=1) for room in rooms}
 HEAVY = {
     "optuna": {"planners/optuna.py"},
-    "pydantic": {"config.py"},
+    "pydantic": {"config.py", "planners/submissions.py"},
     "yaml": {"yaml_file.py"},
     "click": None,  # the command line's own
 }
@@ -36,6 +36,7 @@ ADAPTERS = {
     "hosts/local.py",
     "launchers/process.py",
     "launchers/simulated.py",
+    "planners/leader.py",
     "planners/optuna.py",
     "planners/scripted.py",
 }

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auto_experiment.command import split, values_in
+from auto_experiment.command import read_value, split, values_in
 from auto_experiment.errors import UsageError
 from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
 from auto_experiment.planners.base import Fate, Leading, PlanView, ReflectView, Trial
-from auto_experiment.planners.optuna import OptunaPlanner, read_value
+from auto_experiment.planners.optuna import OptunaPlanner
 from auto_experiment.records.brief import Parameter
 from auto_experiment.records.lesson import Finding, Next, Result
 from auto_experiment.records.observation import Fault

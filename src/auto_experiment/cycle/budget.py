@@ -1,12 +1,14 @@
-"""When a campaign ends by itself: the target is reached, or a budget is used up. Reads the ledger, decides one line."""
+"""When a campaign ends by itself: the target is reached, or a budget is used up; and what is left until then. Reads the
+ledger, decides one line."""
 
 from __future__ import annotations
 
 from auto_experiment.clock import seconds
 from auto_experiment.config import Config
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.ledger.rows import AttemptRow
+from auto_experiment.ledger.rows import AttemptRow, Phase
 from auto_experiment.objective import Objective
+from auto_experiment.planners.base import Left
 
 USED_UP = "budget used up"
 
@@ -39,3 +41,32 @@ def wall_seconds(ledger: Reader) -> float:
     for start, end in ledger.session_spans():
         total += max((seconds(end) or 0.0) - (seconds(start) or 0.0), 0.0)
     return total
+
+
+def left(ledger: Reader, config: Config, session: int) -> Left:
+    """What the next plan has to live on."""
+    budget = config.budget
+    usd, gpu_hours = ledger.spent_usd(), ledger.gpu_seconds() / 3600
+    wall_hours = wall_seconds(ledger) / 3600
+    return Left(
+        cycles=_cycles_left(ledger, config.agent.max_cycles, session),
+        experiments=None if budget.experiments is None else budget.experiments - ledger.experiment_count(),
+        usd=None if budget.usd is None else budget.usd - usd,
+        gpu_hours=None if budget.gpu_hours is None else budget.gpu_hours - gpu_hours,
+        wall_hours=None if budget.wall_hours is None else budget.wall_hours - wall_hours,
+        used_usd=usd,
+        used_gpu_hours=gpu_hours,
+        used_wall_hours=wall_hours,
+    )
+
+
+def _cycles_left(ledger: Reader, most: int, session: int) -> int | None:
+    """Of this call of ``run``, with the cycle that is being planned: the open one in THINK, else the next one."""
+    last = ledger.last_cycle()
+    if most < 0:
+        return None
+    if last is None:
+        return most
+    first = ledger.first_cycle_of(session) or last.id  # none yet: the open cycle was adopted in THINK
+    begun = last.id - first + 1
+    return most - begun + (1 if last.phase is Phase.THINK else 0)

@@ -17,6 +17,7 @@ from auto_experiment.records.plan import Plan
 
 CURRENT = "current"  # as a base: the folder as it is
 _LISTED = 20  # files of a change that are named
+_KNOWN = 1000  # launches whose code is known to a plan
 _DIFF = 6000  # characters of a change that are shown
 
 
@@ -58,6 +59,11 @@ class Code:
             return Held("", ())
         edited = () if last.code == now.code else self._snapshots.changes(last.tree, now.tree)
         return Held(last.experiment, tuple(edited))
+
+    def digests(self, now: Snapshot | None) -> dict[str, str]:
+        """Experiment, or "current", -> digest of its code: of those that ran last, and of the folder."""
+        found = self._ledger.codes(_KNOWN)
+        return {**found, CURRENT: now.code} if now is not None else {}
 
     def default_base(self, best: str | None, held: Held) -> str:
         """What a plan that names no base starts from: the best one's code, unless a human has edited the folder since

@@ -15,7 +15,7 @@ from dataclasses import replace
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
 from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway, Terms
-from auto_experiment.cycle.code import CURRENT, Code
+from auto_experiment.cycle.code import CURRENT, Code, listed
 from auto_experiment.cycle.coding import Coding
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
@@ -239,7 +239,7 @@ class Controller:
             self._store_plan(tx, cycle, plan, basis, directive)
             self._store_objective(tx, plan, now)
             if plan.action is Action.EXPERIMENT:
-                number = tx.experiment(cycle.id, plan, think.fingerprint(plan))
+                number = tx.experiment(cycle.id, plan)
                 then = self._runner.intend(tx, inputs, number, launch) if launch else Phase.EXECUTE
                 tx.phase(cycle.id, then)
             else:
@@ -274,7 +274,21 @@ class Controller:
             return answer_of(self._fallback(minds).plan(view)), None
 
     def _plan_view(self, inputs: Inputs, now: Standing, directive: Directive | None, memory: str) -> PlanView:
-        return think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory)
+        """What a model is shown of the code is added where one is asked."""
+        if self._who(inputs).model is None:
+            return think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory)
+        folder = self._code.record("before a plan")
+        held, codes = self._code.held(folder), self._code.digests(folder)
+        view = think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory, code_of=codes)
+        return replace(
+            view,
+            code=held.of,
+            edited=listed(held.edited),
+            base=self._code.default_base(view.best.experiment if view.best else None, held),
+            note=self._ledger.code_note(),
+            agent=True,
+            objective_open=not now.objective.metric,
+        )
 
     def _brought(self, cycle: CycleRow, inputs: Inputs) -> Plan | None:
         """The plan that the last reflection brought along; None when it brought none, or a human has said something
@@ -406,7 +420,18 @@ class Controller:
         bar = reflect.value_to_beat(now.objective, before, now.bar)
         result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)
         memory = self._notebook.text() or ""
-        view = ReflectView(experiment.name, plan, now.objective, result, think.leading(before), memory)
+        view = think.reflect_view(
+            self._ledger,
+            self._inputs,
+            now,
+            experiment=experiment,
+            before=before,
+            plan=plan,
+            result=result,
+            memory=memory,
+            change=self._code.change_of(experiment, attempt.tree if attempt else None),
+            ahead=self._plan_view(self._inputs, now, None, memory) if self._who(self._inputs).model else None,
+        )
         said, following = self._reflected(cycle, view, outcome)
         with self._ledger.transaction() as tx:
             tx.lesson(cycle.id, Lesson(result, said))

@@ -60,14 +60,14 @@ class Runner:
         """What is asked for, with the code as it is now. ``params``: None reads them from the command."""
         found = self._code.record(asked.name or asked.command)
         if params is None:
-            params = command.values_in(command.split(asked.command), [p.name for p in inputs.space])
+            params = command.params_in(command.split(asked.command), inputs.space)
         tree, code = (found.tree, found.code) if found else (None, None)
         return LaunchRow(asked.command, asked.dry_run_command, dict(params), tree, code, asked.name, asked.note)
 
     def intend(self, tx: Transaction, inputs: Inputs, experiment: int, launch: LaunchRow) -> Phase:
         """Store the intent of what a launch starts first: its dry run, or the training itself when the config waives
         the gate. Returns the phase that this leads to."""
-        tx.launch(experiment_name(experiment), launch)
+        tx.launch(experiment, launch)
         if inputs.config.experiment.mandatory_dry_run:
             self._intend_dry(tx, inputs, experiment, launch)
             return Phase.DRY_RUN
@@ -165,7 +165,7 @@ class Runner:
         launch, found = self._launch_of(experiment, None), self._code.record("changed during its dry run")
         launch = replace(launch, tree=found.tree, code=found.code) if found else launch
         with self._ledger.transaction() as tx:
-            tx.launch(experiment.name, launch)
+            tx.launch(experiment.id, launch)
             self._intend_dry(tx, inputs, experiment.id, launch)
         self._say(f"  {_some(moved)} changed during the dry run: another one, with the code as it is now")
         return True

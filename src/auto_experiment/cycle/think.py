@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections.abc import Mapping
 
 from auto_experiment import command
 from auto_experiment.clock import seconds
+from auto_experiment.cycle import budget, past
 from auto_experiment.cycle.inputs import DIRECTIVE_MAX, Directive, Inputs
-from auto_experiment.ledger.rows import AttemptRow, experiment_name
+from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, experiment_name
 from auto_experiment.ledger.writer import Writer
-from auto_experiment.planners.base import Fate, Leading, PlanView, Trial
+from auto_experiment.planners.base import Fate, Leading, MemoryLimits, PlanView, ReflectView, Trial
 from auto_experiment.planners.directives import parameter_of
+from auto_experiment.records.lesson import Result
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import RunState
@@ -23,27 +26,75 @@ _FAILED = (RunState.FAILED.value, RunState.KILLED.value, RunState.LOST.value)
 DRY_RUN_FAILED = "dry run failed"
 
 
-def plan_view(ledger: Writer, inputs: Inputs, now: Standing, *, directive: Directive | None, memory: str) -> PlanView:
+def plan_view(
+    ledger: Writer,
+    inputs: Inputs,
+    now: Standing,
+    *,
+    directive: Directive | None,
+    memory: str,
+    code_of: Mapping[str, str] | None = None,
+) -> PlanView:
+    """``code_of``: experiment -> digest of its code, where code is recorded."""
+    best = best_attempt(ledger, now)
     return PlanView(
         number=ledger.experiment_count() + 1,
         objective=now.objective,
         space=inputs.space,
         command=inputs.command,
         trials=tuple(_trial(row, now) for row in ledger.trials() if _says_something(row, now)),
-        best=leading(best_attempt(ledger, now)),
+        best=leading(best),
         bar=now.bar,
         directives=_directives(ledger),
         directive=directive.shown if directive else None,
         memory=memory,
         baseline_due=_baseline_due(ledger, inputs, now),
         valueless=ledger.valueless_in_a_row(ledger.session or 0),
+        brief=inputs.brief.text[: inputs.config.memory.brief_max_chars],
+        left=budget.left(ledger, inputs.config, ledger.session or 0),
+        previous=past.previous(ledger),
+        rows=past.rows(ledger, now),
+        repeats=past.repeats(ledger, now),
+        given_up=past.given_up(ledger, best.experiment if best else None),
+        finished=past.finished(ledger, now, None if code_of else inputs.code_at),
+        code_of=code_of or {},
+    )
+
+
+def reflect_view(
+    ledger: Writer,
+    inputs: Inputs,
+    now: Standing,
+    *,
+    experiment: ExperimentRow,
+    before: AttemptRow | None,
+    plan: Plan,
+    result: Result,
+    memory: str,
+    change: str = "",
+    ahead: PlanView | None = None,
+) -> ReflectView:
+    """``before``: the best training before the experiment's own. ``ahead``: what THINK would be shown next."""
+    best, caps = best_attempt(ledger, now), inputs.config.memory
+    return ReflectView(
+        experiment=experiment.name,
+        plan=plan,
+        objective=now.objective,
+        result=result,
+        best=leading(before),
+        memory=memory,
+        bar=now.bar,
+        change=change,
+        line=past.line(ledger, experiment.id, best.experiment if best else None),
+        limits=MemoryLimits(caps.log_max_chars, caps.milestone_max_chars, caps.max_recent_entries),
+        ahead=ahead,
     )
 
 
 def _baseline_due(ledger: Writer, inputs: Inputs, now: Standing) -> bool:
     """Should the command as it stands be tried next? It is tried first, and again as long as it has no value, when a
     human stopped the last try, or changed brief, config or code since. Never three times in a row."""
-    tries = ledger.tries(_fingerprint(command.join(inputs.command)))
+    tries = ledger.tries(command.join(inputs.command))
     if not tries:
         return True
     if any(row["counts"] and row["objective"] == now.objective.identity for row in tries):
@@ -102,15 +153,6 @@ def basis(inputs: Inputs, directive: Directive | None, memory: str) -> str:
     """Digest of the human inputs that a plan was made from."""
     parts = (inputs.digest, directive.text if directive else "", memory)
     return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def fingerprint(plan: Plan) -> str:
-    """Same command and same code, same fingerprint. The code's tree joins it with the snapshots."""
-    return _fingerprint(plan.command)
-
-
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _says_something(row: sqlite3.Row, now: Standing) -> bool:

@@ -98,6 +98,7 @@ def _second(db: sqlite3.Connection) -> None:
         "ALTER TABLE tool_call ADD COLUMN ended_at TEXT",
         "CREATE INDEX model_call_cycle ON model_call(cycle)",
         "CREATE INDEX tool_call_cycle ON tool_call(cycle)",
+        "CREATE INDEX attempt_command ON attempt(command)",
     ):
         db.execute(statement)
 

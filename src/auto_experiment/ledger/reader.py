@@ -130,6 +130,38 @@ class Reader:
     def experiments(self) -> list[ExperimentRow]:
         return [ExperimentRow(*row) for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id")]
 
+    def latest_experiments(self, limit: int) -> list[ExperimentRow]:
+        """The newest ``limit`` ones, newest first."""
+        return [
+            ExperimentRow(*row)
+            for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id DESC LIMIT ?", limit)
+        ]
+
+    def best_experiments(self, objective: str, direction: str, limit: int) -> list[int]:
+        """The experiments with the best values that count, best first."""
+        order = "DESC" if direction == "max" else "ASC"
+        rows = self._all(
+            f"SELECT experiment FROM attempt WHERE counts = 1 AND kind = 'full' AND objective = ? "
+            f"ORDER BY value {order}, id LIMIT ?",
+            objective,
+            4 * limit,  # an experiment may have several runs
+        )
+        return list(dict.fromkeys(int(row[0]) for row in rows))[:limit]
+
+    def measured(self, objective: str) -> list[sqlite3.Row]:
+        """(experiment, fingerprint, value, intent_at) of each training whose value counts, oldest first."""
+        return self._all(
+            "SELECT attempt.experiment, fingerprint, value, intent_at FROM attempt JOIN experiment "
+            "ON attempt.experiment = experiment.id WHERE counts = 1 AND kind = 'full' AND objective = ? "
+            "ORDER BY attempt.id",
+            objective,
+        )
+
+    def first_cycle_of(self, session: int) -> int | None:
+        """The first cycle that a session has brought forward: an adopted one, or one of its own."""
+        row = self._one("SELECT body FROM event WHERE session = ? AND kind = 'phase' ORDER BY at, id LIMIT 1", session)
+        return int(json.loads(row["body"])["cycle"]) if row else None
+
     # -- attempts -----------------------------------------------------------------------------------------------
 
     def attempts(self, experiment: int | None = None) -> list[AttemptRow]:
@@ -180,13 +212,12 @@ class Reader:
             "WHERE (kind = 'full' OR passed = 0) AND state NOT IN ('queued', 'running') ORDER BY id"
         )
 
-    def tries(self, fingerprint: str) -> list[sqlite3.Row]:
-        """The ended trainings, and the dry runs that were not passed, of the experiments with one command."""
+    def tries(self, command: str) -> list[sqlite3.Row]:
+        """The ended trainings, and the dry runs that were not passed, of one command."""
         return self._all(
-            "SELECT attempt.experiment, intent_at, reason, counts, objective FROM experiment "
-            "JOIN attempt ON attempt.experiment = experiment.id WHERE fingerprint = ? "
-            "AND (kind = 'full' OR coalesce(passed, 0) = 0) AND state NOT IN ('queued', 'running') ORDER BY attempt.id",
-            fingerprint,
+            "SELECT experiment, intent_at, reason, counts, objective FROM attempt WHERE command = ? "
+            "AND (kind = 'full' OR coalesce(passed, 0) = 0) AND state NOT IN ('queued', 'running') ORDER BY id",
+            command,
         )
 
     def gpu_seconds(self) -> float:
@@ -274,6 +305,15 @@ class Reader:
         )
         return str(row[0]) if row else ""
 
+    def codes(self, limit: int) -> dict[str, str]:
+        """Experiment -> digest of the code that it ran, of the newest ``limit`` launches."""
+        rows = self._all(
+            "SELECT json_extract(body, '$.experiment'), json_extract(body, '$.code') FROM event WHERE kind = 'launch' "
+            "ORDER BY id DESC LIMIT ?",
+            limit,
+        )
+        return {name: code for name, code in reversed(rows) if code}
+
     def code_event(self, experiment: int) -> dict[str, Any] | None:
         """From which code an experiment started, and what lay in the folder before."""
         return self._event_of("code", experiment)
@@ -341,14 +381,6 @@ class Reader:
             "SELECT count(*) FROM model_call WHERE EXISTS (SELECT 1 FROM attempt WHERE kind = 'full' AND "
             "started_at < model_call.at AND (ended_at > model_call.at OR ended_at IS NULL AND state = 'running'))"
         )
-
-    def last_calls(self, purposes: tuple[str, ...], limit: int) -> list[str]:
-        """When the newest calls of these purposes began, newest first."""
-        marks = ", ".join("?" * len(purposes))
-        rows = self._all(
-            f"SELECT at FROM model_call WHERE purpose IN ({marks}) ORDER BY id DESC LIMIT ?", *purposes, limit
-        )
-        return [row[0] for row in rows]
 
     def tool_calls(self, cycle: int, dispatch: int | None = None) -> list[ToolCallRow]:
         rows = self._all(

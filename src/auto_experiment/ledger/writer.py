@@ -18,11 +18,11 @@ from auto_experiment.jsonable import dumps, plain
 from auto_experiment.ledger.database import failure, open_writable
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.ledger.rows import LaunchRow, Phase
+from auto_experiment.ledger.rows import LaunchRow, Phase, experiment_name
 from auto_experiment.records.lesson import Lesson
 from auto_experiment.records.observation import Point, is_stored
 from auto_experiment.records.outcome import Outcome
-from auto_experiment.records.plan import Plan
+from auto_experiment.records.plan import Plan, fingerprint
 from auto_experiment.records.run import Claim, Kind, RunState, Spec
 from auto_experiment.records.usage import Usage
 from auto_experiment.redact import Redactor
@@ -109,9 +109,11 @@ class Transaction:
     def model_failed(self, call: int, usd: float | None, status: str) -> None:
         self._update("model_call", call, ended_at=clock.now(), usd=usd, status=status)
 
-    def launch(self, experiment: str, launch: LaunchRow) -> None:
-        """A launch was asked for; the intent of what it starts is stored with it."""
-        body = dumps({**launch.__dict__, "experiment": experiment})
+    def launch(self, experiment: int, launch: LaunchRow) -> None:
+        """A launch was asked for; the intent of what it starts is stored with it. What it is about is the experiment's
+        fingerprint from now on."""
+        self._update("experiment", experiment, fingerprint=fingerprint(launch.command, launch.code or ""))
+        body = dumps({**launch.__dict__, "experiment": experiment_name(experiment)})
         self._db.execute(
             "INSERT INTO event (at, session, kind, body) VALUES (?, ?, 'launch', ?)", (clock.now(), self._session, body)
         )
@@ -131,7 +133,7 @@ class Transaction:
         body = json.dumps(plan.document())
         self._insert("plan", cycle=cycle, at=clock.now(), action=plan.action.value, body=body, basis=basis)
 
-    def experiment(self, cycle: int, plan: Plan, fingerprint: str) -> int:
+    def experiment(self, cycle: int, plan: Plan) -> int:
         return self._insert(
             "experiment",
             cycle=cycle,
@@ -139,7 +141,7 @@ class Transaction:
             hypothesis=plan.hypothesis,
             success_criteria=plan.success_criteria,
             base=plan.base,
-            fingerprint=fingerprint,
+            fingerprint=fingerprint(plan.command),
         )
 
     def run(self, experiment: int, n: int, command: str, params: Mapping[str, Any]) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -44,8 +44,79 @@ class Leading:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One past experiment of the table. ``value`` is what it is compared by, when it ``counts``; ``best`` and ``final``
+    are the objective's over its last training. ``how``: what the last process did, with the reason."""
+
+    experiment: str
+    title: str
+    command: str
+    base: str | None
+    result: str  # the harness's verdict; "" while there is none
+    value: float | None
+    counts: bool
+    best: float | None
+    final: float | None
+    duration_s: float | None
+    how: str
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Several trainings of one setting, the same command on the same code: how far they lie apart is the noise."""
+
+    experiments: tuple[str, ...]
+    runs: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of each limit, None where there is none, and what was used over the project's life. ``cycles``: of
+    this call of ``run``, with the one that is planned now."""
+
+    cycles: int | None = None
+    experiments: int | None = None
+    usd: float | None = None
+    gpu_hours: float | None = None
+    wall_hours: float | None = None
+    used_usd: float = 0.0
+    used_gpu_hours: float = 0.0
+    used_wall_hours: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more can be started: no next plan is needed."""
+        return any(
+            left is not None and left <= 0
+            for left in (self.cycles, self.experiments, self.usd, self.gpu_hours, self.wall_hours)
+        )
+
+
+@dataclass(frozen=True)
+class Previous:
+    """How the cycle before this one ended. ``what``: its experiment, or the cycle when it had none."""
+
+    what: str
+    result: str
+    reason: str
+    decision: str
+
+
+@dataclass(frozen=True)
+class MemoryLimits:
+    """Characters of MEMORY_LOG.md and of its Key Results, and how many decisions it keeps."""
+
+    log: int = 2000
+    milestones: int = 1200
+    decisions: int = 15
+
+
+@dataclass(frozen=True)
 class PlanView:
-    """All that THINK shows a planner. ``number``: the experiment that a plan would become."""
+    """All that THINK shows a planner. ``number``: the experiment that a plan would become. What a planner may use, not
+    what it must: everything from ``brief`` on is for those who ask a model."""
 
     number: int
     objective: Objective
@@ -59,12 +130,29 @@ class PlanView:
     memory: str
     baseline_due: bool = False  # the command as it stands has no value yet, and a try is worth it
     valueless: int = 0  # how many experiments in a row, up to now in this session, gave no value that counts
+    brief: str = ""  # as far as it reaches a model
+    left: Left = field(default_factory=Left)
+    previous: Previous | None = None
+    rows: tuple[Row, ...] = ()  # the best and the latest experiments, by number
+    repeats: tuple[Repeats, ...] = ()
+    given_up: tuple[str, ...] = ()  # after a pivot: the line of experiments that no plan may start from, newest first
+    code: str = ""  # whose code the folder holds now: an experiment, "" when it is not known
+    edited: str = ""  # what was changed in it by hand since, in short
+    base: str = ""  # what a plan without a base starts from: an experiment, or "current"; "": the best one's
+    note: str = ""  # facts about the code that the last dispatch left
+    agent: bool = False  # is there a code agent, so that a plan may have a task?
+    objective_open: bool = False  # neither config, brief nor an earlier plan states one: this plan has to
+    finished: Mapping[str, str] = field(default_factory=dict)  # fingerprint -> which experiment, and its value
+    code_of: Mapping[str, str] = field(default_factory=dict)  # experiment, or "current" -> digest of its code
+    repeated: tuple[str, ...] = ()  # earlier plans that were answered with an old result, a line each
 
 
 @dataclass(frozen=True)
 class ReflectView:
     """All that REFLECT shows. ``result`` is the harness's verdict; the planner cannot change it.
-    ``best``: the leading experiment before this one."""
+    ``best``: the leading experiment before this one. ``change``: how the code differs from its base, in short.
+    ``line``: the experiments that a pivot would give up. ``ahead``: what THINK would show next, so that the next plan
+    can be brought along; None when there will be none."""
 
     experiment: str
     plan: Plan
@@ -72,6 +160,11 @@ class ReflectView:
     result: Result
     best: Leading | None
     memory: str
+    bar: float | None = None
+    change: str = ""
+    line: tuple[str, ...] = ()
+    limits: MemoryLimits = field(default_factory=MemoryLimits)
+    ahead: PlanView | None = None
 
 
 class NoPlan(AutoExperimentError):

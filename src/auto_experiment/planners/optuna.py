@@ -19,7 +19,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from auto_experiment.command import join, spell, values_in, with_values
+from auto_experiment.command import join, params_in, spell, with_values
 from auto_experiment.errors import UsageError
 from auto_experiment.models.base import Steps, decided
 from auto_experiment.objective import Objective
@@ -204,26 +204,14 @@ def _settings(space: Sequence[Parameter]) -> Iterator[dict[str, Scalar]]:
         yield {p.name: v for p, v in zip(space, setting, strict=True)}
 
 
-def read_value(text: str, parameter: Parameter) -> Scalar | None:
-    """The value of a command-line word as the space has it; None when it is not one."""
-    if parameter.kind == "choice":
-        return next((c for c in parameter.choices if spell(c) == text), None)
-    try:
-        return int(text) if parameter.kind == "int" else float(text)
-    except ValueError:
-        return None
-
-
 def _baseline(view: PlanView) -> Plan:
-    shown = values_in(view.command, [p.name for p in view.space])
-    values = {p.name: read_value(shown[p.name], p) for p in view.space if p.name in shown}
     return Plan(
         Action.EXPERIMENT,
         title="baseline: the command as it stands",
         hypothesis="The command as it stands gives the value that every later change is measured against.",
         success_criteria=f"{view.objective.metric} is reported",
         command=join(view.command),
-        params={name: value for name, value in values.items() if value is not None},
+        params=params_in(view.command, view.space),
         reason="every search begins with what is there",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -83,3 +84,9 @@ class Plan:
         read = {**body, "action": Action(body["action"]), "stop_when": tuple(StopWhen(**r) for r in body["stop_when"])}
         proposed = body.get("objective")
         return cls(**{**read, "objective": ProposedObjective(**proposed) if proposed else None})
+
+
+def fingerprint(command: str, code: str = "") -> str:
+    """Same command and same code, same fingerprint. ``code``: the digest of the code; "" where none is recorded."""
+    text = f"{command}\0{code}" if code else command
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
