@@ -80,7 +80,13 @@ class Driven:
         return [heard.newest for heard in self.model.heard]
 
 
-def drive(script, project: Project | None = None, *, gate: Iterable[str | None] = (), view=VIEW, limits=None) -> Driven:
+def say_it(talk, message, max_tokens):
+    return talk.say(message, max_tokens=max_tokens)
+
+
+def drive(
+    script, project: Project | None = None, *, gate: Iterable[str | None] = (), view=VIEW, limits=None, say=say_it
+) -> Driven:
     """Drive a dispatch to its end. ``gate``: what becomes of each launch, None: accepted (so are those that follow)."""
     model = ScriptedModel(script)
     driven = Driven(model, project or Project(train="lr = 0.1\n"))
@@ -92,7 +98,7 @@ def drive(script, project: Project | None = None, *, gate: Iterable[str | None] 
             if isinstance(step, Ask):
                 driven.asks.append(step)
                 try:
-                    answer: object = step.talk.say(step.message, max_tokens=step.max_tokens)
+                    answer: object = say(step.talk, step.message, step.max_tokens)
                 except ModelError as error:
                     step = steps.throw(error)
                     continue
@@ -387,6 +393,23 @@ def test_a_talk_that_grows_too_long_begins_anew_and_seldom():
     assert "# file 1\n" not in anew
     newest = re.findall(r"# file (\d+)\n", anew)
     assert newest, "the newest result has not been seen yet and is there in full"
+
+
+def test_twenty_reads_stay_affordable():
+    """With a cache, what is written to it once; without one, no call that grows with the talk."""
+    files = {f"f{n:02d}": (f"# file {n:02d}\n" + "x = 1  # a line of code\n" * 500)[:10_000] for n in range(1, 21)}
+    used = []
+
+    def measured(talk, message, max_tokens):
+        reply = talk.say(message, max_tokens=max_tokens)
+        used.append(reply.usage)
+        return reply
+
+    driven = drive(reads(20), Project(**files), say=measured)
+    assert driven.launched is not None
+    assert len(driven.acts) == 20
+    assert sum(one.input_tokens + one.cache_write_tokens for one in used) <= 60_000
+    assert max(one.input_tokens + one.cache_write_tokens + one.cache_read_tokens for one in used) <= 35_000
 
 
 def test_a_message_that_is_too_long_is_shortened_and_then_cut_to_the_lines():

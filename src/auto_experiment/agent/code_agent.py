@@ -41,8 +41,8 @@ class Limits:
     turns: int = 40
     max_tokens: int = 8_192
     most_tokens: int = 32_768
-    context_chars: int = 160_000
-    keep_chars: int = 16_000
+    context_chars: int = 120_000
+    keep_chars: int = 24_000
     refused_chars: int = 6_000
 
 
