@@ -33,7 +33,7 @@ def split(command: str) -> tuple[str, ...]:
             'the training command is empty; write "Training: train.py" under # Codebase in the brief, '
             "or experiment.command in config.yaml"
         )
-    if found := _shell_syntax(command):
+    if found := shell_syntax(command):
         raise CommandError(
             f"training command {command!r} uses shell syntax ({found}); put it into a script, "
             'or use experiment.setup for what must come before ("source .venv/bin/activate")'
@@ -41,7 +41,7 @@ def split(command: str) -> tuple[str, ...]:
     return words
 
 
-def _shell_syntax(command: str) -> str:
+def shell_syntax(command: str) -> str:
     """The first piece of shell syntax in a command, "" when there is none."""
     for part in _PARTS.finditer(command):
         if part["operator"]:
@@ -73,13 +73,33 @@ def leading_env(words: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def script(words: Sequence[str]) -> str | None:
     """The script that a command has a Python run; None when it runs none, or another program looks for it."""
+    rest = _after_python(words)
+    return rest[0] if rest and rest[0].endswith(".py") else None
+
+
+def entry(words: Sequence[str]) -> tuple[str, ...]:
+    """What a command runs: ("python", "train.py"), ("python", "-m", "pkg.train"), ("torchrun", "train.py")."""
+    _, (program, *others) = leading_env(words)
+    rest = _after_python(words)
+    if rest is not None:
+        return (program, *rest[: 2 if rest[:1] in (["-m"], ["-c"]) else 1])
+    for index, word in enumerate(others):
+        if word in ("-m", "-c"):
+            return (program, *others[index : index + 2])
+        if word.endswith((".py", ".sh")):
+            return program, word
+    return (program,)
+
+
+def _after_python(words: Sequence[str]) -> list[str] | None:
+    """The words behind a Python and its own flags; None when the program is another one."""
     _, (program, *rest) = leading_env(words)
     if not _PYTHON.fullmatch(program.rpartition("/")[2]):
         return None
     while rest and _FLAGS.fullmatch(rest[0]):
         takes_another = rest[0] in ("-W", "-X", "--check-hash-based-pycs")
         rest = rest[2 if takes_another else 1 :]
-    return rest[0] if rest and rest[0].endswith(".py") else None
+    return rest
 
 
 def with_values(words: Sequence[str], params: Mapping[str, Scalar]) -> tuple[str, ...]:

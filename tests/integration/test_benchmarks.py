@@ -15,6 +15,7 @@ FIGURES = {
     "idle": {"idle_silent", "idle_lines", "idle_rss", "shim_rss"},
     "start_up": {"help", "status"},
     "adopt": {"adopt_running", "adopt_ended", "adopt_intended"},
+    "agent_cost": {"reads_uncached", "write_cents", "edit_cents"},
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
 }
 

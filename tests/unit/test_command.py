@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_experiment.command import join, leading_env, program, script, spell, split, values_in, with_values
+from auto_experiment.command import entry, join, leading_env, program, script, spell, split, values_in, with_values
 from auto_experiment.errors import CommandError
 
 
@@ -201,3 +201,22 @@ def test_a_flag_without_a_value_takes_no_other_ones(text, params, wanted, values
     words = split(text)
     assert join(with_values(words, params)) == wanted
     assert values_in(words, params) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("python train.py --lr 1", ("python", "train.py")),
+        ("A=1 python -u -X dev train.py", ("python", "train.py")),
+        ("python -m pkg.train --x 1", ("python", "-m", "pkg.train")),
+        ("python -c pass train.py", ("python", "-c", "pass")),
+        ("python", ("python",)),
+        ("torchrun --nproc_per_node 2 train.py --cfg x.py", ("torchrun", "train.py")),
+        ("torchrun -m pkg.train", ("torchrun", "-m", "pkg.train")),
+        ("bash -c true train.sh", ("bash", "-c", "true")),
+        ("bash train.sh", ("bash", "train.sh")),
+        ("./train --x 1", ("./train",)),
+    ],
+)
+def test_the_entry_is_the_program_and_what_it_runs(text, what):
+    assert entry(split(text)) == what

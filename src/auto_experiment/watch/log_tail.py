@@ -24,6 +24,11 @@ def strip_ansi(text: str) -> str:
     return _ANSI.sub("", text) if "\x1b" in text or "\x9b" in text else text
 
 
+def printable(text: str) -> str:
+    """Without terminal sequences and control characters; lines, tabs and blanks at the ends stay."""
+    return "\n".join(_CONTROL.sub("", line) for line in strip_ansi(text).split("\n"))
+
+
 def clean(text: str, chars: int = 300) -> str:
     """One line as a terminal would show it in the end: the last redraw, without sequences, at most ``chars``."""
     text = strip_ansi(text.rstrip("\r\n"))
