@@ -8,26 +8,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
-from auto_experiment.config import Config, Environment, require_provider
+from auto_experiment.config import Access, Config, Environment, access_of, secret_names
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
 from auto_experiment.cycle.inputs import Inputs, read_inputs
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
-from auto_experiment.cycle.parts import Parts
-from auto_experiment.errors import EnvironmentNotReady, UsageError
+from auto_experiment.cycle.parts import Minds, Parts
+from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
 from auto_experiment.files import append_to, require_means, sweep_unfinished
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.writer import Writer
+from auto_experiment.models.anthropic import AnthropicModel
+from auto_experiment.models.base import Model
+from auto_experiment.models.openai import OpenAIModel
+from auto_experiment.models.prices import Prices, price_of
+from auto_experiment.models.redacted import RedactedModel
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.planners.base import Planner
+from auto_experiment.planners.leader import Leader
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
+from auto_experiment.redact import Redactor
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
@@ -43,12 +50,41 @@ def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.child(place.config()))
 
 
-def planner_of(config: Config, env: Environment) -> Planner:
-    """Raises MissingKey or ConfigError when the provider cannot be used."""
-    require_provider(config, env)
+def minds_of(config: Config, env: Environment) -> Minds:
+    """Who thinks. Raises MissingKey or ConfigError when the provider cannot be used."""
+    access = access_of(config, env)
+    if access is None:
+        return Minds(_search())
+    model = RedactedModel(model_of(access), redactor_of(config, env))
+    prices = prices_of(config, access)
+    if config.budget.usd is not None and prices is None:
+        raise ConfigError(
+            f"budget.usd is {config.budget.usd:g}, and what {access.model} costs is not known: give agent.prices "
+            "(USD per million tokens: {input: 3, output: 15}), or leave budget.usd out"
+        )
+    return Minds(Leader(model), _search() if config.agent.fallback else None, model, prices)
+
+
+def _search() -> Planner:
     from auto_experiment.planners.optuna import OptunaPlanner  # takes a tenth of a second and 30 MB: only for `run`
 
     return OptunaPlanner()
+
+
+def model_of(access: Access) -> Model:
+    kinds: dict[str, type[AnthropicModel | OpenAIModel]] = {"anthropic": AnthropicModel, "openai": OpenAIModel}
+    make = kinds[access.provider]
+    return make(access.model, api_key=access.api_key, auth_token=access.auth_token, base_url=access.base_url)
+
+
+def prices_of(config: Config, access: Access) -> Prices | None:
+    given = config.agent.prices
+    stated = None if given is None else Prices(given.input, given.output, given.cache_read, given.cache_write)
+    return price_of(access.provider, access.model, access.base_url, stated)
+
+
+def redactor_of(config: Config, env: Environment) -> Redactor:
+    return Redactor.of(env.variables, secret_names(config))
 
 
 @contextmanager
@@ -58,24 +94,31 @@ def controller_of(
     *,
     gpus: str | None = None,
     planner: Planner | None = None,
+    minds: Callable[[Config], Minds] | None = None,
     wait_for_lock_s: float = 1.0,
     inputs: Inputs | None = None,
 ) -> Iterator[Controller]:
-    """A controller that holds the project, ready to run; all that can be wrong with the project is found first."""
+    """A controller that holds the project, ready to run; all that can be wrong with the project is found first.
+    ``planner`` or ``minds``: instead of who the config says."""
     inputs = inputs or inputs_of(place)
     paths = place.paths(inputs.config)
-    planner = planner or planner_of(inputs.config, place.env)
+    if planner is not None:
+        only = Minds(planner)
+        minds = lambda _config: only  # noqa: E731
+    minds = minds or functools.partial(minds_of, env=place.env)
+    first = minds(inputs.config)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
     try:
         sweep_unfinished(paths.workspace)
         refuse_blank(paths)
-        ledger = Writer.open_with(paths.ledger, lock)
+        ledger = Writer.open_with(paths.ledger, lock, redactor_of(inputs.config, place.env))
         try:
             _own_workspace(paths, ledger)
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
-            with _built(place, inputs, ledger, planner, _logged(paths, say), gpus) as controller:
+            said = _logged(paths, say, redactor_of(inputs.config, place.env))
+            with _built(place, inputs, ledger, minds, said, gpus, coded=first.model is not None) as controller:
                 yield controller
         finally:
             ledger.close()
@@ -88,7 +131,7 @@ def ready(place: Place) -> ProjectPaths:
     """Everything that `run` would refuse is refused here, before a background process is started."""
     inputs = inputs_of(place)
     paths = place.paths(inputs.config)
-    planner_of(inputs.config, place.env)
+    minds_of(inputs.config, place.env)
     make_workspace(paths)
     require_means(paths.workspace)
     ProjectLock.take(paths.lock).release()
@@ -137,10 +180,13 @@ def _built(
     place: Place,
     inputs: Inputs,
     ledger: Writer,
-    planner: Planner,
+    minds: Callable[[Config], Minds],
     say: Callable[[str], None],
     gpus: str | None,
+    *,
+    coded: bool,
 ) -> Iterator[Controller]:
+    """``coded``: somebody changes the code, so it has to be recorded."""
     paths, host = place.paths(inputs.config), LocalHost()
     launcher = ProcessLauncher(host, shim=compiled_shim(), env=place.env.variables)
     for notice in inputs.notices:
@@ -156,7 +202,10 @@ def _built(
         parts = Parts(
             ground=ground,
             ledger=ledger,
-            planner=planner,
+            minds=minds,
+            snapshots=snapshots_of(place, paths, required=coded),
+            toolbox=functools.partial(toolbox_of, place, paths),
+            guard=unguarded,
             launcher=launcher,
             monitor=monitor,
             host=host,
@@ -168,12 +217,13 @@ def _built(
         yield Controller(parts, inputs)
 
 
-def _logged(paths: ProjectPaths, say: Callable[[str], None]) -> Callable[[str], None]:
-    """What the controller says goes to the terminal and, with the time, to controller.log."""
+def _logged(paths: ProjectPaths, say: Callable[[str], None], redact: Redactor) -> Callable[[str], None]:
+    """What the controller says goes to the terminal and, with the time, to controller.log; without secrets."""
 
     unwritten = bytearray()  # what a full disk did not take is written as soon as it does
 
     def both(text: str) -> None:
+        text = redact(text)
         unwritten.extend(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode("utf-8", "replace"))
         del unwritten[:-_MOST_UNWRITTEN]
         with suppress(OSError):

@@ -30,12 +30,19 @@ HEAVY = {
     "optuna": {"planners/optuna.py"},
     "pydantic": {"config.py", "planners/submissions.py"},
     "yaml": {"yaml_file.py"},
+    "anthropic": {"models/anthropic.py"},
+    "openai": {"models/openai.py"},
+    "httpx2": {"models/wire.py"},  # what both SDKs stand on
+    "genai_prices": {"models/prices.py"},
     "click": None,  # the command line's own
 }
 ADAPTERS = {
     "hosts/local.py",
     "launchers/process.py",
     "launchers/simulated.py",
+    "models/anthropic.py",
+    "models/openai.py",
+    "models/scripted.py",
     "planners/leader.py",
     "planners/optuna.py",
     "planners/scripted.py",
@@ -191,7 +198,8 @@ def test_help_and_status_load_nothing_heavy():
 
     code = (
         "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look\n"
-        "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'asyncio') if m in sys.modules])"
+        "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'httpx2', "
+        "'genai_prices', 'asyncio') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

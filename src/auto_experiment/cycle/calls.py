@@ -238,7 +238,7 @@ class _Job(Generic[T]):
 
 
 def _cost(terms: Terms, usage: Usage) -> float | None:
-    return None if terms.prices is None else usd(terms.prices, usage)
+    return usd(terms.prices, usage)
 
 
 def _length(message: Message) -> int:

@@ -30,7 +30,7 @@ class Heard:
     @property
     def newest(self) -> str:
         """The text of what was said last."""
-        message = self.said[-1]
+        message = next(part for part in reversed(self.said) if not isinstance(part, Reply))
         return message if isinstance(message, str) else "\n".join(result.text for result in message)
 
 
@@ -77,16 +77,19 @@ class ScriptedTalk:
     tools: tuple[Tool, ...]
     keep: bool
     said: list[Any] = field(default_factory=list)
+    paused: list[Any] = field(default_factory=list)  # what goes on when "" is said
 
     def say(self, message: Message, *, max_tokens: int) -> Reply:
         names = tuple(tool.name for tool in self.tools)
-        answer = self.model.answer(Heard(self.system, names, (*self.said, message), max_tokens))
+        new = self.paused if message == "" and self.paused else [message]
+        answer = self.model.answer(Heard(self.system, names, (*self.said, *new), max_tokens))
         if isinstance(answer, ModelError):
             raise answer
         reply = Reply(answer.text, answer.calls, answer.stop, answer.said, answer.usage or self._usage(message, answer),
                       answer.model)  # fmt: skip
-        if reply.stop.is_whole or reply.stop is Stop.PAUSED:
-            self.said += [message, reply]
+        if reply.stop.is_whole:
+            self.said += [*new, reply]
+        self.paused = [*new, reply] if reply.stop is Stop.PAUSED else []
         return reply
 
     @property

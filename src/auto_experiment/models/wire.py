@@ -1,0 +1,450 @@
+"""What the adapters of both SDKs share: one request out, the parts of the answer in, and what is checked of them.
+
+The official SDKs do the talking; their own ways of trying again, of following redirects, of reading the environment
+and of repairing cut JSON are not used. An SDK is imported when a talk first speaks. Whatever goes wrong on the way is
+one ``ModelError`` that carries no key and no prompt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from auto_experiment import __version__
+from auto_experiment.errors import ModelError, ModelFault
+from auto_experiment.models.base import Message, Reply, Stop, Tool, ToolCall, Usage
+from auto_experiment.models.retry import broke_off, no_answer, refused
+
+ARGUMENTS_MAX = 1_000_000  # characters of one call's arguments; more is no file that somebody writes
+NESTING_MAX = 100
+ANSWER_MAX = 64 << 20  # bytes
+
+_HEADERS = {
+    "host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding",
+    "anthropic-version", "x-stainless-raw-response",  # the second is how the SDKs tell themselves what to return
+}  # fmt: skip
+
+Part = tuple[
+    str, dict[str, Any]
+]  # the kind of event ("document": all at once, "done": the end was announced), its data
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. ``stall``: between two pieces of a streamed answer, and until its first; models that think are silent
+    for minutes. ``whole``: for one answer, however steadily it drips; and until one that is not streamed."""
+
+    connect: float = 10.0
+    stall: float = 600.0
+    whole: float = 3600.0
+
+
+class Line:
+    """The way to one provider. ``sdk``: the loaded library; ``make``: its client, from what every client is given."""
+
+    def __init__(
+        self,
+        base_url: str,
+        authorization: Mapping[str, str],
+        load: Callable[[], Any],
+        make: Callable[[Any, dict[str, Any]], Any],
+        patience: Patience,
+    ) -> None:
+        self._base_url, self._authorization, self._patience = base_url, authorization, patience
+        self._load, self._make = load, make
+        self._opening = threading.Lock()
+        self._sdk: Any = None
+        self._client: Any = None
+        self.where = host_of(base_url)
+
+    def ask(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[Part, None, None]:
+        """Send it and hand on the parts of the answer. ``create``: the client's method that sends it."""
+        for kind, data in parts(self.where, self._chunks(create, request)):
+            if kind == "error" or data.get("error") or "error" in (data.get("type"), data.get("object")):
+                body = self._hushed(json.dumps(data))  # errors also come after status 200
+                raise broke_off(self.where, body, sent="\n".join(_texts(request)))
+            yield kind, data
+
+    def broken(self, what: str) -> ModelError:
+        return no_answer(self.where, what, reached=True, status=200)
+
+    def _chunks(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Iterator[bytes]:
+        client, sdk = self._ready()
+        import httpx2
+
+        until = time.monotonic() + self._patience.whole
+        streamed = bool(request.get("stream"))
+        timeout = httpx2.Timeout(
+            self._patience.stall if streamed else self._patience.whole, connect=self._patience.connect
+        )
+        try:
+            with create(client)(**request, timeout=timeout) as response:
+                yield from self._bounded(response.iter_bytes(), until)
+        except sdk.APIStatusError as error:
+            # The SDK's error holds the request and a message of the server's: none of it stays attached to ours.
+            fault = self._refused(error.response, request)
+        except sdk.APIConnectionError as error:
+            fault = self._lost(error.__cause__ or error, httpx2)
+        except httpx2.HTTPError as error:
+            fault = self._lost(error, httpx2)
+        except sdk.APIError as error:
+            fault = no_answer(self.where, f"no answer ({type(error).__name__})", reached=True)
+        else:
+            return
+        raise fault
+
+    def _bounded(self, chunks: Iterable[bytes], until: float) -> Iterator[bytes]:
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > ANSWER_MAX:
+                raise no_answer(
+                    self.where, f"an answer of more than {ANSWER_MAX >> 20} MiB was broken off", reached=True
+                )
+            if time.monotonic() > until:
+                raise no_answer(self.where, f"no end of the answer within {self._patience.whole:.0f} s", reached=True)
+            yield chunk
+
+    def _refused(self, response: Any, request: Mapping[str, Any]) -> ModelError:
+        body = response.content[:100_000].decode("utf-8", "replace")
+        sent = "\n".join(_texts(request))
+        return refused(self.where, response.status_code, self._hushed(body), dict(response.headers), sent=sent)
+
+    def _lost(self, error: BaseException, httpx2: Any) -> ModelError:
+        before = (
+            httpx2.ConnectError,
+            httpx2.ConnectTimeout,
+            httpx2.PoolTimeout,
+            httpx2.ProxyError,
+            httpx2.UnsupportedProtocol,
+        )
+        if isinstance(error, httpx2.TimeoutException) and not isinstance(error, before):
+            return no_answer(self.where, "it fell silent and was given up", reached=True)
+        if isinstance(error, before):
+            return no_answer(self.where, f"no connection ({self._hushed(str(error))[:200]})", reached=False)
+        if isinstance(error, httpx2.DecodingError):
+            return no_answer(self.where, "the answer cannot be unpacked; is a proxy in between?", reached=True)
+        return no_answer(self.where, f"the connection broke ({type(error).__name__})", reached=True)
+
+    def _hushed(self, text: str) -> str:
+        """Without what is secret: some servers repeat the key that they do not know."""
+        for value in self._authorization.values():
+            secret = value.removeprefix("Bearer ")
+            if len(secret) >= 8:
+                text = text.replace(secret, "***")
+        return text
+
+    def _ready(self) -> tuple[Any, Any]:
+        with self._opening:
+            if self._client is None:
+                self._sdk = self._load()
+                logging.getLogger(self._sdk.__name__).setLevel(logging.WARNING)  # its debug log shows whole prompts
+                self._client = self._made()
+            return self._client, self._sdk
+
+    def _made(self) -> Any:
+        if not all(re.fullmatch(r"[\x21-\x7e]+( [\x21-\x7e]+)?", value) for value in self._authorization.values()):
+            raise ModelError(f"{self.where}: the key has characters that no key has", ModelFault.AUTH, reached=False)
+        try:
+            http_client = self._sdk.DefaultHttpxClient(follow_redirects=False, event_hooks={"request": [self._headers]})
+            return self._make(self._sdk, {"base_url": self._base_url, "max_retries": 0, "http_client": http_client})
+        except (ValueError, OSError, TypeError, self._invalid()):  # the address, a proxy, certificates: words left out
+            pass
+        raise ModelError(
+            f"{self.where}: cannot be asked; see to agent.base_url, the proxies (HTTPS_PROXY) and SSL_CERT_FILE",
+            ModelFault.AUTH, reached=False,
+        )  # fmt: skip
+
+    def _invalid(self) -> type[Exception]:
+        import httpx2
+
+        return httpx2.InvalidURL
+
+    def _headers(self, request: Any) -> None:
+        """What leaves is what was said here: SDKs add headers from the environment, and facts about this machine."""
+        for name in list(request.headers.keys()):
+            if name.lower() not in _HEADERS:
+                del request.headers[name]
+        request.headers.update({"user-agent": f"auto-experiment/{__version__}", **self._authorization})
+
+
+def host_of(base_url: str) -> str:
+    """The host and port of an address, without a user's name or password."""
+    try:
+        split = urlsplit(base_url)
+        return f"{split.hostname}:{split.port}" if split.port else split.hostname or "the provider"
+    except ValueError:
+        return "the provider"
+
+
+# -- what comes in ----------------------------------------------------------------------------------------------------
+
+
+def parts(where: str, chunks: Iterable[bytes]) -> Iterator[Part]:
+    """Events of a stream, or the one document of a server that does not stream. Ends when the bytes end."""
+    head, rest = b"", iter(chunks)
+    for chunk in rest:
+        head += chunk
+        if head.strip():
+            break
+    if head.lstrip()[:1] == b"{":
+        yield "document", _object(where, (head + b"".join(rest)).decode("utf-8", "replace"))
+    elif head.lstrip()[:1] in (b"<", b""):
+        raise no_answer(where, "answered with " + ("a web page" if head.strip() else "nothing") +
+                        "; is agent.base_url right, or a proxy in between?", reached=True, status=200)  # fmt: skip
+    else:
+        yield from _events(where, head, rest)
+
+
+def _events(where: str, head: bytes, rest: Iterator[bytes]) -> Iterator[Part]:
+    kind, data, seen = "", [], False
+    for line in _lines(head, rest):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            data.append(value)
+        elif not line:
+            if data:
+                seen = True
+                yield ("done", {}) if data == ["[DONE]"] else (kind, _object(where, "\n".join(data)))
+            kind, data = "", []
+    if not seen:
+        raise no_answer(where, "the answer is none that can be read", reached=True, status=200)
+
+
+def _lines(head: bytes, rest: Iterator[bytes]) -> Iterator[str]:
+    """Whole lines only: what a cut has left of one is no line."""
+    pending: list[bytes] = []
+    for chunk in itertools.chain([head], rest):
+        pending.append(chunk)
+        if b"\n" not in chunk:
+            continue
+        *whole, tail = b"".join(pending).split(b"\n")
+        pending = [tail]
+        for line in whole:
+            yield line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
+def _object(where: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise no_answer(where, "the answer is no JSON object", reached=True, status=200)
+    return found
+
+
+# -- calls ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call as it arrived. ``raw``: its arguments as text."""
+
+    id: str
+    name: str
+    raw: str
+
+
+def is_cut(called: Sequence[Called], tools: Sequence[Tool]) -> bool:
+    """Whether one of them has provably lost its end."""
+    return any(_is_cut(call, tools) for call in called)
+
+
+def _is_cut(call: Called, tools: Sequence[Tool]) -> bool:
+    if not call.raw.strip():  # some servers write no arguments as nothing: right for a tool that needs none
+        return any(tool.name == call.name and tool.parameters.get("required") for tool in tools)
+    return not _is_json(call.raw) and _is_open(call.raw)
+
+
+def _is_json(raw: str) -> bool:
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_open(raw: str) -> bool:
+    """A string or a bracket is still open where the text ends."""
+    *_, (inside, depth) = _nesting(raw)
+    return inside or depth > 0
+
+
+def _nesting(raw: str) -> Iterator[tuple[bool, int]]:
+    """(inside a string, brackets that are open), at the start and after every mark."""
+    inside, depth = False, 0
+    yield inside, depth
+    for mark in re.finditer(r'\\.|["{}\[\]]', raw, re.DOTALL):
+        if mark[0] == '"':
+            inside = not inside
+        elif not inside and mark[0][0] != "\\":
+            depth += 1 if mark[0] in "{[" else -1
+        yield inside, depth
+
+
+def calls_of(called: Sequence[Called]) -> tuple[ToolCall, ...]:
+    """Each call with its arguments, or with what is wrong with it. No id comes twice, so that each can be answered."""
+    found: list[ToolCall] = []
+    taken: set[str] = set()
+    for number, call in enumerate(called):
+        arguments, error = arguments_of(call.raw)
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", call.name, re.ASCII):
+            error = error or "the name is none of a tool"
+        wanted = clean(call.id)[:200]
+        if wanted in taken:
+            arguments, error = {}, "the id is that of another call of the same answer"
+        given = _free(wanted or f"call_{number}", taken)
+        taken.add(given)
+        found.append(ToolCall(given, clean(call.name)[:64], {} if error else arguments, error))
+    return tuple(found)
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    number, free = 1, wanted
+    while free in taken:
+        number += 1
+        free = f"{wanted}_{number}"
+    return free
+
+
+def arguments_of(raw: str) -> tuple[dict[str, Any], str]:
+    """(arguments, ""), or ({}, why they cannot be used)."""
+    if len(raw) > ARGUMENTS_MAX:
+        return {}, f"the arguments have {len(raw):,} characters; at most {ARGUMENTS_MAX:,} are taken"
+    if max(depth for _, depth in _nesting(raw)) > NESTING_MAX:
+        return {}, f"the arguments are nested more than {NESTING_MAX} deep"
+    try:
+        found = json.loads(raw, parse_constant=_no_number, parse_float=_finite) if raw.strip() else {}
+    except ValueError as error:
+        return {}, f"the arguments are no JSON ({str(error)[:100]})"
+    if not isinstance(found, dict):
+        return {}, f"the arguments are no JSON object but {type(found).__name__}"
+    if any(clean(text) != text for text in _texts(found)):
+        return {}, "the arguments hold NUL or half a character (a lone surrogate)"
+    return found, ""
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return found
+
+
+# -- a conversation that is a list of messages ------------------------------------------------------------------------
+
+
+class ListTalk:
+    """``spoken``: what is said, in the provider's form. ``answer``: asks with these messages; brings the reply, and how
+    it is kept. A message in the provider's form is never changed once it is kept."""
+
+    def __init__(
+        self,
+        overhead: int,
+        spoken: Callable[[Message], list[dict[str, Any]]],
+        answer: Callable[[list[dict[str, Any]], int], tuple[Reply, list[dict[str, Any]]]],
+    ) -> None:
+        self._spoken, self._answer = spoken, answer
+        self._said: list[dict[str, Any]] = []
+        self._paused: list[dict[str, Any]] = []  # what a pause has left: said "", it goes on; said more, it is dropped
+        self._chars = overhead
+
+    def say(self, message: Message, *, max_tokens: int) -> Reply:
+        goes_on = message == "" and bool(self._paused)
+        new = list(self._paused) if goes_on else self._spoken(message)
+        reply, kept = self._answer([*self._said, *new], max_tokens)
+        if reply.stop.is_whole:
+            self._said += [*new, *kept]
+            self._chars += len(json.dumps([*new, *kept], ensure_ascii=False))
+        if reply.stop is Stop.PAUSED:
+            self._paused = [*new, *kept]
+        elif reply.stop.is_whole or not goes_on:
+            self._paused = []
+        return reply
+
+    @property
+    def chars(self) -> int:
+        return self._chars
+
+
+def overhead_of(system: str, tools: Sequence[Tool]) -> int:
+    return len(system) + len(json.dumps([[t.name, t.description, t.parameters] for t in tools]))
+
+
+T = TypeVar("T")
+
+
+def adapting(ask: Callable[[], T], known: set[str], named_in: Callable[[str], str]) -> T:
+    """Ask; when it is refused because of something that this provider does not know, ask without it and remember that.
+    ``named_in``: what an error's message says it is, "" for nothing that can be left out. Each is tried once."""
+    tried: set[str] = set()
+    while True:
+        try:
+            return ask()
+        except ModelError as error:
+            peculiar = named_in(str(error)) if error.status in (400, 422) else ""
+            if not peculiar or peculiar in known:
+                known -= tried  # it was not that
+                raise
+            tried.add(peculiar)
+            known.add(peculiar)
+
+
+# -- text and numbers -------------------------------------------------------------------------------------------------
+
+_UNFIT = re.compile("[\x00\ud800-\udfff]")  # cannot be sent, or is refused
+
+
+def clean(text: str) -> str:
+    return _UNFIT.sub("�", text)
+
+
+def cleaned(value: Any) -> Any:
+    """The same, of all the text in a JSON value."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(key)): cleaned(inner) for key, inner in value.items()}
+    return [cleaned(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def count(value: object) -> int | None:
+    """A number of tokens; None when it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def usage_of(fresh: int | None, out: int | None, read: object, written: object) -> Usage | None:
+    """None unless all that was said can be believed. What was not said of the cache is 0."""
+    cached = [0 if value is None else count(value) for value in (read, written)]
+    if fresh is None or out is None or fresh < 0 or None in cached or fresh + out == 0:
+        return None
+    return Usage(fresh, out, cached[0] or 0, cached[1] or 0)
