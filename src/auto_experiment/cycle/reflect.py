@@ -11,7 +11,7 @@ from auto_experiment.cycle.memory import one_line
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, Phase
 from auto_experiment.objective import Objective
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
-from auto_experiment.records.observation import Progress, Series
+from auto_experiment.records.observation import Fault, Progress, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.run import Kind, RunState
 
@@ -30,8 +30,8 @@ def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind
         return Result.FAILED
     if outcome.state is RunState.STOPPED and not outcome.counts and outcome.fault.value not in ("none", "timeout"):
         return Result.FAILED  # the NaN rule, the hang rule
-    if outcome.diverged:
-        return Result.FAILED
+    if outcome.diverged or (outcome.state is RunState.FINISHED and outcome.fault is not Fault.NONE):
+        return Result.FAILED  # also a crash behind a pipe, whose status is 0
     if not outcome.counts:
         return Result.INCONCLUSIVE
     return Result.IMPROVED if objective.better(outcome.value, best) else Result.NOT_IMPROVED
