@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,7 @@ FOLDER_GONE = "its run folder or its claim was removed, exit not observed"
 HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail)"
 PROGRAM = ".program"  # a file in out/: the program that a command means after experiment.setup, which alone decides
 _NOTED = f'[ ! -d "$AUTO_EXPERIMENT_RUN_DIR" ] || type -P "$1" 2>/dev/null >"$AUTO_EXPERIMENT_RUN_DIR/{PROGRAM}"'
+_ELSEWHERE = ("lightning_logs", "wandb", "mlruns")  # where libraries write unless they are told otherwise
 _OURS = 4  # words before the command's own: bash -c SCRIPT bash
 _SHEBANG = 256  # bytes, as the kernel reads it
 _SECRET = re.compile(r"(?i)key|token|secret|private|passw|credential|auth")
@@ -158,9 +160,23 @@ def sources_of(sighting: Sighting, spec: Mapping[str, Any]) -> Sources:
     folder = spec["env"]["AUTO_EXPERIMENT_RUN_DIR"]
     if isinstance(sighting, Unreachable) or os.path.islink(folder):
         return Sources()
-    if isinstance(sighting, Ended):
-        return read_sources(folder, sighting.exit.started_at)
-    return read_sources(folder, sighting.started_at if isinstance(sighting, Lost) else None)
+    since = sighting.exit.started_at if isinstance(sighting, Ended) else None
+    since = sighting.started_at if isinstance(sighting, Lost) else since
+    sources = read_sources(folder, since)
+    elsewhere = [name for name in _ELSEWHERE if since and _was_written(os.path.join(spec["cwd"], name), since)]
+    notes = [
+        f"{name}/ of the project was written to meanwhile: only the run's own folder is read" for name in elsewhere
+    ]
+    return replace(sources, notes=(*sources.notes, *notes))
+
+
+def _was_written(folder: str, since: float) -> bool:
+    """Did this folder get a new entry? It may be another program's, so that nothing of it is read."""
+    try:
+        info = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_mtime >= since
 
 
 def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, Any], *, bad_objective: bool) -> Outcome:
