@@ -275,7 +275,7 @@ raise RuntimeError(f"DataLoader worker (pid {worker}) is killed by signal: {['',
 """
 )
 PIPE = f"#!/bin/sh\n{shlex.quote(sys.executable)} train.py 2>&1 | tee tee.log\n"
-HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail)"
+HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail): ValueError: bad label 7"
 TOOL = "#!/no/such/interpreter\necho never\n"
 
 OWN = {
@@ -356,7 +356,7 @@ OWN = {
         experiment={"setup": "true"},
     ),
     "a hang after a rank's exception": Own(
-        End("stopped", None, 15, "hang", "ValueError: bad label 7", "hang rule: *"),
+        End("stopped", None, 15, "hang", "ValueError: bad label 7", "hang rule: *before it: ValueError: bad label 7"),
         script=STEP
         + "if os.fork() == 0:\n    raise ValueError('bad label 7')\nos.wait()\n"
         + "while True:\n    time.sleep(600)\n",

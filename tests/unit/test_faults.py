@@ -122,6 +122,7 @@ def read(text):
         "For debugging consider passing CUDA_LAUNCH_BLOCKING=1\n",
         STEP + TRACEBACK + TRACEBACK.replace("ValueError: bad label 7", "torch.errors.ChildFailedError: ") + TORCHRUN,
         STEP + TRACEBACK + "Exception ignored in: <function Loader.__del__ at 0x7f>\n" + TRACEBACK,
+        STEP + TRACEBACK + "-" * 20 + "\nFor simplicity, JAX has removed its internal frames from the traceback\n",
         STEP + CUDA_TEXT,
         STEP + "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB\n",
     ],

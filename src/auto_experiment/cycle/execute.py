@@ -254,14 +254,15 @@ def _reason(ended: Exit, fault: LogFault, spec: Mapping[str, object]) -> str:
         limit = spec.get("wall_limit_s")
         return f"wall-clock limit of {human(float(limit))} reached" if isinstance(limit, (int, float)) else "timed out"
     if ended.stopped is not None:
-        return ended.stopped
+        behind = fault.exception if fault.fault is Fault.HANG else None
+        return ended.stopped + (f"; an exception before it: {behind}" if behind else "")
     if ended.signal is not None:
         return f"killed by signal {ended.signal}" + (" (out of memory)" if ended.oom else "")
     if ended.code:
         return f"exit status {ended.code}" + (f": {fault.exception}" if fault.exception else "")
     if fault.fault in (Fault.NONE, Fault.NAN):
         return "the objective or a loss was NaN or infinite" if fault.fault is Fault.NAN else ""
-    return HIDDEN
+    return HIDDEN + (f": {fault.exception}" if fault.exception else "")
 
 
 def _lost(lost: Lost, reader: LogReader) -> Outcome:

@@ -94,7 +94,8 @@ _RANK = re.compile(r"^\[rank ?\d+\]: *$")
 _NOISE = re.compile(
     r"^\s|^[\W_]*$|^.{0,60}\d{1,3}%\|"
     r"|^(?:CUDA kernel errors might|For debugging consider|Compile with `|Exception raised from |frame #|Failures:"
-    r"|Root Cause|\[\d+\]:$|<NO_OTHER_FAILURES>|Set the environment variable HYDRA_FULL_ERROR"
+    r"|For simplicity, JAX has removed|Stack trace:|Root Cause|\[\d+\]:$|<NO_OTHER_FAILURES>"
+    r"|Set the environment variable HYDRA_FULL_ERROR"
     r"|wandb: |srun: |slurmstepd: |g?make(?:\[\d+\])?: |(?:real|user|sys)\s+\d+m|\S+ FAILED$)"
     r"|destroy_process_group\(\)|ProcessGroupNCCL|torch[./](?:distributed|multiprocessing)|resource_tracker"
 )
