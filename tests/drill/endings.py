@@ -246,6 +246,7 @@ class Own:
     end: End
     script: str = ""
     experiment: dict[str, Any] = field(default_factory=dict)
+    monitor: dict[str, Any] = field(default_factory=dict)
     files: dict[str, tuple[str, int]] = field(default_factory=dict)
     patch: str = ""
     act: Callable[[Any], object] = lambda project: None
@@ -273,6 +274,8 @@ status = os.waitpid(worker, 0)[1]
 raise RuntimeError(f"DataLoader worker (pid {worker}) is killed by signal: {['', 'Killed'][status == 9]}.")
 """
 )
+PIPE = f"#!/bin/sh\n{shlex.quote(sys.executable)} train.py 2>&1 | tee tee.log\n"
+HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail): ValueError: bad label 7"
 TOOL = "#!/no/such/interpreter\necho never\n"
 
 OWN = {
@@ -329,6 +332,36 @@ OWN = {
         script=WORKER,
         memory_mib=400,
     ),
+    "a crash behind a pipe": Own(
+        End("finished", 0, None, "exception", "ValueError: bad label 7", HIDDEN),
+        script=STEP + "raise ValueError('bad label 7')",
+        experiment={"command": "./tool"},
+        files={"tool": (PIPE, 0o755)},
+    ),
+    "a crash behind a pipe after a setup line": Own(
+        End("finished", 0, None, "exception", "ValueError: bad label 7", HIDDEN),
+        script=STEP + "raise ValueError('bad label 7')",
+        experiment={"command": "./tool", "setup": "true"},
+        files={"tool": (PIPE, 0o755)},
+    ),
+    "a handled exception behind a pipe": Own(
+        finished(),
+        script=STEP + HANDLED.format("open('/no/such/file')") + "print('it goes on without')",
+        experiment={"command": "./tool"},
+        files={"tool": (PIPE, 0o755)},
+    ),
+    "a handled exception at the very end, after a setup line": Own(
+        finished(),
+        script=STEP + HANDLED.format("open('/no/such/file')"),
+        experiment={"setup": "true"},
+    ),
+    "a hang after a rank's exception": Own(
+        End("stopped", None, 15, "hang", "ValueError: bad label 7", "hang rule: *before it: ValueError: bad label 7"),
+        script=STEP
+        + "if os.fork() == 0:\n    raise ValueError('bad label 7')\nos.wait()\n"
+        + "while True:\n    time.sleep(600)\n",
+        monitor={"hang_timeout": 1},
+    ),
 }  # fmt: skip
 
 
@@ -342,7 +375,7 @@ def alone(project: Any, ending: Own) -> str:
 
 
 def _alone(project: Any, ending: Own, **popen: Any) -> str:
-    project.configure({"experiment": {**CONFIG["experiment"], **ending.experiment}})
+    project.configure({"experiment": {**CONFIG["experiment"], **ending.experiment}, "monitor": ending.monitor})
     for name, (text, mode) in ending.files.items():
         project.write(name, text).chmod(mode)
     project.write("train.py", ending.script)

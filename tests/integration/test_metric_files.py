@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,51 @@ def test_an_objective_that_is_only_in_a_file(project):
     assert status["best"]["value"] == 0.87412
 
 
+LIGHTNING = """
+import argparse, os
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.parse_args()
+above = os.path.join(os.environ.get("PL_TRAINER_DEFAULT_ROOT_DIR") or ".", "lightning_logs")
+folder = os.path.join(above, "version_%d" % (len(os.listdir(above)) if os.path.isdir(above) else 0))
+if "AUTO_EXPERIMENT_DRY_RUN" not in os.environ:
+    os.makedirs(folder)
+    with open(os.path.join(folder, "metrics.csv"), "w") as file:
+        file.write("step,val_acc\\n1,0.5\\n2,0.75\\n")
+for step in (1, 2):
+    print(f"step {step}/2 loss=0.{step}", flush=True)
+"""
+
+
+def test_files_in_the_working_directory_are_not_read_and_that_is_said(project):
+    work = project(script=LIGHTNING)
+    (work.root / "lightning_logs" / "version_0").mkdir(parents=True)
+    work.cli("run", "--max-cycles", "1")
+    row = work.attempt("exp001/run01/a1")
+    assert row.value is None
+    assert "lightning_logs/ of the project was written to meanwhile" in row.summary["value_note"]
+
+
+def test_folders_that_nothing_was_written_to_are_not_spoken_of(project):
+    work = project(script=LIGHTNING.replace("if ", "if 0 and "))
+    for name in ("wandb", "lightning_logs"):
+        (work.root / name).mkdir()
+        os.utime(work.root / name, (1000, 1000))
+    work.cli("run", "--max-cycles", "1")
+    row = work.attempt("exp001/run01/a1")
+    assert row.value is None
+    assert "meanwhile" not in row.summary["value_note"]
+
+
+def test_a_line_of_setup_brings_them_into_the_runs_folder(project):
+    setup = 'export PL_TRAINER_DEFAULT_ROOT_DIR="$AUTO_EXPERIMENT_RUN_DIR"'
+    work = project(script=LIGHTNING, config={"experiment": {"setup": setup}})
+    work.cli("run", "--max-cycles", "1")
+    row = work.attempt("exp001/run01/a1")
+    assert row.value == 0.75
+    assert "from lightning_logs/version_0/metrics.csv" in row.summary["value_note"]
+
+
 def test_a_contradiction_is_said_and_the_log_stands(project):
     work, row = run(project, [0.5, 0.95], "step {step}/2 val_acc=0.6")
     assert row.value == 0.6
@@ -116,6 +162,7 @@ KEYS = {"metrics", "objective", "progress", "fault", "exception", "sources"}
         ("hf_trainer/all_results.json", "JSON document", "eval_accuracy"),
         ("torch_tensorboard", "TensorBoard events", "val/acc"),
         ("wandb_offline", "W&B run", "val/acc"),
+        ("mlflow_store", "MLflow run", "val/accuracy"),
     ],
 )
 def test_metrics_of_a_file_or_a_folder(path, kind, name):

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
 import random
 import struct
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -395,10 +397,17 @@ def found(folder):
         ("config.json", '{"lr": 0.5}', None),
         ("model.safetensors", "x", None),
         ("events.out.tfevents.1.host", "", Kind.TENSORBOARD),
+        ("metrics.csv.gz", "loss\n1\n", Kind.TABLE),
+        ("predictions.csv.gz", "id,loss\n1,2\n", None),
+        ("train.JSONL.gz", '{"epoch": 1, "loss": 2}\n', Kind.JSON_LINES),
+        ("all_results.json.gz", '{\n "acc": 0.5\n}', Kind.JSON),
+        ("trainer_state.json.gz", "{}", None),
+        ("run-1.wandb.gz", "x", None),
+        ("model.tar.gz", "x", None),
     ],
 )
 def test_what_counts_as_a_source(name, text, kind, tmp_path):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     assert found(tmp_path) == ([] if kind is None else [(kind, name)])
 
 
@@ -495,3 +504,148 @@ def test_a_document_that_is_too_large_is_not_parsed(tmp_path, monkeypatch):
     sources = reading.read(str(tmp_path))
     assert sources.found == ()
     assert sources.notes == ("all_results.json: too large: not read to its end",)
+
+
+# --- packed files
+
+ROWS = "epoch,val_acc\n" + "".join(f"{n},{n / 997}\n" for n in range(5000))
+
+
+def the_only(folder):
+    (source,) = reading.read(str(folder)).found
+    return source
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(ROWS.encode()),
+        b"".join(gzip.compress(line.encode()) for line in ROWS.splitlines(keepends=True)),  # opened anew for each line
+        gzip.compress(ROWS.encode()) + b"\0" * 512,
+    ],
+)
+def test_a_packed_table_is_read_like_the_table(data, tmp_path):
+    (tmp_path / "metrics.csv.gz").write_bytes(data)
+    source = the_only(tmp_path)
+    assert (source.path, source.note, source.whole) == ("metrics.csv.gz", "", True)
+    assert (source.series["val_acc"].count, source.series["val_acc"].final) == (5000, 4999 / 997)
+
+
+def test_a_packed_file_says_the_split_that_its_name_says(tmp_path):
+    (tmp_path / "test.csv.gz").write_bytes(gzip.compress(b"epoch,loss\n1,2\n"))
+    assert set(the_only(tmp_path).series) == {"test/loss"}
+
+
+def test_a_packed_document(tmp_path):
+    (tmp_path / "results.json.gz").write_bytes(gzip.compress(b'{"accuracy": 0.5}'))
+    assert the_only(tmp_path).series["accuracy"].final == 0.5
+
+
+def test_a_packed_file_that_is_cut_gives_what_was_whole(tmp_path):
+    data, path = gzip.compress(ROWS.encode()), tmp_path / "metrics.csv.gz"
+    counts = []
+    for cut in (len(data) // 4, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:cut])
+        counts.append(the_only(tmp_path).series["val_acc"].count)
+    assert 0 < counts[0] < counts[1] < counts[2] == 5000
+
+
+def test_damage_in_a_packed_file_ends_the_reading_and_is_told(tmp_path):
+    data = bytearray(gzip.compress(ROWS.encode()))
+    data[len(data) // 2 : len(data) // 2 + 64] = b"\xff" * 64
+    (tmp_path / "metrics.csv.gz").write_bytes(data)
+    source = the_only(tmp_path)
+    assert source.whole is False
+    assert "damaged" in source.note
+    for seed in range(60):
+        rng, broken = random.Random(seed), bytearray(gzip.compress(ROWS.encode()))
+        for _ in range(rng.choice((1, 5))):
+            broken[rng.randrange(len(broken))] = rng.randrange(256)
+        (tmp_path / "metrics.csv.gz").write_bytes(broken)
+        reading.read(str(tmp_path))
+
+
+def test_a_bomb_is_unpacked_no_further_than_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_BYTES", 1 << 20)
+    with gzip.open(tmp_path / "metrics.csv.gz", "wb", compresslevel=9) as file:
+        file.write(b"epoch,loss\n1,2\n")
+        for _ in range(64):
+            file.write(b"0" * (1 << 20))
+    with gzip.open(tmp_path / "results.json.gz", "wb") as file:
+        file.write(b'{"acc": 0.5' + b" " * (32 << 20) + b"}")
+    assert (tmp_path / "metrics.csv.gz").stat().st_size < 1 << 18
+    tracemalloc.start()
+    sources = reading.read(str(tmp_path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+    (table,) = sources.found
+    assert table.whole is False
+    assert "too large" in table.note
+    assert any("results.json.gz: too large" in note for note in sources.notes)
+
+
+def test_countless_pieces_end_the_reading(tmp_path):
+    piece = gzip.compress(b"")
+    (tmp_path / "metrics.csv.gz").write_bytes(gzip.compress(b"epoch,loss\n1,2\n") + piece * 20_000)
+    source = the_only(tmp_path)
+    assert source.whole is False
+    assert "too many pieces" in source.note
+
+
+# --- MLflow's file store
+
+
+def store(folder, **metrics):
+    """A run of a store, with a file for each of the metrics."""
+    (folder / "metrics").mkdir(parents=True)
+    (folder / "meta.yaml").write_text("run_id: x\n")
+    for name, text in metrics.items():
+        (folder / "metrics" / name).write_text(text)
+
+
+def test_each_run_of_a_store_is_a_source(tmp_path):
+    for run in ("b", "a"):
+        store(tmp_path / "mlruns" / "1" / run, loss="1 0.5 0\n2 0.25 1\n")
+    assert found(tmp_path) == [(Kind.MLFLOW, "mlruns/1/a"), (Kind.MLFLOW, "mlruns/1/b")]
+    series = reading.read(str(tmp_path)).found[0].series["loss"]
+    assert (series.count, series.final, series.final_step) == (2, 0.25, 1)
+
+
+def test_a_run_of_a_store_by_itself(tmp_path):
+    store(tmp_path, loss="1 0.5 0 data 2f1e\n", acc="1 0.5\n")
+    (source,) = reading.read(str(tmp_path)).found
+    assert (source.path, set(source.series)) == (".", {"acc", "loss"})
+
+
+def test_what_is_no_value_in_a_store_is_left_out_and_told(tmp_path):
+    store(tmp_path / "r", loss="1 0.5 0\nnonsense\n2 nan 1\n3 0.12", time="1 7 0\n", epoch="1 7 0\n")
+    (source,) = reading.read(str(tmp_path)).found
+    assert set(source.series) == {"loss"}
+    assert (source.series["loss"].count, source.series["loss"].bad) == (2, 1)
+    assert "1 lines hold no time, value and step" in source.note
+    assert "has no end" in source.note
+
+
+def test_what_is_no_run_of_a_store(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "loss").write_text("1 0.5 0\n")  # no meta.yaml beside it
+    store(tmp_path / "mlruns" / "1" / "models" / "m-1", loss="1 0.5 0 run\n")  # what a run has, once more
+    assert found(tmp_path) == []
+
+
+def test_links_out_of_a_store_are_not_followed(tmp_path):
+    (tmp_path / "secret").write_text("1 0.5 0\n")
+    store(tmp_path / "out" / "r", acc="1 0.5 0\n")
+    os.symlink(tmp_path / "secret", tmp_path / "out" / "r" / "metrics" / "loss")
+    os.mkfifo(tmp_path / "out" / "r" / "metrics" / "pipe")
+    (source,) = reading.read(str(tmp_path / "out")).found
+    assert set(source.series) == {"acc"}
+
+
+def test_the_metrics_of_a_store_are_bounded_and_older_ones_left_out(tmp_path):
+    store(tmp_path / "r", **{f"m{n:03d}": "1 0.5 0\n" for n in range(600)})
+    sources = reading.read(str(tmp_path))
+    assert len(sources.found[0].series) == 500
+    assert any("too many metrics" in note for note in sources.notes)
+    assert reading.read(str(tmp_path), since=time.time() + 100).found == ()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,8 +34,12 @@ DRY_GRACE_S = 5.0
 _CLOCKS_AGREE_S = 2.0
 NEVER_STARTED = "never started"
 FOLDER_GONE = "its run folder or its claim was removed, exit not observed"
+HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail)"
 PROGRAM = ".program"  # a file in out/: the program that a command means after experiment.setup, which alone decides
 _NOTED = f'[ ! -d "$AUTO_EXPERIMENT_RUN_DIR" ] || type -P "$1" 2>/dev/null >"$AUTO_EXPERIMENT_RUN_DIR/{PROGRAM}"'
+_ELSEWHERE = ("lightning_logs", "wandb", "mlruns")  # where libraries write unless they are told otherwise
+_OURS = 4  # words before the command's own: bash -c SCRIPT bash
+_SHEBANG = 256  # bytes, as the kernel reads it
 _SECRET = re.compile(r"(?i)key|token|secret|private|passw|credential|auth")
 
 
@@ -128,7 +133,7 @@ def gpu_count(ground: Ground, env: Mapping[str, str]) -> int:
 
 
 def outcome_of(
-    sighting: Sighting, reader: LogReader, objective: Objective, spec: Mapping[str, object], sources: Sources
+    sighting: Sighting, reader: LogReader, objective: Objective, spec: Mapping[str, Any], sources: Sources
 ) -> Outcome:
     """What an attempt came to. The exit status is the shim's; an end that nobody saw is ``lost``, never 0.
     ``sources``: what the attempt wrote beside its log."""
@@ -156,12 +161,26 @@ def sources_of(sighting: Sighting, spec: Mapping[str, Any]) -> Sources:
     folder = spec["env"]["AUTO_EXPERIMENT_RUN_DIR"]
     if isinstance(sighting, Unreachable) or os.path.islink(folder):
         return Sources()
-    if isinstance(sighting, Ended):
-        return read_sources(folder, sighting.exit.started_at)
-    return read_sources(folder, sighting.started_at if isinstance(sighting, Lost) else None)
+    since = sighting.exit.started_at if isinstance(sighting, Ended) else None
+    since = sighting.started_at if isinstance(sighting, Lost) else since
+    sources = read_sources(folder, since)
+    elsewhere = [name for name in _ELSEWHERE if since and _was_written(os.path.join(spec["cwd"], name), since)]
+    notes = [
+        f"{name}/ of the project was written to meanwhile: only the run's own folder is read" for name in elsewhere
+    ]
+    return replace(sources, notes=(*sources.notes, *notes))
 
 
-def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object], *, bad_objective: bool) -> Outcome:
+def _was_written(folder: str, since: float) -> bool:
+    """Did this folder get a new entry? It may be another program's, so that nothing of it is read."""
+    try:
+        info = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_mtime >= since
+
+
+def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, Any], *, bad_objective: bool) -> Outcome:
     fault = faults.classify(
         log=reader.fault,
         exit_code=ended.code,
@@ -169,8 +188,9 @@ def _ended(ended: Exit, reader: LogReader, spec: Mapping[str, object], *, bad_ob
         oom=ended.oom,
         timed_out=ended.timed_out,
         stopped=ended.stopped,
+        hidden=reader.ends_in_exception and _is_run_by_a_shell(spec),
     )
-    fault = _by_rule(ended.stopped or "", fault)
+    fault = _by_rule(ended.stopped or "", fault, reader)
     if fault.fault is Fault.NONE and bad_objective:
         fault = LogFault(Fault.NAN, None)
     notes = (f"{ended.leftovers} processes outlived the training and were ended",) if ended.leftovers else ()
@@ -210,13 +230,23 @@ def _state(ended: Exit) -> RunState:
     return RunState.FINISHED if ended.code == 0 else RunState.FAILED
 
 
-def _by_rule(reason: str, fault: LogFault) -> LogFault:
+def _is_run_by_a_shell(spec: Mapping[str, Any]) -> bool:
+    """Is the status that of a shell, which may be of the end of a pipe? After ``experiment.setup`` ours is gone: it has
+    become the program."""
+    words = spec["argv"]
+    if list(words[:2]) == ["bash", "-c"] and _NOTED in words[2]:
+        words = words[_OURS:]
+    program = os.path.join(spec["cwd"], program_of(spec) or words[0])
+    return faults.runs_a_shell(words, (read_text(program, _SHEBANG) or "").split("\n", 1)[0])
+
+
+def _by_rule(reason: str, fault: LogFault, reader: LogReader) -> LogFault:
     """A rule that ended the run knows what was wrong, whatever the log's last words are; but one rank out of memory is
-    why the others wait for it."""
+    why the others wait for it, and so is one that ended with an exception."""
     if reason.startswith(NAN_RULE):
         return LogFault(Fault.NAN, fault.exception)
     if reason.startswith(HANG_RULE) and fault.fault not in {Fault.OOM, Fault.CUDA_OOM}:
-        return LogFault(Fault.HANG, fault.exception)
+        return LogFault(Fault.HANG, faults.behind_a_hang(reader.fault, reader.unhandled))
     return fault
 
 
@@ -225,12 +255,15 @@ def _reason(ended: Exit, fault: LogFault, spec: Mapping[str, object]) -> str:
         limit = spec.get("wall_limit_s")
         return f"wall-clock limit of {human(float(limit))} reached" if isinstance(limit, (int, float)) else "timed out"
     if ended.stopped is not None:
-        return ended.stopped
+        behind = fault.exception if fault.fault is Fault.HANG else None
+        return ended.stopped + (f"; an exception before it: {behind}" if behind else "")
     if ended.signal is not None:
         return f"killed by signal {ended.signal}" + (" (out of memory)" if ended.oom else "")
     if ended.code:
         return f"exit status {ended.code}" + (f": {fault.exception}" if fault.exception else "")
-    return {Fault.NAN: "the objective or a loss was NaN or infinite"}.get(fault.fault, "")
+    if fault.fault in (Fault.NONE, Fault.NAN):
+        return "the objective or a loss was NaN or infinite" if fault.fault is Fault.NAN else ""
+    return HIDDEN + (f": {fault.exception}" if fault.exception else "")
 
 
 def _lost(lost: Lost, reader: LogReader) -> Outcome:

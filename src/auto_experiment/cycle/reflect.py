@@ -30,8 +30,8 @@ def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind
         return Result.FAILED
     if outcome.state is RunState.STOPPED and not outcome.counts and outcome.fault.value not in ("none", "timeout"):
         return Result.FAILED  # the NaN rule, the hang rule
-    if outcome.diverged:
-        return Result.FAILED
+    if outcome.diverged or (outcome.state is RunState.FINISHED and outcome.fault is not Fault.NONE):
+        return Result.FAILED  # also a crash behind a pipe, whose status is 0
     if not outcome.counts:
         return Result.INCONCLUSIVE
     return Result.IMPROVED if objective.better(outcome.value, best) else Result.NOT_IMPROVED

@@ -108,6 +108,17 @@ class LogReader:
         return self._faults.verdict(bad_loss=bool(self._bad_losses))
 
     @property
+    def ends_in_exception(self) -> bool:
+        """Is the report of an exception the last thing in the log, but for noise?"""
+        return self._faults.closes
+
+    @property
+    def unhandled(self) -> str | None:
+        """The exception that ended a thread, a process or a rank, whatever the others said after it; None when none
+        did, or when it cannot be told from one that was handled."""
+        return self._faults.unhandled
+
+    @property
     def series(self) -> Mapping[str, Series]:
         return self._series
 
@@ -209,8 +220,9 @@ class LogReader:
         line = strip_ansi(raw.decode("utf-8", "replace"))
         if "\0" in line:  # a hole that a truncated file leaves
             line = line.replace("\0", "")
-        reported = clue and faults.feed(line, self.lines + 1)
+        reported = clue and faults.feed(line, self.lines + 1, self._above())
         if not reported:
+            faults.heard(line)
             if faults.found and faults.says_finished(line):
                 faults.went_on()
             self._metrics(line, points)

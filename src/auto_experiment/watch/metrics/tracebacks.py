@@ -7,7 +7,9 @@ Of several faults at the end of a log the first is the cause, unless it is of th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from auto_experiment.records.observation import Fault, LogFault
 from auto_experiment.watch.log_tail import clean
@@ -79,6 +81,24 @@ _FOLLOWS = re.compile(
     r"|ProcessRaisedException|ProcessExitedException|CalledProcessError|NCCL|Connection closed by peer|TCPStore"
     r"|ActorDiedError|Caught [\w.]+ in |is killed by signal|exited unexpectedly"
 )
+# The line above a traceback that ends no process: an interpreter's, a logger's or an event loop's.
+_ASIDE = re.compile(
+    r"^(?:Exception ignored |Error in (?:atexit|sys\.)|Exception in (?:thread|callback) |--- Logging error ---"
+    r"|Task exception was never retrieved)"
+)
+_ABOVE = 2  # lines in which that is looked for
+# Who prints a traceback because nothing has handled it: the hooks of a thread, of a child process, of a rank.
+_BY_A_HOOK = re.compile(r"^(?:Exception in thread |Process [\w-]+:$)")
+_RANK = re.compile(r"^\[rank ?\d+\]: *$")
+# Behind the last words of a training: the rest of the message, a bar that is drawn once more, a launcher's report.
+_NOISE = re.compile(
+    r"^\s|^[\W_]*$|^.{0,60}\d{1,3}%\|"
+    r"|^(?:CUDA kernel errors might|For debugging consider|Compile with `|Exception raised from |frame #|Failures:"
+    r"|For simplicity, JAX has removed|Stack trace:|Root Cause|\[\d+\]:$|<NO_OTHER_FAILURES>"
+    r"|Set the environment variable HYDRA_FULL_ERROR"
+    r"|wandb: |srun: |slurmstepd: |g?make(?:\[\d+\])?: |(?:real|user|sys)\s+\d+m|\S+ FAILED$)"
+    r"|destroy_process_group\(\)|ProcessGroupNCCL|torch[./](?:distributed|multiprocessing)|resource_tracker"
+)
 # Before a mention of memory it makes the line a remark, not a report.
 _REMARK = re.compile(r"(?i)(?:^|\s)(?:#|//)\s|\b(?:avoid\w*|prevent\w*|against|unless|in case of|skipp\w+|retry\w*)\b")
 
@@ -136,6 +156,9 @@ class FaultReader:
         self._chained: list[str] = []  # the exceptions of the chain so far, the first one first: at most two are kept
         self._awaiting = 0  # the line until which "During handling" may still join the next traceback to this one
         self._joins = False
+        self._aside = self._by_a_hook = False  # what the traceback at hand is
+        self._last_words = False  # the report of an exception was the last thing that was said
+        self.unhandled: str | None = None  # by a thread, a process or a rank: it ended, however the others go on
 
     @property
     def found(self) -> bool:
@@ -145,6 +168,11 @@ class FaultReader:
     def is_interrupted(self) -> bool:
         """A human broke it off: what it prints then may well be its summary."""
         return self._event is not None and self._event.fault is Fault.INTERRUPTED
+
+    @property
+    def closes(self) -> bool:
+        """Is the report of an exception that ends a process the last thing in the log?"""
+        return self._event is not None and self._last_words
 
     def verdict(self, *, bad_loss: bool) -> LogFault:
         """The fault as it stands. ``bad_loss``: the latest value of a loss is not finite."""
@@ -165,13 +193,20 @@ class FaultReader:
         """The run reported something new: what was found had been handled."""
         self._event = None
         self._chained = []
-        self.inside = False
+        self.inside = self._last_words = False
 
-    def feed(self, text: str, line: int) -> bool:
-        """True when the line is part of a fault's report: its numbers are no sign that the run goes on."""
+    def heard(self, text: str) -> None:
+        """A line that is no part of a fault's report."""
+        if self._last_words:
+            said = _STAMP.sub("", text)
+            self._last_words = _NOISE.search(said) is not None or _ASIDE.match(said) is not None
+
+    def feed(self, text: str, line: int, above: Iterable[str] = ()) -> bool:
+        """True when the line is part of a fault's report: its numbers are no sign that the run goes on. ``above``: the
+        lines before it that are not blank, the nearest one first."""
         header = _HEADER.match(text) if "Traceback" in text else None
         if header is not None:
-            self._open(header["prefix"], line)
+            self._open(header["prefix"], line, above)
         elif any(mark in text for mark in _CHAIN):
             self._joins = bool(self._chained) and line <= self._awaiting
         elif self.inside:
@@ -180,9 +215,12 @@ class FaultReader:
             return self._outside(text, line)
         return True
 
-    def _open(self, prefix: str, line: int) -> None:
+    def _open(self, prefix: str, line: int, above: Iterable[str]) -> None:
         if not self._joins:
             self._chained = []
+            said = list(islice(above, _ABOVE))
+            self._aside = any(map(_ASIDE.match, said))
+            self._by_a_hook = _RANK.match(prefix) is not None or any(map(_BY_A_HOOK.match, said[:1]))
         self._joins = False
         self.inside, self._frames = True, False
         self._prefix, self._header_line = prefix, line
@@ -206,6 +244,9 @@ class FaultReader:
     def _close(self, text: str, line: int) -> None:
         self._chained = [*self._chained[:1], text]
         self._awaiting = line + _FAR
+        self._last_words = self._last_words or not self._aside
+        if self._by_a_hook and (self.unhandled is None or _FOLLOWS.search(self.unhandled)):
+            self.unhandled = self._chained[0]
         if len(self._chained) == 1:
             self._record(_classify(text), text, line)
             return
@@ -221,7 +262,9 @@ class FaultReader:
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            self._record(_classify(stripped), stripped, line, remark=_BARE.match(stripped) is None)
+            bare = _BARE.match(stripped) is not None
+            self._record(_classify(stripped), stripped, line, remark=not bare)
+            self._last_words = self._last_words or bare
         elif _reports(_OOM, text):
             self._scheduler(Fault.OOM, stripped, line)
         elif _KILLED.search(stripped):

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from auto_experiment.watch.sources import delimited, json_document, json_lines, rows, trainer_state
-from auto_experiment.watch.sources.opening import descended, opened
+from auto_experiment.watch.sources import delimited, json_document, json_lines, mlflow, rows, trainer_state
+from auto_experiment.watch.sources.opening import GZIP, descended, opened
 from auto_experiment.watch.sources.record import Kind, SourceFile
 
 DEEPEST = 6  # folders below the one that is searched
@@ -34,6 +34,10 @@ _DATA_WORDS = re.compile(
     r"(?i)predict|(?<![a-z])preds?(?![a-z])|submission|dataset|annotation|label|sample|confusion|config|args|param"
     r"|metadata|tokeni[sz]er|vocab|index|time_left"
 )
+_TEXTS = {
+    ".csv": Kind.TABLE, ".tsv": Kind.TABLE, ".jsonl": Kind.JSON_LINES, ".ndjson": Kind.JSON_LINES, ".json": Kind.JSON,
+    ".txt": Kind.JSON_LINES, ".log": Kind.JSON_LINES,
+}  # fmt: skip
 _CHECKPOINT = re.compile(r"(?:^|/)checkpoint-\d+$")
 _DULL = {"__pycache__", "node_modules", ".git", "code", "site-packages"}
 
@@ -85,8 +89,13 @@ def sources_of(folder: str, search: Search) -> tuple[SourceFile, ...]:
     looks = itertools.count()
     events: dict[str, list[str]] = {}
     states: dict[str, list[str]] = {}
+    stores: dict[str, list[str]] = {}
     found: list[SourceFile] = []
     for above, names in search.names.items():
+        run = mlflow.run_of(above, search.names)
+        if run is not None:
+            stores.setdefault(run, []).extend(_join(above, name) for name in names)
+            continue
         for name in names:
             path = _join(above, name)
             kind = by_name(name)
@@ -104,6 +113,7 @@ def sources_of(folder: str, search: Search) -> tuple[SourceFile, ...]:
     found += [
         SourceFile(Kind.TENSORBOARD, ps[0] if len(ps) == 1 else above or ".", tuple(ps)) for above, ps in events.items()
     ]
+    found += [_store(run, paths, search.notes) for run, paths in stores.items() if paths]
     for paths in states.values():
         newest = max(paths, key=lambda path: _age(folder, path))
         found.append(SourceFile(Kind.TRAINER_STATE, newest, (newest,)))
@@ -112,25 +122,34 @@ def sources_of(folder: str, search: Search) -> tuple[SourceFile, ...]:
     return tuple(sorted(found, key=lambda one: one.rank))
 
 
+def _store(run: str, paths: list[str], notes: list[str]) -> SourceFile:
+    """A run of MLflow's file store: a file for each metric."""
+    run = run or "."
+    kept = sorted(path for path in paths if rows.is_metric(mlflow.name_of(run, path)))
+    if len(kept) > mlflow.MOST_METRICS:
+        notes.append(f"{run} holds too many metrics: not all were looked at")
+    return SourceFile(Kind.MLFLOW, run, tuple(kept[: mlflow.MOST_METRICS]))
+
+
 def one(folder: str, name: str) -> SourceFile | None:
     """The source that a single file is, when a human names it: whatever columns it has. None when it is no source."""
     kind = by_name(name)
     if kind is Kind.JSON and json_document.looks_like_lines(_head(folder, name)):
         kind = Kind.JSON_LINES
-    return None if kind is None or name.endswith((".txt", ".log")) else SourceFile(kind, name, (name,))
+    return None if kind is None or _plain(name).endswith((".txt", ".log")) else SourceFile(kind, name, (name,))
 
 
 def by_name(name: str) -> Kind | None:
     """What a file of this name may be; None when it is none of ours."""
-    low = name.lower()
+    low = _plain(name)
+    if low != name.lower():
+        kind = _TEXTS.get(os.path.splitext(low)[1])
+        return None if low == "trainer_state.json" else kind
     if low.startswith("events.out.tfevents") or ".tfevents." in low:
         return Kind.TENSORBOARD
     if low == "trainer_state.json":
         return Kind.TRAINER_STATE
-    return {
-        ".wandb": Kind.WANDB, ".csv": Kind.TABLE, ".tsv": Kind.TABLE, ".jsonl": Kind.JSON_LINES,
-        ".ndjson": Kind.JSON_LINES, ".json": Kind.JSON, ".txt": Kind.JSON_LINES, ".log": Kind.JSON_LINES,
-    }.get(os.path.splitext(low)[1])  # fmt: skip
+    return Kind.WANDB if low.endswith(".wandb") else _TEXTS.get(os.path.splitext(low)[1])
 
 
 def by_content(name: str, head: bytes) -> Kind | None:
@@ -138,7 +157,7 @@ def by_content(name: str, head: bytes) -> Kind | None:
     kind = by_name(name)
     if kind is Kind.TABLE:
         return kind if _is_told(name, _columns(head)) else None
-    sure = name.lower().endswith((".jsonl", ".ndjson"))
+    sure = _plain(name).endswith((".jsonl", ".ndjson"))
     if sure or json_document.looks_like_lines(head):
         lines = head.splitlines()[:_FIRST_LINES]
         first = next((row for row in map(json_lines.loads, lines) if row is not None), {})
@@ -147,6 +166,11 @@ def by_content(name: str, head: bytes) -> Kind | None:
             return Kind.JSON_LINES
     told = _JSON_WORDS.search(name) and not _DATA_WORDS.search(name)
     return Kind.JSON if kind is Kind.JSON and told else None
+
+
+def _plain(name: str) -> str:
+    """In lower case, and what it is called where it is not packed."""
+    return name.lower().removesuffix(GZIP)
 
 
 def _is_told(name: str, columns: Iterable[str]) -> bool:

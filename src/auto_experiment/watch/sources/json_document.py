@@ -21,8 +21,12 @@ def read(stream: Stream, notes: list[str]) -> Iterator[Point]:
     if stream.size > MOST_BYTES:
         stream.cut = True
         return
+    text = stream.read(MOST_BYTES + 1)
+    if stream.cut or len(text) > MOST_BYTES:  # of a packed one the size is not known before
+        stream.cut = True
+        return
     try:
-        document = json.loads(stream.read(MOST_BYTES).decode("utf-8-sig", "replace"))
+        document = json.loads(text.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         notes.append(NO_DOCUMENT)
         return

@@ -8,7 +8,16 @@ from dataclasses import replace
 
 from auto_experiment.records.observation import Point, Series
 from auto_experiment.watch.metrics.series import SeriesTable
-from auto_experiment.watch.sources import delimited, json_document, json_lines, rows, tensorboard, trainer_state, wandb
+from auto_experiment.watch.sources import (
+    delimited,
+    json_document,
+    json_lines,
+    mlflow,
+    rows,
+    tensorboard,
+    trainer_state,
+    wandb,
+)
 from auto_experiment.watch.sources.find import find, sources_of, walk
 from auto_experiment.watch.sources.opening import MOST_BYTES, Stream, opened
 from auto_experiment.watch.sources.record import Kind, Source, SourceFile, Sources
@@ -20,6 +29,7 @@ _READERS: Mapping[Kind, Callable[[Stream, list[str]], Iterator[Point]]] = {
     Kind.JSON_LINES: json_lines.read,
     Kind.TABLE: delimited.read,
     Kind.WANDB: wandb.read,
+    Kind.MLFLOW: mlflow.read,
     Kind.JSON: json_document.read,
     Kind.TENSORBOARD: tensorboard.read,
 }
@@ -63,10 +73,13 @@ def _read(folder: str, file: SourceFile, most: int) -> tuple[Source, int]:
         try:
             with opened(folder, part, most - used) as stream:
                 modified = max(modified, stream.modified)
+                own = mlflow.name_of(file.path, part) if file.kind is Kind.MLFLOW else None
                 for point in points(file.kind, stream, notes):
-                    table.add(point.name, point.value, point.step)
+                    table.add(own or point.name, point.value, point.step)
                 used += stream.used
                 whole = whole and not (stream.cut or stream.broken)
+                if stream.damage:
+                    notes.append(stream.damage)
                 if stream.cut:
                     notes.append("too large: not read to its end")
         except OSError as error:
@@ -80,6 +93,8 @@ def _read(folder: str, file: SourceFile, most: int) -> tuple[Source, int]:
 def _named(file: SourceFile, table: Mapping[str, Series]) -> dict[str, Series]:
     """The series under their names, with the split that only the file's place says."""
     events = file.kind is Kind.TENSORBOARD
+    if not file.parts or file.kind is Kind.MLFLOW:
+        return dict(table)
     split = rows.split_before(file.parts[0], table, folder=events)
     if not split:
         return dict(table)

@@ -17,6 +17,7 @@ class Kind(Enum):
     JSON_LINES = "JSON lines"
     TABLE = "table"
     WANDB = "W&B run"
+    MLFLOW = "MLflow run"
     JSON = "JSON document"
     TENSORBOARD = "TensorBoard events"
 
