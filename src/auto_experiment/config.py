@@ -757,8 +757,3 @@ def _secrets(config: Config, environment: Environment) -> tuple[str, str]:
 
 def _is_local(url: str) -> bool:
     return bool(re.match(r"https?://(localhost|127\.|\[::1\]|0\.0\.0\.0|10\.|192\.168\.)", url))
-
-
-def require_provider(config: Config, environment: Environment) -> None:
-    """Can the provider be used? ``MissingKey`` names the variable; ``ConfigError`` when it is not built yet."""
-    access_of(config, environment)

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
+from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.config import Access, Config, Environment, access_of, secret_names
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
-from auto_experiment.cycle.inputs import Inputs, read_inputs
+from auto_experiment.cycle.inputs import Inputs, find_program, read_inputs, search_path
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
@@ -175,6 +176,20 @@ def _own_workspace(paths: ProjectPaths, ledger: Writer) -> None:
             tx.event("project", root=paths.root)
 
 
+def snapshots_of(place: Place, paths: ProjectPaths, config: Config, *, required: bool) -> Snapshots | None:
+    """None without git, where that will do. Files that the agent may not read are not recorded either: it could read
+    the record."""
+    git = find_program("git", place.root, search_path(place.root, place.env))
+    if git is None and required:
+        raise EnvironmentNotReady(
+            f"git is not installed, and provider {config.agent.provider} changes the code, which has to be recorded: "
+            "install git (apt-get install git, conda install git)"
+        )
+    if git is None:
+        return None
+    return Snapshots(git, paths.root, paths.code, leave_out=config.agent.private, env=place.env.child(config))
+
+
 @contextmanager
 def _built(
     place: Place,
@@ -203,7 +218,7 @@ def _built(
             ground=ground,
             ledger=ledger,
             minds=minds,
-            snapshots=snapshots_of(place, paths, required=coded),
+            snapshots=snapshots_of(place, paths, inputs.config, required=coded),
             toolbox=functools.partial(toolbox_of, place, paths),
             guard=unguarded,
             launcher=launcher,

@@ -17,7 +17,6 @@ from auto_experiment.config import (
     load_config,
     paths_of,
     read_environment,
-    require_provider,
     value_of,
 )
 from auto_experiment.errors import ConfigError, MissingKey
@@ -453,7 +452,7 @@ def test_the_environment_shows_no_values():
 
 
 def test_optuna_needs_no_key(project):
-    require_provider(load(project, "agent: {provider: optuna}"), environment())
+    access_of(load(project, "agent: {provider: optuna}"), environment())
 
 
 @pytest.mark.parametrize(
@@ -469,7 +468,7 @@ def test_a_missing_key_is_named(project, text, variable):
     config = load(project, text)
     for empty in ({}, {variable: ""}, {variable: " "}):
         with pytest.raises(MissingKey) as missing:
-            require_provider(config, environment(**empty))
+            access_of(config, environment(**empty))
         assert missing.value.exit_status == 3
         assert variable in str(missing.value)
         assert "`--provider optuna`" in str(missing.value)
@@ -519,7 +518,7 @@ def test_what_a_model_needs_is_checked(project, text, facts):
 @pytest.mark.parametrize("provider", ["claude_cli", "codex_cli"])
 def test_the_command_line_clients_are_not_built_yet(project, provider):
     with pytest.raises(ConfigError, match=f"provider {provider}: not built yet"):
-        require_provider(load(project, f"agent: {{provider: {provider}}}"), environment())
+        access_of(load(project, f"agent: {{provider: {provider}}}"), environment())
 
 
 # --- any text

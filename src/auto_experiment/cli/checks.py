@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from auto_experiment import command
 from auto_experiment.brief import load_brief
-from auto_experiment.config import Config, require_provider
+from auto_experiment.config import Access, Config, access_of
 from auto_experiment.cycle.inputs import activation, require_program, search_path, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, require_means, room, want_of_room
@@ -20,7 +20,9 @@ from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.wiring import gpu_samples
+from auto_experiment.wiring import gpu_samples, model_of, prices_of
+
+_TINY = 16  # tokens of the answer to a question that asks for one word
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class Check:
         return {"name": self.name, "ok": self.ok, "said": self.said, "todo": self.todo}
 
 
-def run_checks(place: Place) -> list[Check]:
-    return list(_checks(place))
+def run_checks(place: Place, *, online: bool = False) -> list[Check]:
+    """``online``: ask the model one tiny question."""
+    return list(_checks(place, online=online))
 
 
-def _checks(place: Place) -> Iterator[Check]:
+def _checks(place: Place, *, online: bool) -> Iterator[Check]:
     try:
         config = place.config()
     except UsageError as error:
@@ -58,12 +61,13 @@ def _checks(place: Place) -> Iterator[Check]:
     if cut > 0:
         yield Check("brief", None, f"the last {cut:,} characters do not reach a model", "memory.brief_max_chars")
     yield from (Check("brief", None, notice) for notice in brief.notices)
-    yield _tried("objective", lambda: str(objective_of(config, brief)))
+    yield _tried("objective", lambda: _objective(config, brief))
     yield _tried("command", lambda: _command(config, brief, place))
     if activation(config.experiment.setup, place.root, place.env) is None:
         todo = "unless setup itself makes it known: `source ~/miniconda3/etc/profile.d/conda.sh && conda activate x`"
         yield Check("setup", None, "it activates an environment, and its program is not on PATH", todo)
     yield _tried("provider", lambda: _provider(config, place))
+    yield from _model(config, place, online=online)
     yield _search_space(config, brief)
     frozen = (*brief.frozen, *config.experiment.frozen)
     if frozen:
@@ -71,7 +75,7 @@ def _checks(place: Place) -> Iterator[Check]:
     yield Check("host", True, f"this machine ({os.uname().nodename})")
     yield _gpu(place)
     yield from _workspace(paths.workspace, paths.ledger)
-    yield _git(place)
+    yield _git(config, place)
     if (pid := holder(paths.lock)) is not None:
         yield Check("controller", None, f"pid {pid} holds this project", "look with `auto-experiment status`")
 
@@ -83,22 +87,67 @@ def _tried(name: str, say: Callable[[], str]) -> Check:
         return Check(name, False, str(disk_fault(error) or error))
 
 
+def _objective(config: Config, brief: Brief) -> str:
+    if config.agent.provider != "optuna" and not (config.objective.metric or brief.metric):
+        return "none stated: the first plan proposes one"
+    return str(objective_of(config, brief))
+
+
 def _command(config: Config, brief: Brief, place: Place) -> str:
+    if config.agent.provider != "optuna" and not (config.experiment.command or brief.command):
+        return "none stated: the plans say it"
     words, said = training_command(config, brief, place.root, place.env)
-    program = require_program(words, config.experiment.setup, place.root, place.env)
+    written = config.agent.provider == "optuna"  # a code agent may write the script
+    program = require_program(words, config.experiment.setup, place.root, place.env, script=written)
     return "; ".join((f"{command.join(words)} ({program})", *said))
 
 
 def _provider(config: Config, place: Place) -> str:
-    require_provider(config, place.env)
-    return f"{config.agent.provider}: no model, no key"
+    access = access_of(config, place.env)
+    if access is None:
+        return f"{config.agent.provider}: no model, no key"
+    secret = config.agent.auth_token_env or config.agent.api_key_env or "the usual variable"
+    how = f"key from {secret}" if access.api_key or access.auth_token else "without a key"
+    where = f" at {access.base_url}" if access.base_url else ""
+    return f"{access.provider}: {access.model}{where}, {how}"
+
+
+def _model(config: Config, place: Place, *, online: bool) -> Iterator[Check]:
+    """What the model costs, who plans while it is away, and with ``online`` whether it answers."""
+    try:
+        access = access_of(config, place.env)
+    except AutoExperimentError:
+        return
+    if access is None:
+        return
+    prices = prices_of(config, access)
+    if prices is None:
+        todo = "agent.prices: {input: 3, output: 15} (USD per million tokens)"
+        needed = config.budget.usd is not None
+        said = f"what {access.model} costs is not known" + (", and budget.usd needs it" if needed else "")
+        yield Check("price", False if needed else None, said, todo)
+    else:
+        yield Check("price", True, f"${prices.input:g} in, ${prices.output:g} out per million tokens")
+    if config.agent.fallback is None:
+        said = "none: while the model does not answer the loop waits and carries on by itself"
+        yield Check("fallback", None, said, "agent.fallback: optuna, with a search space")
+    if online:
+        yield _tried("online", lambda: _answers(config, access))
+
+
+def _answers(config: Config, access: Access) -> str:
+    """One call of a few tokens, without a second try."""
+    reply = model_of(access).open("Answer with one word.", ()).say("Say ok.", max_tokens=_TINY)
+    used = reply.usage
+    tokens = f", {used.input_tokens} tokens in, {used.output_tokens} out" if used else ""
+    return f"{reply.model} answers{tokens}"
 
 
 def _search_space(config: Config, brief: Brief) -> Check:
     space = config.parameters or brief.search_space
     if space:
         return Check("space", True, "; ".join(str(p) for p in space))
-    needed = config.agent.provider == "optuna"
+    needed = "optuna" in (config.agent.provider, config.agent.fallback)
     todo = "add `- --lr: 1e-4 .. 1e-1 log` under # Search Space in the brief"
     return Check("space", False if needed else None, "no search space", todo)
 
@@ -141,8 +190,12 @@ def _ledger(path: str) -> str:
         return f"{ledger.experiment_count()} experiments"
 
 
-def _git(place: Place) -> Check:
+def _git(config: Config, place: Place) -> Check:
     if shutil.which("git", path=search_path(place.root, place.env)) is None:
-        return Check("git", None, "not installed", "not needed yet")
+        coded = config.agent.provider != "optuna"
+        said = "not installed: " + (
+            "the code that a model changes has to be recorded" if coded else "no code is recorded"
+        )
+        return Check("git", False if coded else None, said, "apt-get install git, or conda install git")
     inside = os.path.exists(os.path.join(place.root, ".git"))
     return Check("git", True, "a repository; the workspace ignores itself" if inside else "no repository, none needed")

@@ -27,6 +27,7 @@ from auto_experiment.models.prices import Prices, usd
 T = TypeVar("T")
 PATIENT_S = 60.0  # so much waiting in all is worth more than a plan of the fallback
 _CHARS_PER_TOKEN = 3.0  # cautious: English has about four
+_SAID_AT = (6, 16, 64, 256)  # failures in a row at which a human is told: half a minute, half an hour, hours
 _USUAL_OUTPUT = 2000  # tokens: a budget that cannot pay for these is used up
 _OF_A_HUMAN = (ModelFault.QUOTA, ModelFault.AUTH)
 _TO_THE_STEPS = (ModelFault.TOO_LONG, ModelFault.BAD_REQUEST)  # the same again would end the same
@@ -185,7 +186,7 @@ class Caller:
         """A short fault is nobody's business; a longer one stands in ``status``, and is said when it begins and then
         ever more rarely."""
         first = self._failures == 1 and error.fault in _OF_A_HUMAN
-        if first or self._failures in (4, 16, 64, 256):
+        if first or self._failures in _SAID_AT:
             meanwhile = "the fallback plans meanwhile" if terms.fallback else "nothing is lost"
             self._say(f"the model does not answer: {error}; asked again in {human(pause)}, {meanwhile}")
         if not terms.fallback and pause >= 4.0:
@@ -196,7 +197,7 @@ class Caller:
     def _answered(self, terms: Terms) -> None:
         if not self._failures:
             return
-        if self._failures >= 4:
+        if self._failures >= _SAID_AT[0]:
             self._say(f"the model answers again after {human(self._now() - self._since)}")
         self._failures, self._again_at = 0, 0.0
         with self._ledger.transaction() as tx:

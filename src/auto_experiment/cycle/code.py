@@ -6,7 +6,7 @@ The recording itself is in ``agent/snapshots.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from auto_experiment.agent.snapshots import Snapshots
@@ -70,15 +70,18 @@ class Code:
         the last run: then that is what they want to be tried."""
         return best if best and not held.edited else CURRENT
 
-    def start(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, best: str | None) -> None:
-        """Put the code that a plan starts from into the folder, once. What lay there is recorded before."""
+    def start(
+        self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, best: str | None, keep: Sequence[str]
+    ) -> None:
+        """Put the code that a plan starts from into the folder, once. What lay there is recorded before. ``keep``:
+        globs of files that are the human's alone."""
         if self._snapshots is None or self._ledger.was_placed(experiment.id):
             return
         if self._ledger.code_event(experiment.id) is None:
             self._choose(cycle, experiment, plan, best)
         body = self._ledger.code_event(experiment.id) or {"from": None, "saved": None}
         if body["from"] != body["saved"]:
-            changed = self._snapshots.put_back(body["from"])
+            changed = self._snapshots.put_back(body["from"], keep=keep)
             self._say(f"  code: as in {body['base']} ({listed(changed) or 'nothing to change'})")
         with self._ledger.transaction() as tx:
             tx.event("code_placed", experiment=experiment.id)

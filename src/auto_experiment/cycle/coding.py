@@ -9,6 +9,7 @@ import json
 from auto_experiment import command
 from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, OpenCall
 from auto_experiment.agent.code_agent import dispatch
+from auto_experiment.config import CONFIG_NAME
 from auto_experiment.cycle import reflect
 from auto_experiment.cycle.calls import Caller, Terms
 from auto_experiment.cycle.code import Code
@@ -45,7 +46,8 @@ class Coding:
         best: str | None,
     ) -> None:
         """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
-        self._code.start(cycle, experiment, plan, best)
+        frozen = (*inputs.brief.frozen, *inputs.config.experiment.frozen)
+        self._code.start(cycle, experiment, plan, best, (inputs.config.project.brief, CONFIG_NAME, *frozen))
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
             self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)
