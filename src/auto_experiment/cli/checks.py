@@ -132,10 +132,10 @@ def _model(config: Config, place: Place, *, online: bool) -> Iterator[Check]:
         said = "none: while the model does not answer the loop waits and carries on by itself"
         yield Check("fallback", None, said, "agent.fallback: optuna, with a search space")
     if online:
-        yield _tried("online", lambda: _answers(config, access))
+        yield _tried("online", lambda: _answers(access))
 
 
-def _answers(config: Config, access: Access) -> str:
+def _answers(access: Access) -> str:
     """One call of a few tokens, without a second try."""
     reply = model_of(access).open("Answer with one word.", ()).say("Say ok.", max_tokens=_TINY)
     used = reply.usage
@@ -193,9 +193,8 @@ def _ledger(path: str) -> str:
 def _git(config: Config, place: Place) -> Check:
     if shutil.which("git", path=search_path(place.root, place.env)) is None:
         coded = config.agent.provider != "optuna"
-        said = "not installed: " + (
-            "the code that a model changes has to be recorded" if coded else "no code is recorded"
-        )
+        why = "the code that a model changes has to be recorded" if coded else "no code is recorded"
+        said = f"not installed: {why}"
         return Check("git", False if coded else None, said, "apt-get install git, or conda install git")
     inside = os.path.exists(os.path.join(place.root, ".git"))
     return Check("git", True, "a repository; the workspace ignores itself" if inside else "no repository, none needed")
