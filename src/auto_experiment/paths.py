@@ -65,6 +65,11 @@ class ProjectPaths:
         return os.path.join(self.workspace, "requests", "poke")
 
     @property
+    def code(self) -> str:
+        """A bare git repository of our own: the project's code as it was recorded (docs/code.md)."""
+        return os.path.join(self.workspace, "code.git")
+
+    @property
     def runs(self) -> str:
         return os.path.join(self.workspace, "runs")
 
