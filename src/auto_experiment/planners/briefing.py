@@ -30,6 +30,7 @@ _CHANGE_MAX = 1200
 _COMMAND_MAX = 600
 _SPACE_LINES, _SPACE_MAX = 24, 80
 _TITLE_MAX, _DIFFERENCE_MAX, _HOW_MAX = 60, 120, 80  # of a row
+_TAKEN_APART = 20_000  # characters: a longer command is shown from its beginning
 _SENTENCE_MAX = 300
 _METRICS, _METRIC_MAX = 15, 40
 _GIVEN_UP = 12  # experiments that are named
@@ -131,9 +132,9 @@ def _so_far(view: PlanView, size: Size, but: str = "") -> list[str]:
 
 
 def _table(view: PlanView, size: Size, but: str) -> str:
-    shown = view.rows[-size.rows :]
-    if view.best and all(row.experiment != view.best.experiment for row in shown):
-        shown = (*(r for r in view.rows if view.best.experiment == r.experiment), *shown[1:])
+    shown, older = view.rows[-size.rows :], view.rows[: -size.rows]
+    best = [row for row in older if view.best and row.experiment == view.best.experiment]
+    shown = (*best, *shown[len(best) :])
     lines = [_row(row, view) for row in shown if row.experiment != but]
     if not lines:
         return ""
@@ -151,7 +152,9 @@ def _row(row: Row, view: PlanView) -> str:
 
 def _result(row: Row, objective: Objective) -> str:
     if not row.counts or row.value is None:
-        return f"{row.result or 'open'}, no value: {flat(row.how, _HOW_MAX)}"
+        how = flat(row.how, _HOW_MAX)
+        said = how if how.startswith(f"{row.result}:") else f"{row.result or 'open'}: {how}"
+        return said if row.value is None else f"{said} ({number(row.value)} does not count)"
     other, word = (row.final, "final") if objective.select == "best" else (row.best, "best")
     beside = "" if other is None or other == row.value else f" ({word} {number(other)})"
     return f"{row.result or 'open'} {number(row.value)}{beside}"
@@ -163,6 +166,8 @@ def _letters(text: str) -> str:
 
 def _difference(text: str, known: Sequence[str]) -> str:
     """What a command has that the training command has not; the whole of another command."""
+    if len(text) > _TAKEN_APART:
+        return text
     try:
         words = split(text)
     except CommandError:
@@ -180,11 +185,16 @@ def _units(words: Sequence[str]) -> list[tuple[str, ...]]:
     """Flags with the values behind them; other words alone."""
     units: list[tuple[str, ...]] = []
     for word in words:
-        if units and units[-1][0].startswith("-") and not word.startswith("--") and "=" not in word:
+        if units and units[-1][0].startswith("-") and not _is_name(word):
             units[-1] = (*units[-1], word)
         else:
             units.append((word,))
     return units
+
+
+def _is_name(word: str) -> bool:
+    """A flag or name=value; a negative number is neither."""
+    return "=" in word or (word.startswith("-") and not word[1:2].isdigit() and word[1:2] != ".")
 
 
 def _noise(repeats: Iterable[Repeats]) -> str:
@@ -271,14 +281,14 @@ def _outcome(outcome: Outcome, objective: Objective) -> str:
     rows = [
         ("ended", ", ".join(how)),
         ("fault", "" if outcome.fault.value == "none" else outcome.fault.value),
-        ("reason", outcome.reason),
-        ("exception", outcome.exception or ""),
-        (objective.metric, _values(outcome, objective)),
-        ("note", outcome.value_note),
+        ("reason", flat(outcome.reason, _SENTENCE_MAX)),
+        ("exception", flat(outcome.exception or "", _SENTENCE_MAX)),
+        (flat(objective.metric, _TITLE_MAX), _values(outcome, objective)),
+        ("note", flat(outcome.value_note, _SENTENCE_MAX)),
         ("progress", _progress(outcome)),
         ("last values of other metrics", _others(outcome)),
     ]
-    return _tagged("outcome", "\n".join(f"{name}: {flat(t, _METRICS * 2 * _METRIC_MAX)}" for name, t in rows if t))
+    return _tagged("outcome", "\n".join(f"{name}: {text}" for name, text in rows if text))
 
 
 def _values(outcome: Outcome, objective: Objective) -> str:

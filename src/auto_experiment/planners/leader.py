@@ -17,7 +17,14 @@ from auto_experiment.models.base import Ask, Message, Model, Reply, Steps, Stop,
 from auto_experiment.planners.base import NoPlan, PlanView, ReflectView
 from auto_experiment.planners.briefing import FULL, SHORT, Size, plan_text, reflect_text
 from auto_experiment.planners.rules import fitting
-from auto_experiment.planners.submissions import PLAN_TOOL, Unusable, read_plan, read_reflection, reflection_tool
+from auto_experiment.planners.submissions import (
+    DECISION_MAX,
+    PLAN_TOOL,
+    Unusable,
+    read_plan,
+    read_reflection,
+    reflection_tool,
+)
 from auto_experiment.planners.words import flat
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.outcome import Outcome
@@ -72,7 +79,7 @@ class Leader:
             raise NoPlan(f"no plan: {none.reason}") from None
 
     def reflect(self, view: ReflectView, outcome: Outcome) -> Steps[Reflected]:
-        with_plan = view.ahead is not None and not view.ahead.left.is_over
+        with_plan = view.ahead is not None and _goes_on(view.ahead)
         told: dict[str, str] = {}
         question = _Question(
             "reflect",
@@ -236,8 +243,14 @@ def _reflected(arguments: Mapping[str, Any], view: ReflectView, told: dict[str, 
         raise Unusable(f"plan: {wrong}", said) from None
 
 
+def _goes_on(ahead: PlanView) -> bool:
+    """Else the loop ends the campaign, and a plan would be for nothing."""
+    reached = ahead.best is not None and ahead.objective.reached(ahead.best.value)
+    return not ahead.left.is_over and not reached
+
+
 def _closed(view: ReflectView, reason: str) -> Reflection:
-    said = f"{view.experiment}: closed by the harness as inconclusive, {reason}"
+    said = flat(f"{view.experiment}: closed by the harness as inconclusive, {reason}", DECISION_MAX)
     return Reflection(Finding.INCONCLUSIVE, said, Next.ITERATE)
 
 

@@ -17,6 +17,7 @@ from auto_experiment.records.plan import Action, Plan, fingerprint
 CURRENT = "current"
 _ANSWER_MAX = 200
 _SHOWN = 120
+COMMAND_MAX = 20_000  # characters; a longer one is refused: a command that is cut is another command
 _EXPERIMENT = re.compile(r"exp0*(\d{1,9})", re.IGNORECASE)
 _ASKS_FOR_A_REPEAT = re.compile(
     r"\b(?:repeat\w*|again|re-?run\w*|replicat\w*|reproduc\w*|seeds?|noise|varian\w+|confirm\w*|once more)\b", re.I
@@ -88,6 +89,8 @@ def _listed(names: Collection[str]) -> str:
 def _with_command(plan: Plan, view: PlanView) -> Plan:
     if not plan.command:
         return plan
+    if len(plan.command) > COMMAND_MAX:
+        raise Unusable(f"command: {len(plan.command):,} characters, at most {COMMAND_MAX:,}; put settings into a file")
     text = plan.command.replace("\\\n", " ")  # a line that goes on: a shell would take it so
     if not all(c.isprintable() or c in "\n\t" for c in text):
         raise Unusable("command: it holds control or invisible characters; write it in plain text")

@@ -22,7 +22,6 @@ SENTENCE_MAX = 600  # hypothesis, success criteria, reason
 TASK_MAX = 6000
 DECISION_MAX = 400  # as long as an entry of the memory
 MILESTONE_MAX = 120  # as much as a key result takes
-COMMAND_MAX = 20_000  # beyond it, it is refused: a command that is cut is another command
 RULES_MAX = 10
 _ERROR_MAX = 400
 _ERRORS = 3  # of one call that are told
@@ -148,7 +147,7 @@ class _Plan(_Shape):
     hypothesis: _Text = ""
     success_criteria: _Text = ""
     task: _Text = ""
-    command: _Text = Field("", max_length=COMMAND_MAX)
+    command: _Text = ""
     base: _Text = ""
     objective: Any = None
     stop_when: Annotated[list[_Rule], BeforeValidator(lambda given: _unwrapped(given) or [])] = Field(
