@@ -4,6 +4,7 @@ are in tests/integration/test_code_agent.py."""
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -318,6 +319,27 @@ def test_a_huge_file_is_not_read_whole():
     beyond = done(memory, "read_file", path="log", offset=190_000)
     assert beyond.is_error
     assert "use run_shell (sed -n) for the rest" in beyond.text
+
+
+def test_a_huge_file_is_not_cut_within_a_character():
+    text = done(Memory(log="aüüüüüüüü\n".encode() * 200_000), "read_file", path="log", offset=2, limit=1).text
+    assert text == "log: line 2 of a file of 3,600,000 bytes\n<data>\naüüüüüüüü\n</data>"
+
+
+@given(st.lists(st.text("abc ü\t", max_size=60), min_size=1, max_size=40), st.booleans())
+def test_going_on_shows_the_whole_file(lines, ends):
+    text = "\n".join([*lines, "end"]) + ("\n" if ends else "")
+    memory, seen, offset = Memory(t=text.encode()), [], 1
+    while offset:
+        act = Toolbox(memory, memory, Caps(read_chars=64)).prepare(
+            ToolCall("c", "read_file", {"path": "t", "offset": offset})
+        )
+        assert isinstance(act, Act)
+        head, _, rest = act.perform().text.partition("\n<data>\n")
+        seen.append(rest.removesuffix("\n</data>"))
+        more = re.search(r"go on with offset (\d+)", head)
+        offset = int(more[1]) if more else 0
+    assert "\n".join(seen) == text.removesuffix("\n")
 
 
 @pytest.mark.parametrize(

@@ -332,6 +332,12 @@ def test_going_in_circles_is_nudged_at_three_and_ended_at_five(circle):
     assert driven.reason.startswith("went in circles: ")
 
 
+def test_a_remark_is_made_once():
+    look = call("read_file", path="train.py")
+    driven = drive([look, look, look, call("list_files"), call("run_shell", command="ls"), LAUNCH])
+    assert [n for n, text in enumerate(driven.said) if "with the same result" in text] == [3]
+
+
 def test_the_same_launch_that_fails_the_same_way_is_a_circle():
     driven = drive(forever(LAUNCH), gate=["dry run failed: exit 1 after 0.3 s"] * 9)
     assert driven.launches == 5
@@ -393,6 +399,14 @@ def test_a_talk_that_grows_too_long_begins_anew_and_seldom():
     assert "# file 1\n" not in anew
     newest = re.findall(r"# file (\d+)\n", anew)
     assert newest, "the newest result has not been seen yet and is there in full"
+
+
+def test_results_that_were_not_seen_yet_survive_a_new_beginning():
+    many = [ToolCall(f"c{n}", "read_file", {"path": f"f{n:02d}.py"}) for n in range(3, 7)]
+    driven = drive([call("read_file", path="f01.py"), call("read_file", path="f02.py"), calls(*many), LAUNCH], large_project(),
+                   limits=Limits(context_chars=40_000, keep_chars=5_000))  # fmt: skip
+    assert driven.asks[3].talk is not driven.asks[2].talk
+    assert re.findall(r"# file (\d+)\n", driven.said[3]) == ["3", "4", "5", "6"]
 
 
 def test_twenty_reads_stay_affordable():
