@@ -445,7 +445,7 @@ def test_waiting_is_refused(command):
     "command",
     ["sleep 1", "python t.py & sleep 20; kill $!", "grep -n 'sleep 100' *.sh", "cat > x.sh <<EOF\nsleep 100\nEOF",
      "tail -n 50 log", "tail -50 f.log", "man sleep", "timeout 60 python t.py", "while read l; do echo $l; done < f",
-     "grep time.sleep\\(60\\) t.py", "ls watch"],
+     'echo "now; sleep 100"', "echo \\\"; echo '; sleep 50'", "grep time.sleep\\(60\\) t.py", "ls watch"],
 )  # fmt: skip
 def test_working_is_not(command):
     assert waits(command) == ""

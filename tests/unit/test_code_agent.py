@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from auto_experiment.agent.base import Act, DispatchEnd, DispatchView, Entry, La
 from auto_experiment.agent.code_agent import CALLS_MAX, Limits, dispatch
 from auto_experiment.agent.messages import done_line, first_message, retold, system_prompt
 from auto_experiment.agent.repeats import Repeats
-from auto_experiment.agent.tools import TOOLS, Toolbox
+from auto_experiment.agent.tools import NOTE_MAX, SHELL_MOST, SHELL_TIMEOUT, TOOLS, Caps, Toolbox
 from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.base import Ask, Reply, Stop, ToolCall, ToolResult
 from auto_experiment.models.scripted import Answer, ScriptedModel, call, calls, words
@@ -554,3 +555,13 @@ def test_whatever_comes_it_ends_and_every_call_is_answered(replies):
         for reply, message in zip(heard.said, heard.said[1:], strict=False):
             if isinstance(reply, Reply) and reply.calls and reply.stop.is_whole:
                 assert [result.id for result in message] == [wanted.id for wanted in reply.calls]
+
+
+def test_the_page_has_the_limits_of_the_program():
+    page = (Path(__file__).parents[2] / "docs" / "agent.md").read_text(encoding="utf-8")
+    limits, caps = Limits(), Caps()
+    numbers = (limits.max_tokens, limits.most_tokens, limits.context_chars, limits.keep_chars, caps.read_chars,
+               caps.shell_chars, caps.entries, SHELL_TIMEOUT, SHELL_MOST, NOTE_MAX)  # fmt: skip
+    assert [f"{n:,}" for n in numbers if not re.search(rf"(?<![\d,]){n:,}(?![\d,])", page)] == []
+    assert f"| {limits.turns} turns |" in page
+    assert all(f"| `{tool.name}` | " in page for tool in TOOLS)
