@@ -1,5 +1,5 @@
 """The code agent's five tools: what a call may be, and what comes of it. Files and shell are stand-ins here; real ones
-are in tests/integration/test_code_agent.py."""
+are in tests/integration/test_agent_on_files.py."""
 
 from __future__ import annotations
 
