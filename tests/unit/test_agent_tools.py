@@ -1,9 +1,10 @@
 """The code agent's five tools: what a call may be, and what comes of it. Files and shell are stand-ins here; real ones
-are in tests/integration/test_code_agent.py."""
+are in tests/integration/test_agent_on_files.py."""
 
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -320,6 +321,27 @@ def test_a_huge_file_is_not_read_whole():
     assert "use run_shell (sed -n) for the rest" in beyond.text
 
 
+def test_a_huge_file_is_not_cut_within_a_character():
+    text = done(Memory(log="aüüüüüüüü\n".encode() * 200_000), "read_file", path="log", offset=2, limit=1).text
+    assert text == "log: line 2 of a file of 3,600,000 bytes\n<data>\naüüüüüüüü\n</data>"
+
+
+@given(st.lists(st.text("abc ü\t", max_size=60), min_size=1, max_size=40), st.booleans())
+def test_going_on_shows_the_whole_file(lines, ends):
+    text = "\n".join([*lines, "end"]) + ("\n" if ends else "")
+    memory, seen, offset = Memory(t=text.encode()), [], 1
+    while offset:
+        act = Toolbox(memory, memory, Caps(read_chars=64)).prepare(
+            ToolCall("c", "read_file", {"path": "t", "offset": offset})
+        )
+        assert isinstance(act, Act)
+        head, _, rest = act.perform().text.partition("\n<data>\n")
+        seen.append(rest.removesuffix("\n</data>"))
+        more = re.search(r"go on with offset (\d+)", head)
+        offset = int(more[1]) if more else 0
+    assert "\n".join(seen) == text.removesuffix("\n")
+
+
 @pytest.mark.parametrize(
     ("data", "text"),
     [
@@ -423,7 +445,7 @@ def test_waiting_is_refused(command):
     "command",
     ["sleep 1", "python t.py & sleep 20; kill $!", "grep -n 'sleep 100' *.sh", "cat > x.sh <<EOF\nsleep 100\nEOF",
      "tail -n 50 log", "tail -50 f.log", "man sleep", "timeout 60 python t.py", "while read l; do echo $l; done < f",
-     "grep time.sleep\\(60\\) t.py", "ls watch"],
+     'echo "now; sleep 100"', "echo \\\"; echo '; sleep 50'", "grep time.sleep\\(60\\) t.py", "ls watch"],
 )  # fmt: skip
 def test_working_is_not(command):
     assert waits(command) == ""

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from auto_experiment.agent.base import Act, DispatchEnd, DispatchView, Entry, La
 from auto_experiment.agent.code_agent import CALLS_MAX, Limits, dispatch
 from auto_experiment.agent.messages import done_line, first_message, retold, system_prompt
 from auto_experiment.agent.repeats import Repeats
-from auto_experiment.agent.tools import TOOLS, Toolbox
+from auto_experiment.agent.tools import NOTE_MAX, SHELL_MOST, SHELL_TIMEOUT, TOOLS, Caps, Toolbox
 from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.base import Ask, Reply, Stop, ToolCall, ToolResult
 from auto_experiment.models.scripted import Answer, ScriptedModel, call, calls, words
@@ -332,6 +333,12 @@ def test_going_in_circles_is_nudged_at_three_and_ended_at_five(circle):
     assert driven.reason.startswith("went in circles: ")
 
 
+def test_a_remark_is_made_once():
+    look = call("read_file", path="train.py")
+    driven = drive([look, look, look, call("list_files"), call("run_shell", command="ls"), LAUNCH])
+    assert [n for n, text in enumerate(driven.said) if "with the same result" in text] == [3]
+
+
 def test_the_same_launch_that_fails_the_same_way_is_a_circle():
     driven = drive(forever(LAUNCH), gate=["dry run failed: exit 1 after 0.3 s"] * 9)
     assert driven.launches == 5
@@ -393,6 +400,14 @@ def test_a_talk_that_grows_too_long_begins_anew_and_seldom():
     assert "# file 1\n" not in anew
     newest = re.findall(r"# file (\d+)\n", anew)
     assert newest, "the newest result has not been seen yet and is there in full"
+
+
+def test_results_that_were_not_seen_yet_survive_a_new_beginning():
+    many = [ToolCall(f"c{n}", "read_file", {"path": f"f{n:02d}.py"}) for n in range(3, 7)]
+    driven = drive([call("read_file", path="f01.py"), call("read_file", path="f02.py"), calls(*many), LAUNCH], large_project(),
+                   limits=Limits(context_chars=40_000, keep_chars=5_000))  # fmt: skip
+    assert driven.asks[3].talk is not driven.asks[2].talk
+    assert re.findall(r"# file (\d+)\n", driven.said[3]) == ["3", "4", "5", "6"]
 
 
 def test_twenty_reads_stay_affordable():
@@ -540,3 +555,13 @@ def test_whatever_comes_it_ends_and_every_call_is_answered(replies):
         for reply, message in zip(heard.said, heard.said[1:], strict=False):
             if isinstance(reply, Reply) and reply.calls and reply.stop.is_whole:
                 assert [result.id for result in message] == [wanted.id for wanted in reply.calls]
+
+
+def test_the_page_has_the_limits_of_the_program():
+    page = (Path(__file__).parents[2] / "docs" / "agent.md").read_text(encoding="utf-8")
+    limits, caps = Limits(), Caps()
+    numbers = (limits.max_tokens, limits.most_tokens, limits.context_chars, limits.keep_chars, caps.read_chars,
+               caps.shell_chars, caps.entries, SHELL_TIMEOUT, SHELL_MOST, NOTE_MAX)  # fmt: skip
+    assert [f"{n:,}" for n in numbers if not re.search(rf"(?<![\d,]){n:,}(?!,?\d)", page)] == []
+    assert f"| {limits.turns} turns |" in page
+    assert all(f"| `{tool.name}` | " in page for tool in TOOLS)

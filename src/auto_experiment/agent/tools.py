@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from auto_experiment import command as commands
+from auto_experiment.agent.arguments import CONTENT_MAX, Edits, Text, Whole
 from auto_experiment.agent.base import Act, Files, Launch, Shell, ToolRefused
 from auto_experiment.agent.edits import Edit, edited
 from auto_experiment.agent.showing import shown_file, shown_list, shown_shell, text_of
@@ -28,7 +29,6 @@ NOTE_MAX = 600  # characters
 NAME_MAX = 80
 ERROR_MAX = 500  # characters of a sentence for the model
 FILE_MAX = 2 << 20  # bytes that are read of a file to show, and that a file to edit may have
-CONTENT_MAX = 1_000_000  # characters
 
 
 @dataclass(frozen=True)
@@ -38,107 +38,6 @@ class Caps:
     read_chars: int = 12_000
     shell_chars: int = 6_000
     entries: int = 200
-
-
-# -- arguments --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Text:
-    name: str
-    most: int
-    about: str = ""
-    required: bool = False
-    blank: bool = True  # may it be empty?
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", **_described(self.about)}
-
-    def read(self, value: object) -> str:
-        if not isinstance(value, str):
-            raise ToolRefused(f"{self.name} is {_kind(value)}; expected text")
-        if len(value) > self.most:
-            raise ToolRefused(f"{self.name} has {len(value):,} characters; at most {self.most:,} are taken")
-        if not self.blank and not value.strip():
-            raise ToolRefused(f"{self.name} is empty")
-        if "\0" in value or not _is_unicode(value):
-            raise ToolRefused(f"{self.name} has a NUL or half a character in it; send plain text")
-        return value
-
-
-@dataclass(frozen=True)
-class Whole:
-    name: str
-    least: int
-    most: int
-    about: str = ""
-    required: bool = False
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "integer", **_described(self.about)}
-
-    def read(self, value: object) -> int:
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ToolRefused(f"{self.name} is {_kind(value)}; expected a whole number")
-        if not self.least <= value <= self.most:
-            given = value if abs(value) < 10**12 else "out of all bounds"
-            raise ToolRefused(f"{self.name} is {given}; expected {self.least} to {self.most}")
-        return value
-
-
-@dataclass(frozen=True)
-class Edits:
-    name: str
-    most: int
-    about: str = ""
-    required: bool = False
-
-    def schema(self) -> dict[str, Any]:
-        sides = {"old": {"type": "string"}, "new": {"type": "string"}}
-        item = {"type": "object", "properties": sides, "required": ["old", "new"], "additionalProperties": False}
-        return {"type": "array", "items": item, **_described(self.about)}
-
-    def read(self, value: object) -> tuple[Edit, ...]:
-        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)) or not value:
-            raise ToolRefused(f'{self.name} is {_kind(value)}; expected a list: [{{"old": "...", "new": "..."}}]')
-        if len(value) > self.most:
-            raise ToolRefused(f"{len(value)} {self.name}; at most {self.most} are taken in one call")
-        return tuple(self._edit(number, item) for number, item in enumerate(value, start=1))
-
-    def _edit(self, number: int, item: object) -> Edit:
-        if not isinstance(item, Mapping) or item.keys() != {"old", "new"}:
-            raise ToolRefused(f"edit {number} is not an object with old and new alone")
-        old = Text(f"old of edit {number}", CONTENT_MAX, blank=True).read(item["old"])
-        new = Text(f"new of edit {number}", CONTENT_MAX).read(item["new"])
-        if old == new:
-            raise ToolRefused(f"edit {number} changes nothing: old and new are the same")
-        return Edit(old, new)
-
-
-def _described(about: str) -> dict[str, str]:
-    return {"description": about} if about else {}
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, str):
-        return "text"
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    if isinstance(value, (int, float)):
-        return "a number"
-    if isinstance(value, Mapping):
-        return "an object"
-    return "an empty list" if not value else "a list"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 # -- the five ---------------------------------------------------------------------------------------------------------
@@ -196,7 +95,7 @@ TOOLS = tuple(spec.tool() for spec in SPECS)
 _SPECS = {spec.name: spec for spec in SPECS}
 LAUNCH = "launch_experiment"
 
-Done = tuple[str, bool]  # the text of a result, and whether it is an error
+Answer = tuple[str, bool]  # the text of a result, and whether it is an error
 
 
 @dataclass(frozen=True)
@@ -223,34 +122,34 @@ class Toolbox:
         arguments = spec.read(call.arguments)
         if call.name == LAUNCH:
             return Launch(call, launch_request(**arguments))
-        work: Callable[[], Done] = getattr(self, f"_{call.name}")(**arguments)
+        work: Callable[[], Answer] = getattr(self, f"_{call.name}")(**arguments)
         return Act(call, partial(_performed, call, work), self.shell.abort if call.name == "run_shell" else _nothing)
 
     # Each reads its arguments further and returns the work.
 
-    def _run_shell(self, command: str, timeout: int = SHELL_TIMEOUT) -> Callable[[], Done]:
+    def _run_shell(self, command: str, timeout: int = SHELL_TIMEOUT) -> Callable[[], Answer]:
         if found := waits(command):
             raise ToolRefused(f"not run: it {found}; watching is automatic: launch_experiment starts the training and "
                               "the harness waits for its end, you do not")  # fmt: skip
         return partial(self._do_run_shell, command, timeout)
 
-    def _do_run_shell(self, command: str, timeout: int) -> Done:
+    def _do_run_shell(self, command: str, timeout: int) -> Answer:
         result = self.shell.run(command, timeout)
         return shown_shell(result, timeout, self.caps.shell_chars), result.timed_out or result.code != 0
 
     def _write_file(
         self, path: str, content: str | None = None, edits: tuple[Edit, ...] | None = None
-    ) -> Callable[[], Done]:
+    ) -> Callable[[], Answer]:
         if (content is None) == (edits is None):
             raise ToolRefused("write_file takes either content (the whole file) or edits, not both and not none")
         return partial(self._do_edit, path, edits or ()) if content is None else partial(self._do_write, path, content)
 
-    def _do_write(self, path: str, content: str) -> Done:
+    def _do_write(self, path: str, content: str) -> Answer:
         self.files.write(path, content.encode("utf-8"))
         lines = content.count("\n") + bool(content and not content.endswith("\n"))
         return f"{clean(path)} written: {lines:,} lines, {len(content):,} characters", False
 
-    def _do_edit(self, path: str, edits: Sequence[Edit]) -> Done:
+    def _do_edit(self, path: str, edits: Sequence[Edit]) -> Answer:
         data, size = self.files.read(path, 0, FILE_MAX)
         if size > FILE_MAX:
             raise ToolRefused(f"{path} has {size:,} bytes, too many to edit here; use run_shell (sed, python)")
@@ -263,10 +162,10 @@ class Toolbox:
         count = f"{len(edits)} edit{'s' if len(edits) > 1 else ''}"
         return f"{clean(path)}: {count} made, line {', '.join(map(str, result.lines[:20]))}", False
 
-    def _read_file(self, path: str, offset: int = 1, limit: int | None = None) -> Callable[[], Done]:
+    def _read_file(self, path: str, offset: int = 1, limit: int | None = None) -> Callable[[], Answer]:
         return partial(self._do_read, path, offset, limit)
 
-    def _do_read(self, path: str, offset: int, limit: int | None) -> Done:
+    def _do_read(self, path: str, offset: int, limit: int | None) -> Answer:
         data, size = self.files.read(path, 0, FILE_MAX)
         whole = len(data) >= size
         if not whole:  # its last line is not whole, nor is perhaps its last character
@@ -277,7 +176,7 @@ class Toolbox:
             return f"{clean(path)}: {no}, {size:,} bytes, not shown", False
         return shown_file(path, text, whole, size, offset, limit, self.caps.read_chars), False
 
-    def _list_files(self, path: str = ".") -> Callable[[], Done]:
+    def _list_files(self, path: str = ".") -> Callable[[], Answer]:
         return lambda: (shown_list(path, self.files.list(path), self.caps.entries), False)
 
 
@@ -285,7 +184,7 @@ def refusal(call: ToolCall, sentence: str) -> ToolResult:
     return ToolResult(call.id, clean(sentence.replace("\n", " "), ERROR_MAX), is_error=True)
 
 
-def _performed(call: ToolCall, work: Callable[[], Done]) -> ToolResult:
+def _performed(call: ToolCall, work: Callable[[], Answer]) -> ToolResult:
     try:
         text, bad = work()
     except ToolRefused as no:

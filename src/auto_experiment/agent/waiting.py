@@ -7,28 +7,42 @@ import re
 
 MOST_SLEEP = 30  # seconds
 
-_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1[^\n]*\n.*?^\s*\2\s*$", re.DOTALL | re.MULTILINE)
-_QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"")
-_START = r"(?:^|[;&|(\n]|\b(?:do|then|else|exec|command|time)\s)\s*"  # where a command can begin
-_SLEEP = re.compile(_START + r"(?:/\S+/)?sleep((?:\s+[\w.]+)+)")
-_PYTHON_SLEEP = re.compile(r"\bsleep\(\s*(\d+(?:\.\d+)?)\s*\)")
-_FOREVER = re.compile(_START + r"(?:tail\s(?:[^;&|\n]*\s)?(?:-\w*[fF]\w*|--follow\S*|--retry)\b|watch\s)")
-_LOOP = re.compile(r"\b(?:while|until)\b[^\n]*")
+_QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_START = r"(?:^|[;&|(\n]|\b(?:do|then|else|exec|command|time)[ \t])[ \t]*"  # where a command can begin
+_SLEEP = re.compile(_START + r"(?:[\w./-]*/)?sleep((?:[ \t]+[\w.]+)+)")
+_PYTHON_SLEEP = re.compile(r"\bsleep\([ \t]*(\d+(?:\.\d+)?)[ \t]*\)")
+_PYTHON = re.compile(r"\bpython[\d.]*[ \t]+-c\b")
+_FOREVER = re.compile(_START + r"(?:tail[ \t](?:[^;&|\n]*[ \t])?(?:-\w*[fF]\w*|--follow\S*|--retry)\b|watch[ \t])")
+_LOOP = re.compile(r"\b(?:while|until)\b")
+_HEREDOC = re.compile(r"<<-?[ \t]*['\"]?(\w+)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def waits(command: str) -> str:
     """What in it waits for longer than is allowed; "" when nothing does."""
-    words = _HEREDOC.sub("", command)
-    code = _QUOTED.sub("''", words)
+    words = _without_documents(command)
+    code = _QUOTED.sub(lambda found: "''" if found[0][0] in "'\"" else found[0], words)
     slept = sum(map(_seconds, _SLEEP.findall(code)))
-    if re.search(r"\bpython[\d.]*\s+-c\b", code):
+    if _PYTHON.search(code):
         slept += sum(float(seconds) for seconds in _PYTHON_SLEEP.findall(words))
     if slept > MOST_SLEEP:
         return f"sleeps {slept:g} s"
     if slept and _LOOP.search(code):
         return "sleeps in a loop"
     return "follows without an end" if _FOREVER.search(code) else ""
+
+
+def _without_documents(command: str) -> str:
+    """Without what stands between <<EOF and EOF: a file that is written, not a command."""
+    lines, end = [], ""
+    for line in command.split("\n"):
+        if end:
+            end = "" if line.strip() == end else end
+            continue
+        lines.append(line)
+        opened = _HEREDOC.search(line)
+        end = opened[1] if opened else ""
+    return "\n".join(lines)
 
 
 def _seconds(words: str) -> float:
