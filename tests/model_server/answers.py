@@ -9,7 +9,7 @@ from typing import Any
 
 JSON = {"content-type": "application/json"}
 STREAM = {"content-type": "text/event-stream; charset=utf-8"}
-CHUNK = 60  # characters of a text or of arguments in one event
+CHUNK = 60  # characters of a text or of arguments in one event; more when it would take over a thousand
 
 _ANTHROPIC = {"end": "end_turn", "tools": "tool_use", "length": "max_tokens", "refusal": "refusal", "pause": "pause_turn",
               "overflow": "model_context_window_exceeded"}  # fmt: skip
@@ -81,8 +81,9 @@ def openai_error(code: str | None, message: str = "no", kind: str = "invalid_req
 
 
 def pieces(text: str) -> Iterator[str]:
-    for at in range(0, len(text), CHUNK):
-        yield text[at : at + CHUNK]
+    size = max(CHUNK, len(text) // 1000)
+    for at in range(0, len(text), size):
+        yield text[at : at + size]
 
 
 # -- Messages ----------------------------------------------------------------------------------------------------------

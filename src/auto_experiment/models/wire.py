@@ -152,22 +152,28 @@ class Line:
             return self._client, self._sdk
 
     def _made(self) -> Any:
+        import httpx2
+
         if not all(re.fullmatch(r"[\x21-\x7e]+( [\x21-\x7e]+)?", value) for value in self._authorization.values()):
             raise ModelError(f"{self.where}: the key has characters that no key has", ModelFault.AUTH, reached=False)
         try:
-            http_client = self._sdk.DefaultHttpxClient(follow_redirects=False, event_hooks={"request": [self._headers]})
+            http_client = self._sdk.DefaultHttpxClient(
+                follow_redirects=False,
+                limits=httpx2.Limits(max_keepalive_connections=0),  # a training lies between two calls: none would last
+                event_hooks={"request": [self._headers]},
+            )
             return self._make(self._sdk, {"base_url": self._base_url, "max_retries": 0, "http_client": http_client})
-        except (ValueError, OSError, TypeError, self._invalid()):  # the address, a proxy, certificates: words left out
+        except (
+            ValueError,
+            OSError,
+            TypeError,
+            httpx2.InvalidURL,
+        ):  # the words could show a password
             pass
         raise ModelError(
             f"{self.where}: cannot be asked; see to agent.base_url, the proxies (HTTPS_PROXY) and SSL_CERT_FILE",
             ModelFault.AUTH, reached=False,
         )  # fmt: skip
-
-    def _invalid(self) -> type[Exception]:
-        import httpx2
-
-        return httpx2.InvalidURL
 
     def _headers(self, request: Any) -> None:
         """What leaves is what was said here: SDKs add headers from the environment, and facts about this machine."""
