@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 from auto_experiment.agent.snapshots import Snapshots
+from auto_experiment.agent.tools import Toolbox
 from auto_experiment.config import Access, Config, Environment, access_of, secret_names
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
@@ -188,6 +189,15 @@ def snapshots_of(place: Place, paths: ProjectPaths, config: Config, *, required:
     if git is None:
         return None
     return Snapshots(git, paths.root, paths.code, leave_out=config.agent.private, env=place.env.child(config))
+
+
+def toolbox_of(place: Place, paths: ProjectPaths, inputs: Inputs) -> Toolbox:
+    raise NotImplementedError
+
+
+@contextmanager
+def unguarded(_what: str, _say: Callable[[str], None]) -> Iterator[None]:
+    yield
 
 
 @contextmanager
