@@ -452,3 +452,25 @@ def test_a_box_without_end_is_bounded():
     for start in range(0, 3000, 500):
         reader.feed("".join(f"| n{i}_loss | {i}.5 |\n" for i in range(start, start + 500)).encode())
         assert len(reader._held) <= 200
+
+
+FASTAI = "epoch  train_loss  valid_loss  accuracy  time\n0      0.52        0.41        0.81      00:10\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "beside"),
+    [
+        (FASTAI, {"accuracy"}),
+        (FASTAI + "accuracy: 0.5\n", set()),  # printed elsewhere too, and nobody says of what
+        ("accuracy: 0.5\n" + FASTAI, set()),
+        ("epoch 1 train_loss 0.5 val_loss 0.4 f1 0.8 lr 0.1\n", {"f1", "lr"}),
+        ("train loss: 0.5 | dev loss: 0.4 | f1: 0.8\n", {"f1"}),
+        ("epoch 1 train_loss=0.5 acc=0.8 val_loss=0.4\n", set()),
+        ("epoch 1 train_acc=0.5 val_acc=0.4 loss=0.8\n", set()),
+        ("epoch 1 train_loss=0.5 val_loss=0.4 test_loss=0.4 acc=0.8\n", set()),
+        ("[Epoch 1] train=0.5 val=0.6 loss=1.2\n", set()),
+        ("epoch 1 val_loss=0.4 acc=0.8\n", set()),
+    ],
+)
+def test_metrics_that_only_ever_stand_after_the_validations(text, beside):
+    assert read(text).beside_validation == beside

@@ -465,6 +465,7 @@ SAMPLE = (
     + "KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n"
     + TRACE
     + "RuntimeError: CUDA out of memory.\n"
+    "epoch 4 train_loss 0.9 val_loss 0.8 f1 0.7\n"
     "1/2 [=>...] - loss: 0.9\b\b\b\b2/2 [=====] - loss: 0.8"
 ).encode()
 
@@ -474,6 +475,7 @@ def everything(reader: LogReader, points: list) -> tuple:
     series = tuple(repr(one) for one in reader.series.values())
     return (
         values, series, reader.progress, reader.fault, reader.steps_seen, reader.lines, tuple(reader.tail), reader.non_finite,
+        reader.beside_validation,
     )  # fmt: skip
 
 

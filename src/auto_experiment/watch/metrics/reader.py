@@ -21,6 +21,7 @@ from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.series import SeriesTable
+from auto_experiment.watch.metrics.splits import after_validation
 from auto_experiment.watch.metrics.tables import Tables
 from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
 
@@ -31,6 +32,7 @@ _TABLE_SIDES = {"│".encode(), "┃".encode()}
 _MOST_RANKED = 500  # metrics
 _MOST_HELD = 200  # rows of a box
 _LAST_REDRAWS = 2
+_TWO = 2
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
 _END = re.compile(rb"[\n\r\b]")
@@ -71,6 +73,7 @@ class LogReader:
         self._series = SeriesTable()
         self._faults = FaultReader()
         self._bad_losses: set[str] = set()
+        self._beside: dict[str, bool] = {}  # names without a split -> only ever after those of the validation?
 
     def feed(self, data: bytes) -> list[Point]:
         """The points of all line states that ``data`` completes."""
@@ -116,6 +119,11 @@ class LogReader:
         """The series by which a run is judged: where a metric is printed within each epoch and again for the whole of
         it, the latter."""
         return self._series.judged(self._place.epochs)
+
+    @property
+    def beside_validation(self) -> frozenset[str]:
+        """The metrics without a split that were only ever printed after the validation's, beside the training's."""
+        return frozenset(name for name, only in self._beside.items() if only)
 
     @property
     def steps_seen(self) -> int:
@@ -243,6 +251,7 @@ class LogReader:
             news = False
         else:
             named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
+            self._note_neighbours(named)
             news = self._report([(name, value, self.lines + 1) for name, value in named], reading, points)
             if reading.best_so_far is not None:
                 self._series.reach(*reading.best_so_far)
@@ -250,6 +259,17 @@ class LogReader:
             self._bar_moves = 0
         elif self._is_alive(reading, moved=moved, news=news):
             self._faults.went_on()
+
+    def _note_neighbours(self, named: Sequence[tuple[str, float]]) -> None:
+        """Which of a line's metrics stand after the validation's; one that was ever printed otherwise does not."""
+        beside = after_validation(tuple([name for name, _ in named])) if len(named) > _TWO else ()
+        for name in beside:
+            if len(self._beside) < _MOST_RANKED:
+                self._beside.setdefault(name, name not in self._series)
+        if self._beside:
+            for name, _ in named:
+                if name in self._beside and name not in beside:
+                    self._beside[name] = False
 
     def _is_alive(self, reading: Reading, *, moved: bool, news: bool) -> bool:
         """Does a line after a fault show that the run went on? The closing words of a scheduler hold numbers too, and
