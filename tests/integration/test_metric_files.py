@@ -168,5 +168,6 @@ def test_a_metric_beside_the_validations_is_the_objective(project):
     row = work.attempt("exp001/run01/a1")
     assert row.value == 0.86
     assert "printed beside the validation's other metrics" in row.summary["value_note"]
-    shown = work.json("metrics", work.paths.attempt("exp001/run01/a1"), "--objective", "validation accuracy")
-    assert shown["objective"]["best"] == 0.86
+    words = ("metrics", work.paths.attempt("exp001/run01/a1"), "--objective", "validation accuracy", "--json")
+    done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["objective"]["best"] == 0.86
