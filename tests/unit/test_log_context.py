@@ -474,3 +474,8 @@ FASTAI = "epoch  train_loss  valid_loss  accuracy  time\n0      0.52        0.41
 )
 def test_metrics_that_only_ever_stand_after_the_validations(text, beside):
     assert read(text).beside_validation == beside
+
+
+def test_brackets_of_an_evaluation_are_its_mean_only_where_it_counts_batches():
+    assert finals(read("Test: [1/2] acc 0.5 (0.5)\nTest: [2/2] acc 0.7 (0.6)\n")) == {"test_acc": 0.6}
+    assert finals(read("val acc: 0.6 (0.7)\n")) == {"val acc": 0.6}  # it may be the best so far

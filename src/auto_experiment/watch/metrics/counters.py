@@ -86,6 +86,7 @@ def take(text: str, into: Reading) -> str:
     into.evaluates = _EVALUATES.match(text) is not None
     text = _take_all(text, into)
     if into.evaluates:  # its batches are not the training's
+        into.counts_batches = bool(into.step_total or into.bar)
         if into.step is not None and into.step_total and not into.trains:
             into.passed = min(into.step / into.step_total, 1.0)
         if not into.trains:

@@ -157,7 +157,7 @@ def read(text: str, into: Reading) -> None:
         if bare and not named.bare and not (named.alone and into.has_counter):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past_unit(text, match.end())
-        value = _value(text, match.end(), number, opened, percent, mean=into.evaluates)
+        value = _value(text, match.end(), number, opened, percent, mean=into.counts_batches)
         if value is None and named.name and ends_like_metric(named.name):
             value = in_thousands(number, text, match.end())
         apart = named.apart or apart
