@@ -479,3 +479,35 @@ def test_metrics_that_only_ever_stand_after_the_validations(text, beside):
 def test_brackets_of_an_evaluation_are_its_mean_only_where_it_counts_batches():
     assert finals(read("Test: [1/2] acc 0.5 (0.5)\nTest: [2/2] acc 0.7 (0.6)\n")) == {"test_acc": 0.6}
     assert finals(read("val acc: 0.6 (0.7)\n")) == {"val acc": 0.6}  # it may be the best so far
+
+
+CLASSES = [
+    ("cat: acc 0.99\ndog: acc 0.88\nmean: acc 0.93\n", {"cat acc": 0.99, "dog acc": 0.88, "acc": 0.93}),
+    ("Class cat: IoU 0.81\nClass dog: IoU 0.71\nmIoU: 0.76\n", {"Class cat IoU": 0.81, "Class dog IoU": 0.71, "mIoU": 0.76}),
+    ("[cat] AP: 0.9\n[dog] AP: 0.8\n", {"cat AP": 0.9, "dog AP": 0.8}),
+    ("class_id = 0, name = dog, ap = 80.1%\nclass_id = 1, name = cat, ap = 70.1%\n", {"class_id 0 ap": 80.1, "class_id 1 ap": 70.1}),
+    ("epoch 1\nD: loss 0.9\nG: loss 0.8\nepoch 2\nD: loss 0.7\nG: loss 0.6\n", {"D loss": 0.7, "G loss": 0.6}),
+    ("Stage 1: loss 0.9\nStage 2: loss 0.8\n", {"Stage 1 loss": 0.9, "Stage 2 loss": 0.8}),
+    ("Results: acc 0.9\nacc 0.8\n", {"acc": 0.8}),
+    ("Results: acc 0.9\n\nOther: acc 0.8\n", {"acc": 0.8}),  # they do not follow one another
+    ("Results: acc 0.9\nResults: acc 0.8\nResults: acc 0.8\n", {"acc": 0.8}),
+    ("train: acc 0.9\nval: acc 0.8\n", {"train_acc": 0.9, "val_acc": 0.8}),
+    ("Loss: train=0.3 val=0.4\nAcc: train=0.9 val=0.8\n", {"Loss train": 0.3, "Loss val": 0.4, "Acc train": 0.9, "Acc val": 0.8}),
+    ("id  acc  iou\n0  0.9  0.7\n1  0.8  0.6\n", {}),
+    ("id,class,acc\n0,cat,0.9\n1,dog,0.8\n", {}),
+    ("epoch  id  acc\n0  7  0.9\n1  7  0.8\n", {"acc": 0.8}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), CLASSES)
+def test_rows_of_classes_are_no_series_of_one_metric(text, wanted):
+    assert finals(read(text)) == wanted
+    assert read(text).progress is None or "epoch" in text
+
+
+def test_a_line_that_waits_for_the_next_one_loses_nothing():
+    reader = read("Results: acc 0.9\nepoch 2 acc 0.9\nResults: acc 0.7\nwords\nResults: acc 0.6")
+    assert (reader.series["acc"].count, reader.series["acc"].final) == (4, 0.6)
+    assert reader.series["acc"].lowest_step == 2
+    many = read("".join(f"Class {n}: acc 0.{n:03}\n" for n in range(300)))
+    assert list(many.series) == [f"Class {n} acc" for n in range(8)]

@@ -16,7 +16,7 @@ from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import counters, documents, headings, prefixes, settings, text
+from auto_experiment.watch.metrics import counters, documents, headings, prefixes, rows, settings, text
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
@@ -67,6 +67,7 @@ class LogReader:
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
+        self._rows = rows.Rows()
         self._ranks: dict[str, int] = {}  # metric -> the rank that it is taken from
         self._bar_moves = 0  # since a fault was found
         self._place = Place()
@@ -91,11 +92,13 @@ class LogReader:
         if rest or self._state:
             self._end_line(points)
         self._release(points)
+        self._release_row(points)
         return points
 
     def restart(self) -> None:
         """The file was truncated or replaced: what comes next starts a line; what was read stays read."""
         self._held = []
+        self._release_row([])
         if self._state.strip():
             self._end_line([])
         self._buffer, self._state = b"", b""
@@ -161,6 +164,7 @@ class LogReader:
         if not (
             self._clues
             or self._held
+            or self._rows.pending
             or self._faults.found
             or self._faults.inside
             or self._state
@@ -196,6 +200,8 @@ class LogReader:
         self.lines += 1
         if self._held and self._state.lstrip()[:3] not in _TABLE_SIDES and self._state.lstrip()[:1] != b"|":
             self._release(points)
+        if self._rows.pending is not None and self._rows.pending.line < self.lines:
+            self._release_row(points)
         if self._state.strip():
             self._tail.append(self._state[:_LONGEST_TAIL])
             self._recent.append(self._state[:_LONGEST_RECENT])
@@ -238,6 +244,9 @@ class LogReader:
             reading.pairs.clear()
         if not reading.pairs and not reading.has_counter and not reading.limits:
             return
+        label = rows.label_of(line) if reading.pairs and not reading.has_counter and reading.style == "text" else ""
+        if self._rows.pending is not None and (not label or self._rows.pending.line > self.lines):
+            self._release_row(points)
         moved, bar_moved = self._place.take(reading)
         self._bar_moves += bar_moved
         if reading.pairs:
@@ -251,8 +260,13 @@ class LogReader:
             news = False
         else:
             named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
-            self._note_neighbours(named)
-            news = self._report([(name, value, self.lines + 1) for name, value in named], reading, points)
+            if len(named) > _TWO or self._beside:
+                self._note_neighbours(named)
+            found = [(name, value, self.lines + 1) for name, value in named]
+            if label and found:
+                before, found = self._rows.take(label, self.lines + 1, found)
+                self._report_row(before, points)
+            news = self._report(found, reading, points)
             if reading.best_so_far is not None:
                 self._series.reach(*reading.best_so_far)
         if not self._faults.found and not self._faults.inside:
@@ -262,7 +276,7 @@ class LogReader:
 
     def _note_neighbours(self, named: Sequence[tuple[str, float]]) -> None:
         """Which of a line's metrics stand after the validation's; one that was ever printed otherwise does not."""
-        beside = after_validation(tuple([name for name, _ in named])) if len(named) > _TWO else ()
+        beside = after_validation(tuple([name for name, _ in named]))
         for name in beside:
             if len(self._beside) < _MOST_RANKED:
                 self._beside.setdefault(name, name not in self._series)
@@ -309,6 +323,19 @@ class LogReader:
         if self._report(held, Reading(), points) and self._faults.found:
             self._faults.went_on()
         self._shown = {}
+
+    def _release_row(self, points: list[Point]) -> None:
+        """The line before this one stood alone: its metrics have their plain names. It had no counter of its own, so
+        they belong to where the log still is."""
+        self._report_row(self._rows.release(), points)
+
+    def _report_row(self, found: Sequence[tuple[str, float, int]], points: list[Point]) -> None:
+        shown = self._shown
+        if found and found[0][2] <= self.lines:
+            self._shown = {}
+        if found:
+            self._report(found, Reading(), points)
+        self._shown = shown
 
     def _read_alone(self, text: str, into: Reading) -> None:
         """A value without a name, when the line above is one."""

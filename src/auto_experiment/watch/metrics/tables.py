@@ -56,6 +56,7 @@ _LABELS = {
     "model",
     "",
 }
+_IDS = {"id", "class id", "label id", "category id", "category_id", "cls", "cat"}  # of a row, where no column counts
 _ALL = {"all", "mean", "average", "avg", "overall", "total"}
 _BORDER = str.maketrans("│┃┆║", "||||")
 _RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷╞╡╒╕╤╘╛╧╔╗╚╝╠╣╦╩]+")
@@ -300,6 +301,7 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
     found: list[tuple[str, float]] = []
     counted: list[tuple[str, float, float | None]] = []
     label: str | None = None
+    labels = _LABELS if any(map(_is_counter, names)) else _LABELS | _IDS
     for name, cell in zip(names, cells, strict=True):
         low = name.lower()
         if low in _EPOCH or low in _STEP:
@@ -309,13 +311,13 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
                 return False
             counted.append((low, value, float(match[2]) if match else None))
         elif (value := _value(cell)) is not None:
-            if low in _LABELS and label is None and name != "":
+            if low in labels and label is None and name != "":
                 label = cell
             elif name and not _is_no_metric(name) and is_metric_name(name):
                 found.append((name, value))
             elif name == "":
                 label = cell
-        elif low in _LABELS and label is None:
+        elif low in labels and label is None:
             if _OF.fullmatch(cell):
                 return False
             label = cell
