@@ -511,3 +511,21 @@ def test_a_line_that_waits_for_the_next_one_loses_nothing():
     assert reader.series["acc"].lowest_step == 2
     many = read("".join(f"Class {n}: acc 0.{n:03}\n" for n in range(300)))
     assert list(many.series) == [f"Class {n} acc" for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("acc: 50%\nacc: 0.57\nacc: 0.6\n", (60.0, 60.0, 50.0)),
+        ("acc: 0.57\nacc: 50%\nacc: 0.6\n", (0.6, 0.6, 0.5)),
+        ("acc: 57\nacc: 50%\nacc: 55\n", (55, 57, 50)),
+        ("acc: 0.3%\nacc: 0.5%\nacc: 0.4%\n", (0.4, 0.5, 0.3)),
+        ("acc: 50% loss: 50\nacc: 60% loss: 0.5\nloss: 0.7 acc: 70%\n", (70.0, 70.0, 50.0)),
+        ("Validation:\nacc: 50%\n\nValidation:\nacc: 0.7\n\nValidation:\nacc: 60%\n", (60.0, 70.0, 50.0)),
+    ],
+)
+def test_percentages_and_fractions_of_one_metric_have_one_scale(text, wanted):
+    series = read(text).series
+    one = next(iter(series.values()))
+    assert (one.final, one.highest, one.lowest, one.count) == (*wanted, 3)
+    assert "loss" not in series or series["loss"].final == 0.7

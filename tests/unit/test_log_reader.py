@@ -465,7 +465,7 @@ SAMPLE = (
     + "KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n"
     + TRACE
     + "RuntimeError: CUDA out of memory.\n"
-    "cat: acc 0.9\ndog: acc 0.8\nmean: acc 0.85\nresult: f1 0.8\nresult: f1 0.8\n"
+    "p: 50%\np: 0.4\ncat: acc 0.9\ndog: acc 0.8\nmean: acc 0.85\nresult: f1 0.8\nresult: f1 0.8\n"
     "epoch 4 train_loss 0.9 val_loss 0.8 f1 0.7\n"
     "1/2 [=>...] - loss: 0.9\b\b\b\b2/2 [=====] - loss: 0.8"
 ).encode()
@@ -496,7 +496,7 @@ def test_chunking_changes_nothing(cuts):
 
 
 _TOKENS = st.sampled_from(
-    [b"cat: acc 0.5", b"dog: acc 0.5", b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
+    [b"loss: 5%", b"cat: acc 0.5", b"dog: acc 0.5", b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
      b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000]
 )  # fmt: skip
 

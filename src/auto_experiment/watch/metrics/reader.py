@@ -74,6 +74,7 @@ class LogReader:
         self._series = SeriesTable()
         self._faults = FaultReader()
         self._bad_losses: set[str] = set()
+        self._scales: dict[str, bool] = {}  # names that had a percent sign -> are they kept as percentages?
         self._beside: dict[str, bool] = {}  # names without a split -> only ever after those of the validation?
 
     def feed(self, data: bytes) -> list[Point]:
@@ -262,6 +263,9 @@ class LogReader:
             named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
             if len(named) > _TWO or self._beside:
                 self._note_neighbours(named)
+            if reading.percents:
+                both = zip(reading.pairs, named, strict=True)
+                reading.percents = {full for (plain, _), (full, _) in both if plain in reading.percents}
             found = [(name, value, self.lines + 1) for name, value in named]
             if label and found:
                 before, found = self._rows.take(label, self.lines + 1, found)
@@ -273,6 +277,17 @@ class LogReader:
             self._bar_moves = 0
         elif self._is_alive(reading, moved=moved, news=news):
             self._faults.went_on()
+
+    def _in_one_scale(self, name: str, value: float, reading: Reading) -> float:
+        """Of a metric that is printed as 50% here and as 0.6 there, all in the scale of its first value."""
+        signed = name in reading.percents
+        if signed and name not in self._scales and len(self._scales) < _MOST_RANKED:
+            series = self._series.get(name)
+            self._scales[name] = series is None or not 0 <= (series.lowest or 0.0) <= (series.highest or 2.0) <= 1
+        is_percentage = self._scales.get(name)
+        if is_percentage is False and signed:
+            return _rounded(value / 100)
+        return _rounded(value * 100) if is_percentage and not signed and 0 < value <= 1 else value
 
     def _note_neighbours(self, named: Sequence[tuple[str, float]]) -> None:
         """Which of a line's metrics stand after the validation's; one that was ever printed otherwise does not."""
@@ -300,6 +315,8 @@ class LogReader:
         news = False
         mark = self._place.mark(reading)
         within = self._place.is_within_epoch(reading)
+        if reading.percents or self._scales:
+            named = [(name, self._in_one_scale(name, value, reading), line) for name, value, line in named]
         for name, value, line in named:
             if name in self._shown and _same(self._shown[name], value):
                 continue  # a redraw that shows the old value
@@ -423,6 +440,11 @@ def _has_word_for_number(raw: bytes) -> bool:
 def _at_the_margin(line: str) -> bool:
     """Between the frames of a traceback only a line that starts at the margin can be another process's metric."""
     return line[:1] not in {" ", "\t", "", "["} and "Error" not in line and 'File "' not in line
+
+
+def _rounded(value: float) -> float:
+    """Without the noise of a change of scale."""
+    return float(f"{value:.12g}")
 
 
 def _same(a: float, b: float) -> bool:

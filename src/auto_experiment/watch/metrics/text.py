@@ -148,6 +148,7 @@ def read(text: str, into: Reading) -> None:
     if into.passed < 1.0:
         return  # its means so far; what the whole of it comes to is still to be printed
     found: list[tuple[_Name, float]] = []
+    signed: list[int] = []  # which of them have a percent sign
     start, apart = 0, None
     for match in _PAIR.finditer(text):
         sep, opened, number, percent = match.groups()
@@ -175,8 +176,10 @@ def read(text: str, into: Reading) -> None:
         if low and "best" not in name.lower() and _stands_under_best(text[: match.start()]):
             named = named._replace(name=f"best {name}")
         found.append((named, value))
+        if percent:
+            signed.append(len(found) - 1)
     if found:
-        _join_splits(found, into)
+        _join_splits(found, signed, into)
         if "best: " in text and (best := _BEST_SO_FAR.search(text)) is not None and len(into.pairs) > 1:
             names = [name for name, _ in into.pairs if name.lower() != "best"]
             into.best_so_far = (names[-1], to_float(best[1]), float(best[2]))
@@ -272,7 +275,7 @@ def ends_like_metric(name: str) -> bool:
     return stem is not None and stem.end() < len(last) and stem[0] in _METRIC_WORDS
 
 
-def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
+def _join_splits(found: list[tuple[_Name, float]], signed: list[int], into: Reading) -> None:
     """Add the pairs of a line under their full names; a name that comes twice counts once.
 
     The first value is the current one, what follows is an average or a repeat.
@@ -282,6 +285,8 @@ def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
     for name, (_, value) in zip(full, found, strict=True):
         if name is not None:
             into.pairs.append((name, value))
+    for i in signed:
+        into.percents.add(full[i] or "")
 
 
 @lru_cache(maxsize=4096)
