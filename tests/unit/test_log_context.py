@@ -349,6 +349,9 @@ PREFIXES = [
     ("[default0]:loss 3", 0, "loss 3"),
     ("s:9536 tel:3.27", None, "s:9536 tel:3.27"),
     ("[1] train loss: 3", None, "[1] train loss: 3"),
+    ("05 Mar 10:01    INFO  valid result: ", None, "valid result: "),
+    ("Mar  5 10:01:07 node1 trainer", None, "node1 trainer"),
+    ("May 10 loss: 0.5", None, "May 10 loss: 0.5"),
     ("accuracy: 0.5", None, "accuracy: 0.5"),
 ]
 

@@ -52,6 +52,8 @@ FORMATS = [
         "Test set: Average loss: 0.0341, Accuracy: 9896/10000 (99%)",
         {"test_Average loss": 0.0341, "test_Accuracy": 99.0},
     ),
+    ("Item accuracy: 9400 / 10800 (0.8411)", {"Item accuracy": 0.8411}),  # CRFsuite
+    ("episode/length 240 / episode/score 1.20 / train/loss/dyn 9.00 / ", {"episode/score": 1.2, "train/loss/dyn": 9.0}),
     # PyTorch's ImageNet example, timm, MetricLogger: the first value is the current one, in brackets the average
     (
         "Epoch: [0][  10/5005]\tTime  0.35 ( 1.96)\tData  0.00 ( 1.51)\tLoss 6.9538e+00 (6.98)\tAcc@1   0.39 (  0.17)",
@@ -411,6 +413,7 @@ FAULTS = [
     ("run.sh: line 3: 12345 Killed                  python train.py\n", Fault.KILLED, "run.sh: line 3: 12345 Killed                  python train.py"),
     ("Killed\nslurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch.\n", Fault.OOM, "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch."),
     ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***\n", Fault.TIMEOUT, "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"),
+    ("Keyboard interrupt detected in the event loop, exiting...\n", Fault.INTERRUPTED, "Keyboard interrupt detected in the event loop, exiting..."),
     ("Segmentation fault (core dumped)\n", Fault.KILLED, "Segmentation fault (core dumped)"),
     ("usage: train.py [-h] [--lr LR]\ntrain.py: error: unrecognized arguments: --lrr\n", Fault.EXCEPTION, "train.py: error: unrecognized arguments: --lrr"),
     ("the model killed it on the leaderboard\nNo errors found\n0 errors\n", Fault.NONE, None),

@@ -7,6 +7,9 @@ import re
 _LEVEL = r"(?:INFO|DEBUG|WARN(?:ING)?|ERROR|CRITICAL|FATAL|TRACE|NOTICE|SUCCESS)"
 _CLOCK = r"\d{1,2}:\d\d:\d\d(?:[.,]\d+)?"
 _DATE = r"(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/]\d\d(?:[-/]\d{2,4})?)"
+_NAMED_DATE = (
+    r"(?:\d{1,2} [A-Z][a-z]{2}|[A-Z][a-z]{2} {1,2}\d{1,2})(?: \d{4})? \d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?=\s)"
+)
 _TIME = rf"(?:{_DATE}[T _]{_CLOCK}(?:Z| ?[+-]\d\d:?\d\d)?|{_CLOCK}(?= ?[\]|-]| {_LEVEL}| \[))"
 _FILE = r"[\w/<>-]{1,60}(?:\.[\w/-]{1,40}){0,6}"
 _PLACE = rf"{_FILE}(?::[\w<>.-]{{1,60}}){{0,2}}:\d{{1,6}}(?::[\w<>]{{1,40}})?"  # launch.py:460:main
@@ -16,6 +19,7 @@ _RANK = re.compile(
 _ONE = re.compile(
     rf"[IWEF]\d{{4,8}} {_CLOCK}\s+\d+ [\w./-]+:\d+\]\s?"  # glog
     rf"|\[{_TIME}(?:[ ,][\w.]+)?\](?:[:,|-]|\s[-|])?\s?|{_TIME}(?:[:,|-]|\s[-|])?\s?"
+    rf"|{_NAMED_DATE}\s{{1,9}}"  # 05 Mar 10:01, Mar  5 10:01:07
     rf"|\[?{_LEVEL}\](?::|\s-)?\s?|{_LEVEL}\s{{0,9}}(?:[-|:]\s?|\s(?=[\[(\w]))"
     rf"|\[{_PLACE}\](?:\s-|:)?\s?|{_PLACE} - "
     r"|[\w/.-]{1,80}\.(?:py|cc|cpp|cu|rs|go|jl):\d{1,6}[\s:|-]{1,3}"

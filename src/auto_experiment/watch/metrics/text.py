@@ -36,7 +36,7 @@ _PAIR = re.compile(
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
 _CLOSED = {"[": "]", '"': '"', "'": "'"}
 _MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
-_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*({NUMBER})\s?%\s*\)")
+_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)")
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
 _LOADED = re.compile(r"(?i)\W{0,4}(?:resum|restor|load)\w{0,4}\b.{0,60}\b(?:checkpoint|weights|best|from|state)\b")
 _CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
@@ -195,7 +195,7 @@ def _value(text: str, end: int, number: str, opened: str | None, percent: str | 
     if after in _PLAIN:
         return to_float(number)
     if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
-        return to_float(fraction[1])  # "Accuracy: 9896/10000 (99%)": the share is the metric
+        return to_float(fraction[1] or fraction[2])  # "Accuracy: 9896/10000 (99%)": the share is the metric
     if not percent and is_something_else(text, end):
         return None
     return to_float(number)
@@ -243,7 +243,7 @@ def _name_before(chunk: str) -> _Name:
         words = words[: numbers[-1] - article - 1]  # "Evaluation over 10 episodes"
     elif numbers:
         words = words[numbers[-1] + 1 :]
-        words = words[1:] if len(words) > 1 and is_unit(words[0]) else words
+        words = words[1:] if len(words) > 1 and (is_unit(words[0]) or words[0] == "/") else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
     name = " ".join(words).rstrip(".")
@@ -263,7 +263,8 @@ def _stands_under_best(before: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def ends_like_metric(name: str) -> bool:
-    """Is the last word of the name one that only metrics have: loss, accuracy, BLEU-4, recall@10, mAP@.5?"""
+    """Is the last word of the name one that only metrics have (loss, accuracy, BLEU-4, recall@10, mAP@.5), or a path of
+    one (loss/dyn)?"""
     words = name.lower().split()
     if not words:
         return False
@@ -271,6 +272,8 @@ def ends_like_metric(name: str) -> bool:
     last = _LAST.split(word)[-1]
     if word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None:
         return True
+    if any(piece in _METRIC_WORDS for piece in word.split("/")[:-1]):
+        return True  # train/loss/dyn
     stem = _STEM.match(last)
     return stem is not None and stem.end() < len(last) and stem[0] in _METRIC_WORDS
 
