@@ -349,6 +349,8 @@ PREFIXES = [
     ("[default0]:loss 3", 0, "loss 3"),
     ("s:9536 tel:3.27", None, "s:9536 tel:3.27"),
     ("[1] train loss: 3", None, "[1] train loss: 3"),
+    ("2022-03-01 13:12:00,100   INFO  Train:    1/80", None, "Train:    1/80"),
+    ("2022-03-01 13:12:00,100   indented", None, "  indented"),
     ("05 Mar 10:01    INFO  valid result: ", None, "valid result: "),
     ("Mar  5 10:01:07 node1 trainer", None, "node1 trainer"),
     ("May 10 loss: 0.5", None, "May 10 loss: 0.5"),
@@ -491,6 +493,9 @@ CLASSES = [
     ("class_id = 0, name = dog, ap = 80.1%\nclass_id = 1, name = cat, ap = 70.1%\n", {"class_id 0 ap": 80.1, "class_id 1 ap": 70.1}),
     ("epoch 1\nD: loss 0.9\nG: loss 0.8\nepoch 2\nD: loss 0.7\nG: loss 0.6\n", {"D loss": 0.7, "G loss": 0.6}),
     ("Stage 1: loss 0.9\nStage 2: loss 0.8\n", {"Stage 1 loss": 0.9, "Stage 2 loss": 0.8}),
+    ("[it 100] acc=0.9 f1=0.8\n[it 200] acc=0.8 f1=0.7\n", {"acc": 0.8, "f1": 0.7}),
+    ("(it100): acc=0.9\n(it200): acc=0.8\n", {"acc": 0.8}),
+    ("Round 1: acc=0.9\nRound 2: acc=0.8\n", {"acc": 0.8}),
     ("Results: acc 0.9\nacc 0.8\n", {"acc": 0.8}),
     ("Results: acc 0.9\n\nOther: acc 0.8\n", {"acc": 0.8}),  # they do not follow one another
     ("Results: acc 0.9\nResults: acc 0.8\nResults: acc 0.8\n", {"acc": 0.8}),
@@ -532,3 +537,24 @@ def test_percentages_and_fractions_of_one_metric_have_one_scale(text, wanted):
     one = next(iter(series.values()))
     assert (one.final, one.highest, one.lowest, one.count) == (*wanted, 3)
     assert "loss" not in series or series["loss"].final == 0.7
+
+
+RULES = "------------  ----\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f"epoch 3\n{RULES}Avg/Return    12.1\nEntropy        1.4\n{RULES}", {"Avg/Return": 12.1, "Entropy": 1.4}),
+        (f"metric    value\n{RULES}val acc      0.9\nloss      0.8\n", {"val acc": 0.9, "loss": 0.8}),
+        (f"class  acc\n{RULES}cat    0.9\ndog    0.8\n", {}),
+        ("Avg/Return    12.1\nEntropy        1.4\n", {}),  # nothing says that they are pairs
+        (
+            "| Dataset | mAP |\n|:---|:---|\n| Market | 71.2 |\n| Duke | 60.1 |\n",
+            {"Market mAP": 71.2, "Duke mAP": 60.1},
+        ),
+        ("| class | mAP |\n|:---|:---|\n| cat | 71.2 |\n| dog | 60.1 |\n", {}),
+    ],
+)
+def test_rows_that_name_themselves(text, wanted):
+    assert finals(read(text)) == wanted

@@ -54,6 +54,8 @@ FORMATS = [
     ),
     ("Item accuracy: 9400 / 10800 (0.8411)", {"Item accuracy": 0.8411}),  # CRFsuite
     ("episode/length 240 / episode/score 1.20 / train/loss/dyn 9.00 / ", {"episode/score": 1.2, "train/loss/dyn": 9.0}),
+    ("recall_0.5: 0.94", {"recall_0.5": 0.94}),  # no logger's name
+    ("Speed 2512.21 samples/sec   Loss 12.34   LearningRate 0.1   Epoch: 0", {"Loss": 12.34, "LearningRate": 0.1}),
     # PyTorch's ImageNet example, timm, MetricLogger: the first value is the current one, in brackets the average
     (
         "Epoch: [0][  10/5005]\tTime  0.35 ( 1.96)\tData  0.00 ( 1.51)\tLoss 6.9538e+00 (6.98)\tAcc@1   0.39 (  0.17)",

@@ -37,6 +37,11 @@ _ALL = {
     "metrics",
 }
 _NO_LABELS = {"best", "epoch", "step", "iter", "iteration", "final", "current", "rank"}
+# Only with one of these a number in a label says of which thing the line is; with another word it counts.
+_NUMBERED = {
+    "class", "category", "label", "stage", "fold", "task", "dataset", "head", "agent", "seed", "model", "network",
+    "level", "scale", "group", "layer", "id", "class_id",
+}  # fmt: skip
 _MOST_WORDS = 4
 _MOST_LABELS = 8  # that are named apart; a list of a hundred classes is left out from there on
 _MOST_LISTS = 50
@@ -100,7 +105,9 @@ def label_of(text: str) -> str:
     if match is None:
         return ""
     label = " ".join((match["boxed"] or match["plain"] or f"{match['kind']} {match['of']}").split())
-    words = re.findall(r"[a-z]+", label.lower())
+    words = re.findall(r"[a-z_]+", label.lower())
+    if any(map(str.isdigit, label)) and not _NUMBERED & set(words):
+        return ""
     if len(label.split()) > _MOST_WORDS or any(word in SPLITS or word in _NO_LABELS for word in words):
         return ""
     return label

@@ -236,7 +236,9 @@ def _name_before(chunk: str) -> _Name:
         words = words[before.index("with", 2) :]
         before = ["", *(word.lower() for word in words)]
     numbers = [
-        i for i, word in enumerate(words) if (word.isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
+        i
+        for i, word in enumerate(words)
+        if (word.replace(".", "", 1).isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
     ]
     article = 1 if numbers and before[numbers[-1]] == "the" else 0
     if numbers and numbers[-1] - article > 1 and before[numbers[-1] - article] in _OVER:
