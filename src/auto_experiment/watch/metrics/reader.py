@@ -260,23 +260,29 @@ class LogReader:
                 self._release(points)
             news = False
         else:
-            named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
-            if len(named) > _TWO or self._beside:
-                self._note_neighbours(named)
-            if reading.percents:
-                both = zip(reading.pairs, named, strict=True)
-                reading.percents = {full for (plain, _), (full, _) in both if plain in reading.percents}
-            found = [(name, value, self.lines + 1) for name, value in named]
-            if label and found:
-                before, found = self._rows.take(label, self.lines + 1, found)
-                self._report_row(before, points)
-            news = self._report(found, reading, points)
-            if reading.best_so_far is not None:
-                self._series.reach(*reading.best_so_far)
+            news = self._report_line(reading, label, points)
         if not self._faults.found and not self._faults.inside:
             self._bar_moves = 0
         elif self._is_alive(reading, moved=moved, news=news):
             self._faults.went_on()
+
+    def _report_line(self, reading: Reading, label: str, points: list[Point]) -> bool:
+        """Take a line's metrics under the names that its heading and its label give them. True when one of them says
+        something new."""
+        named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
+        if len(named) > _TWO or self._beside:
+            self._note_neighbours(named)
+        if reading.percents:
+            both = zip(reading.pairs, named, strict=True)
+            reading.percents = {full for (plain, _), (full, _) in both if plain in reading.percents}
+        found = [(name, value, self.lines + 1) for name, value in named]
+        if label and found:
+            before, found = self._rows.take(label, self.lines + 1, found)
+            self._report_row(before, points)
+        news = self._report(found, reading, points)
+        if reading.best_so_far is not None:
+            self._series.reach(*reading.best_so_far)
+        return news
 
     def _in_one_scale(self, name: str, value: float, reading: Reading) -> float:
         """Of a metric that is printed as 50% here and as 0.6 there, all in the scale of its first value."""
