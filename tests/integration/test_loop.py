@@ -313,6 +313,37 @@ def test_an_objective_that_is_never_printed_is_said_after_the_first_run(project)
     assert "never printed" in row["decision"]
 
 
+def test_a_campaign_that_cannot_measure_ends_after_two_trainings(project):
+    work = project(prints(0.1, 0.2, metric="top9"), config={"objective": {"metric": "val_acc"}})
+    done = work.cli("run", "--max-cycles", 20, status=2)
+    said = (
+        "the objective cannot be measured: exp001/run01 and exp002/run01 finished without it; val_acc was never printed"
+    )
+    assert f"ended: {said}; the log shows: top9; set objective.metric in config.yaml" in done.stdout
+    assert [row["result"] for row in work.json("list")] == ["inconclusive"] * 2
+    status = work.json("status")
+    assert status["controller"]["reason"].startswith(said)
+    assert said in status["decisions"][-1]
+    assert said in report(work).replace("\\_", "_")
+    work.cli("run", "--max-cycles", 1)  # the past of another session ends nothing
+    work.configure({"objective": {"metric": "top9"}})
+    assert "2 cycles done" in work.cli("run", "--max-cycles", 2).stdout
+    assert work.json("status")["best"]["value"] == 0.2
+
+
+def test_a_training_that_shows_the_objective_or_fails_ends_no_row_in_vain(project):
+    mute = "if mode == 'mute':\n    sys.exit(0)\n"
+    work = project(MODES.replace("judge.note(**", f"{mute}judge.note(**"))
+    plans = [
+        an_experiment("mute"),
+        an_experiment(),
+        an_experiment("mute"),
+        an_experiment("crash"),
+        an_experiment("mute"),
+    ]
+    assert "exp003/run01 and exp005/run01 finished without it" in Rehearsal(work, *plans, an_experiment()).run()
+
+
 def test_an_ambiguous_objective_names_the_candidates_and_is_not_guessed(project):
     script = "for n in (1, 2, 3): print(f'epoch {n}/3 val_acc_a=0.{n} val_acc_b=0.9', flush=True)"
     work = project(

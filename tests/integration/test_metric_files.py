@@ -200,3 +200,21 @@ def test_metrics_of_a_folder_without_any(tmp_path):
     (tmp_path / "train.log").touch()
     document = json.loads(metrics(tmp_path, "--objective", "acc", "--json"))
     assert (document["metrics"], document["sources"], document["objective"]) == ({}, [], None)
+
+
+FASTAI = """
+print("epoch     train_loss  valid_loss  accuracy  time")
+for epoch, accuracy in enumerate((0.81, 0.86, 0.85)):
+    print(f"{epoch}         0.52        0.41        {accuracy}      00:10", flush=True)
+"""
+
+
+def test_a_metric_beside_the_validations_is_the_objective(project):
+    work = project(script=FASTAI, config={"objective": {"metric": "validation accuracy"}})
+    work.cli("run", "--max-cycles", "1")
+    row = work.attempt("exp001/run01/a1")
+    assert row.value == 0.86
+    assert "printed beside the validation's other metrics" in row.summary["value_note"]
+    words = ("metrics", work.paths.attempt("exp001/run01/a1"), "--objective", "validation accuracy", "--json")
+    done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["objective"]["best"] == 0.86

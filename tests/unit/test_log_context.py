@@ -349,6 +349,11 @@ PREFIXES = [
     ("[default0]:loss 3", 0, "loss 3"),
     ("s:9536 tel:3.27", None, "s:9536 tel:3.27"),
     ("[1] train loss: 3", None, "[1] train loss: 3"),
+    ("2022-03-01 13:12:00,100   INFO  Train:    1/80", None, "Train:    1/80"),
+    ("2022-03-01 13:12:00,100   indented", None, "  indented"),
+    ("05 Mar 10:01    INFO  valid result: ", None, "valid result: "),
+    ("Mar  5 10:01:07 node1 trainer", None, "node1 trainer"),
+    ("May 10 loss: 0.5", None, "May 10 loss: 0.5"),
     ("accuracy: 0.5", None, "accuracy: 0.5"),
 ]
 
@@ -452,3 +457,102 @@ def test_a_box_without_end_is_bounded():
     for start in range(0, 3000, 500):
         reader.feed("".join(f"| n{i}_loss | {i}.5 |\n" for i in range(start, start + 500)).encode())
         assert len(reader._held) <= 200
+
+
+FASTAI = "epoch  train_loss  valid_loss  accuracy  time\n0      0.52        0.41        0.81      00:10\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "beside"),
+    [
+        (FASTAI, {"accuracy"}),
+        (FASTAI + "accuracy: 0.5\n", set()),  # printed elsewhere too, and nobody says of what
+        ("accuracy: 0.5\n" + FASTAI, set()),
+        ("epoch 1 train_loss 0.5 val_loss 0.4 f1 0.8 lr 0.1\n", {"f1", "lr"}),
+        ("train loss: 0.5 | dev loss: 0.4 | f1: 0.8\n", {"f1"}),
+        ("epoch 1 train_loss=0.5 acc=0.8 val_loss=0.4\n", set()),
+        ("epoch 1 train_acc=0.5 val_acc=0.4 loss=0.8\n", set()),
+        ("epoch 1 train_loss=0.5 val_loss=0.4 test_loss=0.4 acc=0.8\n", set()),
+        ("[Epoch 1] train=0.5 val=0.6 loss=1.2\n", set()),
+        ("epoch 1 val_loss=0.4 acc=0.8\n", set()),
+    ],
+)
+def test_metrics_that_only_ever_stand_after_the_validations(text, beside):
+    assert read(text).beside_validation == beside
+
+
+def test_brackets_of_an_evaluation_are_its_mean_only_where_it_counts_batches():
+    assert finals(read("Test: [1/2] acc 0.5 (0.5)\nTest: [2/2] acc 0.7 (0.6)\n")) == {"test_acc": 0.6}
+    assert finals(read("val acc: 0.6 (0.7)\n")) == {"val acc": 0.6}  # it may be the best so far
+
+
+CLASSES = [
+    ("cat: acc 0.99\ndog: acc 0.88\nmean: acc 0.93\n", {"cat acc": 0.99, "dog acc": 0.88, "acc": 0.93}),
+    ("Class cat: IoU 0.81\nClass dog: IoU 0.71\nmIoU: 0.76\n", {"Class cat IoU": 0.81, "Class dog IoU": 0.71, "mIoU": 0.76}),
+    ("[cat] AP: 0.9\n[dog] AP: 0.8\n", {"cat AP": 0.9, "dog AP": 0.8}),
+    ("class_id = 0, name = dog, ap = 80.1%\nclass_id = 1, name = cat, ap = 70.1%\n", {"class_id 0 ap": 80.1, "class_id 1 ap": 70.1}),
+    ("epoch 1\nD: loss 0.9\nG: loss 0.8\nepoch 2\nD: loss 0.7\nG: loss 0.6\n", {"D loss": 0.7, "G loss": 0.6}),
+    ("Stage 1: loss 0.9\nStage 2: loss 0.8\n", {"Stage 1 loss": 0.9, "Stage 2 loss": 0.8}),
+    ("[it 100] acc=0.9 f1=0.8\n[it 200] acc=0.8 f1=0.7\n", {"acc": 0.8, "f1": 0.7}),
+    ("(it100): acc=0.9\n(it200): acc=0.8\n", {"acc": 0.8}),
+    ("Round 1: acc=0.9\nRound 2: acc=0.8\n", {"acc": 0.8}),
+    ("Results: acc 0.9\nacc 0.8\n", {"acc": 0.8}),
+    ("Results: acc 0.9\n\nOther: acc 0.8\n", {"acc": 0.8}),  # they do not follow one another
+    ("Results: acc 0.9\nResults: acc 0.8\nResults: acc 0.8\n", {"acc": 0.8}),
+    ("train: acc 0.9\nval: acc 0.8\n", {"train_acc": 0.9, "val_acc": 0.8}),
+    ("Loss: train=0.3 val=0.4\nAcc: train=0.9 val=0.8\n", {"Loss train": 0.3, "Loss val": 0.4, "Acc train": 0.9, "Acc val": 0.8}),
+    ("id  acc  iou\n0  0.9  0.7\n1  0.8  0.6\n", {}),
+    ("id,class,acc\n0,cat,0.9\n1,dog,0.8\n", {}),
+    ("epoch  id  acc\n0  7  0.9\n1  7  0.8\n", {"acc": 0.8}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), CLASSES)
+def test_rows_of_classes_are_no_series_of_one_metric(text, wanted):
+    assert finals(read(text)) == wanted
+    assert read(text).progress is None or "epoch" in text or "it 200" in text
+
+
+def test_a_line_that_waits_for_the_next_one_loses_nothing():
+    reader = read("Results: acc 0.9\nepoch 2 acc 0.9\nResults: acc 0.7\nwords\nResults: acc 0.6")
+    assert (reader.series["acc"].count, reader.series["acc"].final) == (4, 0.6)
+    assert reader.series["acc"].lowest_step == 2
+    many = read("".join(f"Class {n}: acc 0.{n:03}\n" for n in range(300)))
+    assert list(many.series) == [f"Class {n} acc" for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("acc: 50%\nacc: 0.57\nacc: 0.6\n", (60.0, 60.0, 50.0)),
+        ("acc: 0.57\nacc: 50%\nacc: 0.6\n", (0.6, 0.6, 0.5)),
+        ("acc: 57\nacc: 50%\nacc: 55\n", (55, 57, 50)),
+        ("acc: 0.3%\nacc: 0.5%\nacc: 0.4%\n", (0.4, 0.5, 0.3)),
+        ("acc: 50% loss: 50\nacc: 60% loss: 0.5\nloss: 0.7 acc: 70%\n", (70.0, 70.0, 50.0)),
+        ("Validation:\nacc: 50%\n\nValidation:\nacc: 0.7\n\nValidation:\nacc: 60%\n", (60.0, 70.0, 50.0)),
+    ],
+)
+def test_percentages_and_fractions_of_one_metric_have_one_scale(text, wanted):
+    series = read(text).series
+    one = next(iter(series.values()))
+    assert (one.final, one.highest, one.lowest, one.count) == (*wanted, 3)
+    assert "loss" not in series or series["loss"].final == 0.7
+
+
+A_AND_B = {"A R1": 80, "A mAP": 71.2, "B R1": 75, "B mAP": 60.1}
+RULES = "------------  ----\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f"epoch 3\n{RULES}Avg/Return    12.1\nEntropy        1.4\n{RULES}", {"Avg/Return": 12.1, "Entropy": 1.4}),
+        (f"metric    value\n{RULES}val acc      0.9\nloss      0.8\n", {"val acc": 0.9, "loss": 0.8}),
+        (f"class  acc\n{RULES}cat    0.9\ndog    0.8\n", {}),
+        ("Entropy        1.4\nPolicy/Shift   0.4\n", {}),  # nothing says that they are pairs
+        ("| Dataset | R1 | mAP |\n|:---|:---|:---|\n| A | 80 | 71.2 |\n| B | 75 | 60.1 |\n", A_AND_B),
+        ("| class | R1 | mAP |\n|:---|:---|:---|\n| A | 80 | 71.2 |\n| B | 75 | 60.1 |\n", {}),
+    ],
+)
+def test_rows_that_name_themselves(text, wanted):
+    assert finals(read(text)) == wanted

@@ -52,6 +52,10 @@ FORMATS = [
         "Test set: Average loss: 0.0341, Accuracy: 9896/10000 (99%)",
         {"test_Average loss": 0.0341, "test_Accuracy": 99.0},
     ),
+    ("Item accuracy: 9400 / 10800 (0.8411)", {"Item accuracy": 0.8411}),  # CRFsuite
+    ("episode/length 240 / episode/score 1.20 / train/loss/dyn 9.00 / ", {"episode/score": 1.2, "train/loss/dyn": 9.0}),
+    ("recall_0.5: 0.94", {"recall_0.5": 0.94}),  # no logger's name
+    ("Speed 2512.21 samples/sec   Loss 12.34   LearningRate 0.1   Epoch: 0", {"Loss": 12.34, "LearningRate": 0.1}),
     # PyTorch's ImageNet example, timm, MetricLogger: the first value is the current one, in brackets the average
     (
         "Epoch: [0][  10/5005]\tTime  0.35 ( 1.96)\tData  0.00 ( 1.51)\tLoss 6.9538e+00 (6.98)\tAcc@1   0.39 (  0.17)",
@@ -411,6 +415,7 @@ FAULTS = [
     ("run.sh: line 3: 12345 Killed                  python train.py\n", Fault.KILLED, "run.sh: line 3: 12345 Killed                  python train.py"),
     ("Killed\nslurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch.\n", Fault.OOM, "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch."),
     ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***\n", Fault.TIMEOUT, "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"),
+    ("Keyboard interrupt detected in the event loop, exiting...\n", Fault.INTERRUPTED, "Keyboard interrupt detected in the event loop, exiting..."),
     ("Segmentation fault (core dumped)\n", Fault.KILLED, "Segmentation fault (core dumped)"),
     ("usage: train.py [-h] [--lr LR]\ntrain.py: error: unrecognized arguments: --lrr\n", Fault.EXCEPTION, "train.py: error: unrecognized arguments: --lrr"),
     ("the model killed it on the leaderboard\nNo errors found\n0 errors\n", Fault.NONE, None),
@@ -465,6 +470,8 @@ SAMPLE = (
     + "KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n"
     + TRACE
     + "RuntimeError: CUDA out of memory.\n"
+    "p: 50%\np: 0.4\ncat: acc 0.9\ndog: acc 0.8\nmean: acc 0.85\nresult: f1 0.8\nresult: f1 0.8\n"
+    "epoch 4 train_loss 0.9 val_loss 0.8 f1 0.7\n"
     "1/2 [=>...] - loss: 0.9\b\b\b\b2/2 [=====] - loss: 0.8"
 ).encode()
 
@@ -474,6 +481,7 @@ def everything(reader: LogReader, points: list) -> tuple:
     series = tuple(repr(one) for one in reader.series.values())
     return (
         values, series, reader.progress, reader.fault, reader.steps_seen, reader.lines, tuple(reader.tail), reader.non_finite,
+        reader.beside_validation,
     )  # fmt: skip
 
 
@@ -493,7 +501,7 @@ def test_chunking_changes_nothing(cuts):
 
 
 _TOKENS = st.sampled_from(
-    [b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
+    [b"loss: 5%", b"cat: acc 0.5", b"dog: acc 0.5", b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
      b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000]
 )  # fmt: skip
 

@@ -92,6 +92,8 @@ def test_match(metric, names, wanted):
         ("loss", ["bbox_loss", "cls_loss"]),
         ("AP", ["bbox/AP", "segm/AP"]),
         ("BLEU-4", ["dev_BLEU-4", "validation_BLEU-4"]),
+        ("accuracy", ["masked_lm_acc", "nsp_acc"]),
+        ("f1", ["entity_f1", "micro_relation_f1"]),
     ],
 )
 def test_two_candidates_are_never_settled_by_a_guess(metric, names):
@@ -135,3 +137,22 @@ def test_a_name_that_the_metric_does_not_touch_changes_nothing():
     names = ["val_acc", "loss"]
     before = match_objective("accuracy", names)
     assert match_objective("accuracy", [*names, "lr", "grad_norm", "train_acc", "test_acc"]) == before
+
+
+def test_of_longer_names_the_one_whose_words_the_others_have_too_is_nearest():
+    names = ["nsp_acc", "masked_nsp_acc", "nsp_acc_smoothed"]
+    assert match_objective("accuracy", names) == Match("nsp_acc", "the nearest name with accuracy in it")
+
+
+def test_what_is_printed_beside_the_validation_is_the_validations():
+    names, beside = ["train_loss", "valid_loss", "accuracy", "error_rate"], {"accuracy", "error_rate"}
+    said = "printed beside the validation's other metrics"
+    for asked, name in (("validation accuracy", "accuracy"), ("val_error_rate", "error_rate"), ("dev acc", "accuracy")):
+        assert match_objective(asked, names, beside_validation=beside) == Match(name, said)
+        assert isinstance(match_objective(asked, names), Missing)
+        assert isinstance(match_objective(asked, names, loosely=False, beside_validation=beside), Missing)
+    for asked in ("test accuracy", "train accuracy", "validation f1"):
+        assert isinstance(match_objective(asked, names, beside_validation=beside), Missing)
+    assert match_objective("val loss", names, beside_validation=beside) == Match("valid_loss", "same name")
+    own = [*names, "val_acc"]
+    assert match_objective("validation accuracy", own, beside_validation=beside) == Match("val_acc", "same name")

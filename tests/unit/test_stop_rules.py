@@ -61,6 +61,12 @@ def test_nan_rule_reads_the_name_as_the_objective_is_read():
     assert "val_acc" in said
 
 
+def test_nan_rule_and_stop_when_read_what_stands_beside_the_validation():
+    rows = ("epoch train_loss valid_loss accuracy\n1 0.5 0.4 0.8\n", "2 0.5 0.4 nan\n")
+    assert "accuracy" in first(NonFiniteObjective("validation accuracy"), *rows)[1]
+    assert first(StopWhenMetric(StopWhen("validation accuracy", above=0.7)), *rows)[0] == 0
+
+
 def test_nan_rule_on_an_empty_log_is_silent():
     assert first(NonFiniteObjective("val_acc"), "", "") is None
 

@@ -44,7 +44,8 @@ def run_command(
     """Run the loop: plan, dry run, train, reflect. Adopts a training that is still going.
 
     Ends by itself when the target is reached, the search space, a budget or --max-cycles is used up, and writes the
-    report. Ctrl-C or `auto-experiment stop` end it within 2 seconds; a training goes on and is adopted by the next run.
+    report; with exit status 2 when two trainings in a row finish without showing the objective. Ctrl-C or
+    `auto-experiment stop` end it within 2 seconds; a training goes on and is adopted by the next run.
     """
     existing_folder(project)
     if gpu is not None and not re.fullmatch(r"[\w-]+(,[\w-]+)*", gpu):
@@ -87,7 +88,7 @@ def run_loop(
         if directive:
             add_directive(place.paths(place.config()), directive)
         ending = controller.run()
-    return 130 if ending.interrupted else 0
+    return ending.exit_status
 
 
 def _interrupted(_number: int, _frame: object) -> NoReturn:

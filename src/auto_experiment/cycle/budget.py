@@ -1,5 +1,5 @@
-"""When a campaign ends by itself: the target is reached, or a budget is used up; and what is left until then. Reads the
-ledger, decides one line."""
+"""When a campaign ends by itself: the target is reached, a budget is used up, or nothing can be measured; and what is
+left until then. Reads the ledger, decides one line."""
 
 from __future__ import annotations
 
@@ -7,20 +7,36 @@ from auto_experiment.clock import seconds
 from auto_experiment.config import Config
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase
+from auto_experiment.ledger.writer import Writer
 from auto_experiment.objective import Objective
 from auto_experiment.planners.base import Left
 
 USED_UP = "budget used up"
+UNMEASURABLE = "the objective cannot be measured"
+_IN_VAIN = 2  # trainings in a row that finished without showing the objective: the next ones will not either
 
 
-def why_end(ledger: Reader, config: Config, objective: Objective, best: AttemptRow | None) -> str:
+def why_end(ledger: Writer, config: Config, objective: Objective, best: AttemptRow | None) -> str:
     """The reason to start nothing more; "" to go on. Budgets are over the project's life."""
     if best is not None and objective.reached(best.value):
         return f"target reached: {objective.metric}={best.value:g} ({best.run_name})"
+    if why := unmeasurable(ledger, objective):
+        return why
     most = config.budget.experiments
     if most is not None and ledger.experiment_count() >= most:
         return f"{USED_UP}: {most} experiments"
     return used_up(ledger, config)
+
+
+def unmeasurable(ledger: Writer, objective: Objective) -> str:
+    """Why nothing more can come of this: trainings finish, and their value is never seen. Of this session only: a human
+    who has mended it is not met with the past."""
+    found = ledger.unread_in_a_row(ledger.session or 0, objective.identity)
+    if len(found) < _IN_VAIN:
+        return ""
+    last, before = found[:2]
+    note = last.summary.get("value_note") or f"{objective.metric} was never printed"
+    return f"{UNMEASURABLE}: {before.run_name} and {last.run_name} finished without it; {note}"
 
 
 def used_up(ledger: Reader, config: Config) -> str:

@@ -57,6 +57,12 @@ class Ending:
     def __init__(self, reason: str, *, interrupted: bool = False) -> None:
         self.reason, self.interrupted = reason, interrupted
 
+    @property
+    def exit_status(self) -> int:
+        """An objective that no training shows is named wrongly in the brief or the config."""
+        wrong = self.reason.startswith(budget.UNMEASURABLE)
+        return 130 if self.interrupted else UsageError.exit_status if wrong else 0
+
 
 class Controller:
     def __init__(self, parts: Parts, inputs: Inputs) -> None:
@@ -159,6 +165,10 @@ class Controller:
         if not ended:
             with self._ledger.transaction() as tx:
                 tx.cycle()
+        elif ended.startswith(budget.UNMEASURABLE):
+            with self._ledger.transaction() as tx:
+                tx.event("unmeasurable", reason=ended)
+                tx.note("decision", ended, author="harness")
         return ended
 
     def collect(self) -> Ending:

@@ -137,7 +137,7 @@ def outcome_of(
 ) -> Outcome:
     """What an attempt came to. The exit status is the shim's; an end that nobody saw is ``lost``, never 0.
     ``sources``: what the attempt wrote beside its log."""
-    chosen = decide(reader.judged, objective, sources)
+    chosen = decide(reader.judged, objective, sources, beside_validation=reader.beside_validation)
     if isinstance(sighting, Ended):
         base = _ended(sighting.exit, reader, spec, bad_objective=_was_bad(chosen))
     elif isinstance(sighting, Lost):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from itertools import takewhile
 from typing import Any
 
 from auto_experiment.errors import LedgerRefused
@@ -204,6 +205,18 @@ class Reader:
             objective,
         )
         return _attempt(row) if row else None
+
+    def unread_in_a_row(self, session: int, objective: str) -> list[AttemptRow]:
+        """The newest trainings of this session that finished in a row without showing the objective of this identity,
+        the newest one first. One that failed or was stopped early neither counts nor ends the row."""
+        rows = self._all(
+            f"SELECT {_ATTEMPT} FROM attempt WHERE kind = 'full' AND state = 'finished' AND exit_code = 0 "
+            "AND objective = ? AND experiment IN (SELECT experiment.id FROM experiment "
+            "JOIN cycle ON cycle.id = experiment.cycle WHERE cycle.session = ?) ORDER BY id DESC LIMIT 100",
+            objective,
+            session,
+        )
+        return list(takewhile(lambda attempt: attempt.summary.get("read_as") is None, map(_attempt, rows)))
 
     def trials(self) -> list[sqlite3.Row]:
         """What a planner without memory needs of each ended training and of each failed dry run, oldest first."""

@@ -222,6 +222,7 @@ def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], no
         found.append(f"Started without a dry run (`experiment.mandatory_dry_run: false`): {_some(waived)}.")
     unread = [(a.run_name, a.summary.get("value_note")) for a in attempts if a.kind is Kind.FULL and a.value is None]
     found += [f"{name}: {_md(note)}." for name, note in unread[:20] if note]
+    found += [f"Ended at {event.at}: {_md(str(event.body['reason']))}." for event in ledger.events("unmeasurable", 5)]
     if now is not None:
         others = [a.run_name for a in attempts if a.value is not None and a.objective != now.objective.identity]
         full = [name for name in others if "/run" in name]

@@ -77,12 +77,13 @@ class NonFiniteObjective(_Quiet):
     def __init__(self, metric: str) -> None:
         self._metric = metric
         self._name: str | None = None
-        self._seen_names = 0
+        self._seen: tuple[int, frozenset[str]] | None = None
 
     def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
-        if len(reader.series) != self._seen_names:
-            self._seen_names = len(reader.series)
-            match = match_objective(self._metric, reader.series)
+        seen = (len(reader.series), reader.beside_validation)
+        if seen != self._seen:
+            self._seen = seen
+            match = match_objective(self._metric, reader.series, beside_validation=reader.beside_validation)
             self._name = match.name if isinstance(match, Match) else None
         series = reader.series.get(self._name) if self._name else None
         if series is None or not series.bad:
@@ -98,7 +99,9 @@ class StopWhenMetric(_Quiet):
 
     def check(self, now: float, reader: LogReader, *, heard: bool, points: Sequence[Point] = ()) -> str:
         """Every point is judged, so that it does not matter in which pieces the log arrives."""
-        match = match_objective(self._rule.metric, reader.series) if points else None
+        if not points:
+            return ""
+        match = match_objective(self._rule.metric, reader.series, beside_validation=reader.beside_validation)
         if not isinstance(match, Match):
             return ""
         mine = (p for p in points if p.name == match.name and not self._early(p) and self._crossed(p.value))

@@ -39,7 +39,7 @@ _BRACKET = re.compile(r"\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d
 _SPLIT_BRACKET = re.compile(r"\[\s*(?P<word>[A-Za-z]{2,12})\s*\|\s*(?P<done>\d+)/(?P<total>\d+)\s*\]")
 # timm's "Train: 3 [   6/8 ( 86%)]"
 _SPLIT_EPOCH = re.compile(
-    r"\s*(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val):\s+(?P<epoch>\d+)\s+\[\s*(?P<done>\d+)/(?P<total>\d+)"
+    r"\s*(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val):\s+(?P<epoch>\d+)(?:/(?P<of>\d+)\s+\(\s*\d+%\))?\s+\[\s*(?P<done>\d+)/(?P<total>\d+)"
     r"(?:\s*\(\s*\d+(?:\.\d+)?%\))?\s*\]"
 )
 # "E3 B120/500 L=0.52"
@@ -50,7 +50,7 @@ _COMPACT = re.compile(
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
     r"\s{0,80}(?:(?P<word>s|i|it|e|ep|ep\.)[:=](?P<letter>\d+)(?=\s)"
-    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-])|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])))"
+    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])))"
 )
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
@@ -86,6 +86,7 @@ def take(text: str, into: Reading) -> str:
     into.evaluates = _EVALUATES.match(text) is not None
     text = _take_all(text, into)
     if into.evaluates:  # its batches are not the training's
+        into.counts_batches = bool(into.step_total or into.bar)
         if into.step is not None and into.step_total and not into.trains:
             into.passed = min(into.step / into.step_total, 1.0)
         if not into.trains:
@@ -149,6 +150,7 @@ def _take_leading(text: str, into: Reading) -> str:
         return " | " + text[match.end() :]
     if "[" in text and (match := _SPLIT_EPOCH.match(text)) is not None:
         into.epoch, into.step, into.step_total = (float(match[name]) for name in ("epoch", "done", "total"))
+        into.epoch_total = float(match["of"]) if match["of"] else None
         return f" {match['word']} | {text[match.end() :]}"
     if "|" in text and "/" in text and (match := _SPLIT_BRACKET.search(text)) is not None:
         into.epoch, into.epoch_total = float(match["done"]), float(match["total"])

@@ -71,6 +71,8 @@ def _of(line: str) -> Heading | None:
         or not (marked or len(words) < 3)
     ):
         return None
+    if bare[-1:].isdigit() and ends_like_metric(" ".join(bare.split()[:-1])):
+        return None  # a metric and its value
     splits = [_EVALUATION[word] for word in words if word in _EVALUATION]
     if splits and splits[-1] == "train" and len(words) > _TWO:
         return Heading()  # "Starting the training": a heading of nothing that is under it

@@ -13,13 +13,16 @@ A name without a split ("accuracy") means, at each of these steps in this order:
 one without a split, that of the test split, that of the training split. A test value is never chosen where a validation
 value exists, and a name with a split never means another split; it means the metric without one when no other split of
 that metric is printed. Two candidates where the first is found: ambiguous.
+
+Where a name of the validation split fits nothing, a metric without a split is the validation's that the log only ever
+prints after a validation's value, on a line that reports the training beside it (fastai's table).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -129,6 +132,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _TOP = re.compile(r"(?i)(?<![a-z])top[\s_@-]*(\d+)")
 _ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy|err|error|prec)[@_]?(\d)(?!\d)")
 _PLAIN = {"acc", "error", "loss"}
+BESIDE = "printed beside the validation's other metrics"
 _ORDER = ("val", "", "test", "train")
 _LABEL = {"val": "validation", "test": "test", "train": "training"}
 
@@ -140,10 +144,13 @@ class _Name(NamedTuple):
     all: frozenset[str]
 
 
-def match_objective(metric: str, names: Iterable[str], *, loosely: bool = True) -> Match | Ambiguous | Missing:
+def match_objective(
+    metric: str, names: Iterable[str], *, loosely: bool = True, beside_validation: Collection[str] = ()
+) -> Match | Ambiguous | Missing:
     """The name of ``names`` that ``metric`` means. The answer does not depend on the order of ``names``.
 
     ``loosely`` False: only the same words, and of the same split when it names one; to compare a name, not a wish.
+    ``beside_validation``: those without a split that the log prints with the validation's.
     """
     seen = sorted(set(names))
     if metric in seen:
@@ -160,16 +167,25 @@ def match_objective(metric: str, names: Iterable[str], *, loosely: bool = True) 
                 return answer
         return Missing(tuple(seen))
     if asked.words:
-        held_out = {name: part for name, part in parts.items() if asked.split or part.split != "train"}
-        for some in (held_out, parts):  # the training's own value only where there is nothing else
-            for tier in (_same_words, _more_words, _fewer_words, _at_the_end):
-                answer = tier(metric, asked, some)
-                if answer is not None:
-                    return answer
+        others = beside_validation if asked.split in {"train", "test"} else ()
+        fit = {name: part for name, part in parts.items() if name not in others}
+        held_out = {name: part for name, part in fit.items() if asked.split or part.split != "train"}
+        for some in (held_out, fit):  # the training's own value only where there is nothing else
+            if answer := _first(metric, asked, some):
+                return answer
+        if asked.split == "val":
+            beside = {name: parts[name]._replace(split="val") for name in seen if name in beside_validation}
+            if answer := _first(metric, asked, beside):
+                return Match(answer.name, BESIDE) if isinstance(answer, Match) else answer
     elif asked.split and (bare := [n for n, p in parts.items() if p.split == asked.split and not p.words]):
         return _one(bare, "same name", asked) or Missing(tuple(seen))
     near = tuple(n for n, p in parts.items() if p.words & asked.words)
     return Missing(tuple(seen), near)
+
+
+def _first(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    tiers = (_same_words, _more_words, _fewer_words, _at_the_end)
+    return next((answer for tier in tiers if (answer := tier(metric, asked, parts))), None)
 
 
 def _by_split(
@@ -215,17 +231,19 @@ def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
     known = _TASKS if asked.words & {"ap", "map", "ar"} else frozenset()
     wanted = [asked.words, *filter(None, [_other_map(asked.words)])]  # AP is mAP
     extras = {
-        name: len(part.words - asked.all - words - known)
+        name: part.words - asked.all - words - known
         for words in wanted
         for name, part in parts.items()
         if words <= part.all and part.words != words and not _is_something_else(part.all - asked.all - words, asked)
     }
-    if not extras:
-        return None
-    fewest = {
-        split: min((n for name, n in extras.items() if parts[name].split == split), default=0) for split in _ORDER
-    }
-    nearest = [name for name, n in extras.items() if n == fewest[parts[name].split]]
+
+    def is_nearest(name: str) -> bool:
+        """No other of its split has some of its further words only."""
+        return not any(
+            more < extras[name] and parts[other].split == parts[name].split for other, more in extras.items()
+        )
+
+    nearest = list(filter(is_nearest, extras))
     how = f"the nearest name with {metric} in it"
     return _by_split(metric, asked, {name: parts[name] for name in nearest}, bool, how)
 

@@ -7,19 +7,24 @@ import re
 _LEVEL = r"(?:INFO|DEBUG|WARN(?:ING)?|ERROR|CRITICAL|FATAL|TRACE|NOTICE|SUCCESS)"
 _CLOCK = r"\d{1,2}:\d\d:\d\d(?:[.,]\d+)?"
 _DATE = r"(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/]\d\d(?:[-/]\d{2,4})?)"
+_NAMED_DATE = (
+    r"(?:\d{1,2} [A-Z][a-z]{2}|[A-Z][a-z]{2} {1,2}\d{1,2})(?: \d{4})? \d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?=\s)"
+)
 _TIME = rf"(?:{_DATE}[T _]{_CLOCK}(?:Z| ?[+-]\d\d:?\d\d)?|{_CLOCK}(?= ?[\]|-]| {_LEVEL}| \[))"
 _FILE = r"[\w/<>-]{1,60}(?:\.[\w/-]{1,40}){0,6}"
 _PLACE = rf"{_FILE}(?::[\w<>.-]{{1,60}}){{0,2}}:\d{{1,6}}(?::[\w<>]{{1,40}})?"  # launch.py:460:main
+_GAP = rf"(?:\s{{1,9}}(?=\[?{_LEVEL}\b)|\s?)"
 _RANK = re.compile(
     r"\s{0,8}(?:\[?(?:rank|default|Rank|worker)[ _]?(?P<named>\d{1,5})\]?:\s?|\[(?P<bare>\d{1,5})\]:\s?)"
 )
 _ONE = re.compile(
     rf"[IWEF]\d{{4,8}} {_CLOCK}\s+\d+ [\w./-]+:\d+\]\s?"  # glog
-    rf"|\[{_TIME}(?:[ ,][\w.]+)?\](?:[:,|-]|\s[-|])?\s?|{_TIME}(?:[:,|-]|\s[-|])?\s?"
+    rf"|\[{_TIME}(?:[ ,][\w.]+)?\](?:[:,|-]|\s[-|])?{_GAP}|{_TIME}(?:[:,|-]|\s[-|])?{_GAP}"
+    rf"|{_NAMED_DATE}\s{{1,9}}"  # 05 Mar 10:01, Mar  5 10:01:07
     rf"|\[?{_LEVEL}\](?::|\s-)?\s?|{_LEVEL}\s{{0,9}}(?:[-|:]\s?|\s(?=[\[(\w]))"
     rf"|\[{_PLACE}\](?:\s-|:)?\s?|{_PLACE} - "
     r"|[\w/.-]{1,80}\.(?:py|cc|cpp|cu|rs|go|jl):\d{1,6}[\s:|-]{1,3}"
-    r"|(?:root|__main__|[A-Za-z_]\w{0,40}(?:\.\w{1,40}){1,6})(?::\s?| - | INFO: )"
+    r"|(?:root|__main__|[A-Za-z_]\w{0,40}(?:\.[A-Za-z_]\w{0,39}){1,6})(?::\s?| - | INFO: )"
     rf"|[A-Za-z_]\w{{0,40}} - (?={_LEVEL})"
 )
 _RANK_FIRST = set("[rRdw \t")

@@ -16,11 +16,12 @@ from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import counters, documents, headings, prefixes, settings, text
+from auto_experiment.watch.metrics import counters, documents, headings, prefixes, rows, settings, text
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.series import SeriesTable
+from auto_experiment.watch.metrics.splits import after_validation
 from auto_experiment.watch.metrics.tables import Tables
 from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
 
@@ -31,6 +32,7 @@ _TABLE_SIDES = {"│".encode(), "┃".encode()}
 _MOST_RANKED = 500  # metrics
 _MOST_HELD = 200  # rows of a box
 _LAST_REDRAWS = 2
+_TWO = 2
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
 _END = re.compile(rb"[\n\r\b]")
@@ -65,12 +67,15 @@ class LogReader:
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
+        self._rows = rows.Rows()
         self._ranks: dict[str, int] = {}  # metric -> the rank that it is taken from
         self._bar_moves = 0  # since a fault was found
         self._place = Place()
         self._series = SeriesTable()
         self._faults = FaultReader()
         self._bad_losses: set[str] = set()
+        self._scales: dict[str, bool] = {}  # names that had a percent sign -> are they kept as percentages?
+        self._beside: dict[str, bool] = {}  # names without a split -> only ever after those of the validation?
 
     def feed(self, data: bytes) -> list[Point]:
         """The points of all line states that ``data`` completes."""
@@ -88,11 +93,13 @@ class LogReader:
         if rest or self._state:
             self._end_line(points)
         self._release(points)
+        self._release_row(points)
         return points
 
     def restart(self) -> None:
         """The file was truncated or replaced: what comes next starts a line; what was read stays read."""
         self._held = []
+        self._release_row([])
         if self._state.strip():
             self._end_line([])
         self._buffer, self._state = b"", b""
@@ -127,6 +134,11 @@ class LogReader:
         """The series by which a run is judged: where a metric is printed within each epoch and again for the whole of
         it, the latter."""
         return self._series.judged(self._place.epochs)
+
+    @property
+    def beside_validation(self) -> frozenset[str]:
+        """The metrics without a split that were only ever printed after the validation's, beside the training's."""
+        return frozenset(name for name, only in self._beside.items() if only)
 
     @property
     def steps_seen(self) -> int:
@@ -164,6 +176,7 @@ class LogReader:
         if not (
             self._clues
             or self._held
+            or self._rows.pending
             or self._faults.found
             or self._faults.inside
             or self._state
@@ -199,6 +212,8 @@ class LogReader:
         self.lines += 1
         if self._held and self._state.lstrip()[:3] not in _TABLE_SIDES and self._state.lstrip()[:1] != b"|":
             self._release(points)
+        if self._rows.pending is not None and self._rows.pending.line < self.lines:
+            self._release_row(points)
         if self._state.strip():
             self._tail.append(self._state[:_LONGEST_TAIL])
             self._recent.append(self._state[:_LONGEST_RECENT])
@@ -242,6 +257,9 @@ class LogReader:
             reading.pairs.clear()
         if not reading.pairs and not reading.has_counter and not reading.limits:
             return
+        label = rows.label_of(line) if reading.pairs and not reading.has_counter and reading.style == "text" else ""
+        if self._rows.pending is not None and (not label or self._rows.pending.line > self.lines):
+            self._release_row(points)
         moved, bar_moved = self._place.take(reading)
         self._bar_moves += bar_moved
         if reading.pairs:
@@ -254,14 +272,51 @@ class LogReader:
                 self._release(points)
             news = False
         else:
-            named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
-            news = self._report([(name, value, self.lines + 1) for name, value in named], reading, points)
-            if reading.best_so_far is not None:
-                self._series.reach(*reading.best_so_far)
+            news = self._report_line(reading, label, points)
         if not self._faults.found and not self._faults.inside:
             self._bar_moves = 0
         elif self._is_alive(reading, moved=moved, news=news):
             self._faults.went_on()
+
+    def _report_line(self, reading: Reading, label: str, points: list[Point]) -> bool:
+        """Take a line's metrics under the names that its heading and its label give them. True when one of them says
+        something new."""
+        named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
+        if len(named) > _TWO or self._beside:
+            self._note_neighbours(named)
+        if reading.percents:
+            both = zip(reading.pairs, named, strict=True)
+            reading.percents = {full for (plain, _), (full, _) in both if plain in reading.percents}
+        found = [(name, value, self.lines + 1) for name, value in named]
+        if label and found:
+            before, found = self._rows.take(label, self.lines + 1, found)
+            self._report_row(before, points)
+        news = self._report(found, reading, points)
+        if reading.best_so_far is not None:
+            self._series.reach(*reading.best_so_far)
+        return news
+
+    def _in_one_scale(self, name: str, value: float, reading: Reading) -> float:
+        """Of a metric that is printed as 50% here and as 0.6 there, all in the scale of its first value."""
+        signed = name in reading.percents
+        if signed and name not in self._scales and len(self._scales) < _MOST_RANKED:
+            series = self._series.get(name)
+            self._scales[name] = series is None or not 0 <= (series.lowest or 0.0) <= (series.highest or 2.0) <= 1
+        is_percentage = self._scales.get(name)
+        if is_percentage is False and signed:
+            return _rounded(value / 100)
+        return _rounded(value * 100) if is_percentage and not signed and 0 < value <= 1 else value
+
+    def _note_neighbours(self, named: Sequence[tuple[str, float]]) -> None:
+        """Which of a line's metrics stand after the validation's; one that was ever printed otherwise does not."""
+        beside = after_validation(tuple([name for name, _ in named]))
+        for name in beside:
+            if len(self._beside) < _MOST_RANKED:
+                self._beside.setdefault(name, name not in self._series)
+        if self._beside:
+            for name, _ in named:
+                if name in self._beside and name not in beside:
+                    self._beside[name] = False
 
     def _is_alive(self, reading: Reading, *, moved: bool, news: bool) -> bool:
         """Does a line after a fault show that the run went on? The closing words of a scheduler hold numbers too, and
@@ -278,6 +333,8 @@ class LogReader:
         news = False
         mark = self._place.mark(reading)
         within = self._place.is_within_epoch(reading)
+        if reading.percents or self._scales:
+            named = [(name, self._in_one_scale(name, value, reading), line) for name, value, line in named]
         for name, value, line in named:
             if name in self._shown and _same(self._shown[name], value):
                 continue  # a redraw that shows the old value
@@ -301,6 +358,19 @@ class LogReader:
         if self._report(held, Reading(), points) and self._faults.found:
             self._faults.went_on()
         self._shown = {}
+
+    def _release_row(self, points: list[Point]) -> None:
+        """The line before this one stood alone: its metrics have their plain names. It had no counter of its own, so
+        they belong to where the log still is."""
+        self._report_row(self._rows.release(), points)
+
+    def _report_row(self, found: Sequence[tuple[str, float, int]], points: list[Point]) -> None:
+        shown = self._shown
+        if found and found[0][2] <= self.lines:
+            self._shown = {}
+        if found:
+            self._report(found, Reading(), points)
+        self._shown = shown
 
     def _read_alone(self, text: str, into: Reading) -> None:
         """A value without a name, when the line above is one."""
@@ -388,6 +458,11 @@ def _has_word_for_number(raw: bytes) -> bool:
 def _at_the_margin(line: str) -> bool:
     """Between the frames of a traceback only a line that starts at the margin can be another process's metric."""
     return line[:1] not in {" ", "\t", "", "["} and "Error" not in line and 'File "' not in line
+
+
+def _rounded(value: float) -> float:
+    """Without the noise of a change of scale."""
+    return float(f"{value:.12g}")
 
 
 def _same(a: float, b: float) -> bool:

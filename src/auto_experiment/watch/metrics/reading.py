@@ -15,8 +15,8 @@ class Reading:
     counters; a log's lines and the documents in it may count epochs apart. ``waits``: a row of a table of names and
     values, whose counter may be another row. ``best_so_far``: (name, value, step) that the line itself gives beside
     the latest value. ``evaluates``: a line of an evaluation, of which ``passed`` is the share that
-    is done; ``trains``: whose step is the training's all the same. ``rest``: text in or after
-    a document that is still to be read.
+    is done, when it ``counts_batches``; ``trains``: whose step is the training's all the same. ``rest``: text in or
+    after a document that is still to be read. ``percents``: the metrics whose value has a percent sign.
     """
 
     pairs: list[tuple[str, float]] = field(default_factory=list)
@@ -31,6 +31,8 @@ class Reading:
     waits: bool = False
     evaluates: bool = False
     trains: bool = False
+    percents: set[str] = field(default_factory=set)
+    counts_batches: bool = False
     passed: float = 1.0
     rest: str = ""
     best_so_far: tuple[str, float, float] | None = None

@@ -13,6 +13,9 @@ _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
+    # FastReID's "epoch/iter: 1/600"
+    ("poch/it", re.compile(r"\b([Ee]poch)/(iter\w{0,6}): (\d+)/(\d+)\b"), r"\1 \3, \2 \4, "),
+    ("[it ", re.compile(r"\[it (?=\d)"), "[iter "),
     # Kaldi's "%WER 9.87 [ 1984 / 20138, ... ]"
     ("%W", re.compile(rf"(?<![\w%])%(W[A-Z]{{1,4}} {NUMBER})"), r"\1"),
     # icefall's "loss[loss=6.5, ...], tot_loss[loss=6.9, ...]"

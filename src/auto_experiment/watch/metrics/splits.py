@@ -29,3 +29,16 @@ def split_of(name: str) -> str | None:
         if piece in WORDS:
             return WORDS[piece]
     return None
+
+
+@lru_cache(maxsize=1024)
+def after_validation(names: tuple[str, ...]) -> frozenset[str]:
+    """Of the names of one line, those without a split that come after the validation's where the training has its own:
+    ``train_loss, valid_loss, accuracy``. What a loss without a split is, is not so clear."""
+    splits = [split_of(name) for name in names]
+    if "train" not in splits or "val" not in splits or "test" in splits:
+        return frozenset()
+    last = max(i for i, split in enumerate(splits) if split)
+    if splits[last] != "val":
+        return frozenset()
+    return frozenset(name for name in names[last + 1 :] if "loss" not in name.lower() and name.lower() not in WORDS)

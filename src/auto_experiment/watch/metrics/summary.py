@@ -63,7 +63,7 @@ def document(reader: LogReader, objective: str | None, direction: str | None) ->
         result["note"] = reader.note
     if objective is None:
         return result
-    answer = match_objective(objective, series)
+    answer = match_objective(objective, series, beside_validation=reader.beside_validation)
     if isinstance(answer, Match):
         result["objective"] = _objective(reader.judged[answer.name], direction or direction_of(answer.name))
         if answer.how != "exact":

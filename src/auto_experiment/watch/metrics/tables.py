@@ -23,6 +23,8 @@ from auto_experiment.watch.metrics.splits import WORDS as SPLITS
 from auto_experiment.watch.metrics.text import ends_like_metric, is_metric_name
 
 _PAIR = re.compile(rf"\s*[|│┃]\s*([A-Za-z_][\w /@.%()-]{{0,58}}?)\s*[|│┃]\s*({NUMBER})\s*%?\s*[|│┃]\s*")
+_PLAIN_PAIR = re.compile(rf"\s{{0,9}}([A-Za-z][\w/@.%()-]*(?: [\w/@.%()-]+){{0,5}})\s{{2,80}}({NUMBER})\s*")
+_TWO_RULES = re.compile(r"\s*-{3,}\s{1,9}-{3,}\s*")
 _GROUP = re.compile(r"\s*[|│┃]\s*([A-Za-z_]\w{0,30}/)\s*[|│┃]\s*[|│┃]\s*")
 _COCO = re.compile(
     r"\bAverage (Precision|Recall)\s+\(A[PR]\) @\[ IoU=(\d(?:\.\d{1,4})?(?::\d(?:\.\d{1,4})?)?)\s*"
@@ -56,6 +58,8 @@ _LABELS = {
     "model",
     "",
 }
+_NAMED_APART = {"dataset", "task"}  # each with a name of its own; what classes are is no use to know
+_IDS = {"id", "class id", "label id", "category id", "category_id", "cls", "cat"}  # of a row, where no column counts
 _ALL = {"all", "mean", "average", "avg", "overall", "total"}
 _BORDER = str.maketrans("│┃┆║", "||||")
 _RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷╞╡╒╕╤╘╛╧╔╗╚╝╠╣╦╩]+")
@@ -89,6 +93,7 @@ class Tables:
 
     def __init__(self) -> None:
         self._headers: list[_Header] = []  # the one used last comes first
+        self._are_pairs = False  # the rows of two plain columns under a rule, without a header
 
     def read(self, text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
         """True when ``text`` is part of a table, whether or not it held a metric. ``above`` gives the lines before it
@@ -98,6 +103,8 @@ class Tables:
             return True
         if "Average" in text and (match := _COCO.search(text)) is not None:
             into.pairs.append((_coco_name(match), to_float(match[5])))
+            return True
+        if "  " in text and not bars and self._reads_plain_pair(text, above, into):
             return True
         row = _row_of(text)
         if row is None:
@@ -115,6 +122,23 @@ class Tables:
         self._headers = [h for h in self._headers if h.by != " " or h.counts or h.others < _PATIENCE]
         return False
 
+    def _reads_plain_pair(self, text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
+        """A row of a name and its value under a rule of two parts; with a header above the rule it is another table."""
+        match = _PLAIN_PAIR.fullmatch(text)
+        if match is None:
+            self._are_pairs = False
+            return False
+        if not self._are_pairs:
+            lines = above()
+            if not _TWO_RULES.fullmatch(next(lines, "")):
+                return False
+            header = _WIDE.split(next(lines, "").strip())
+            if len(header) == _TWO and value_of(header[1]) is None and header[0].lower() not in {"name", "metric"}:
+                return False
+        self._are_pairs = True
+        _take_pair(match[1], to_float(match[2]), "", into)
+        return True
+
 
 def _reads_pair(text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
     """A row of a name and its value: | ep_rew_mean | 1.87 |; the names of a group stand under it."""
@@ -122,15 +146,18 @@ def _reads_pair(text: str, above: Callable[[], Iterator[str]], into: Reading) ->
     if match is None:
         return False
     into.waits = True
-    name, value = match[1], to_float(match[2])
+    _take_pair(match[1], to_float(match[2]), "" if "/" in match[1] else _group_of(above()), into)
+    return True
+
+
+def _take_pair(name: str, value: float, group: str, into: Reading) -> None:
     low = name.rsplit("/", 1)[-1].lower()
     if low in _EPOCH:
         into.epoch, into.epoch_whole = value, value.is_integer()
     elif low in {"step", "total_timesteps"}:
         into.step = value
     elif low not in _COUNTED and not _is_no_metric(name):
-        into.pairs.append((name if "/" in name else _group_of(above()) + name, value))
-    return True
+        into.pairs.append((group + name, value))
 
 
 def _group_of(above: Iterable[str]) -> str:
@@ -300,6 +327,7 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
     found: list[tuple[str, float]] = []
     counted: list[tuple[str, float, float | None]] = []
     label: str | None = None
+    labels = _LABELS if any(map(_is_counter, names)) else _LABELS | _IDS
     for name, cell in zip(names, cells, strict=True):
         low = name.lower()
         if low in _EPOCH or low in _STEP:
@@ -309,13 +337,13 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
                 return False
             counted.append((low, value, float(match[2]) if match else None))
         elif (value := _value(cell)) is not None:
-            if low in _LABELS and label is None and name != "":
+            if low in labels and label is None and name != "":
                 label = cell
             elif name and not _is_no_metric(name) and is_metric_name(name):
                 found.append((name, value))
             elif name == "":
                 label = cell
-        elif low in _LABELS and label is None:
+        elif low in labels and label is None:
             if _OF.fullmatch(cell):
                 return False
             label = cell
@@ -327,17 +355,18 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
             into.epoch, into.epoch_total, into.epoch_whole = value, total, value.is_integer()
         elif low in _STEP and into.step is None:
             into.step, into.step_total = value, total
-    into.pairs.extend(_labelled(label, found))
+    is_apart = any(name.lower() in _NAMED_APART and cell == label for name, cell in zip(names, cells, strict=True))
+    into.pairs.extend(_labelled(label, found, is_apart=is_apart))
     return True
 
 
-def _labelled(label: str | None, found: list[tuple[str, float]]) -> Iterable[tuple[str, float]]:
+def _labelled(label: str | None, found: list[tuple[str, float]], *, is_apart: bool) -> Iterable[tuple[str, float]]:
     low = (label or "").strip("*").lower()
     if not label or low in _ALL:
         return found
     if low in SPLITS:
         return [(f"{low}_{name}", value) for name, value in found]
-    if {"avg", "average", "mean"} & set(low.split()):
+    if is_apart or {"avg", "average", "mean"} & set(low.split()):
         return [(f"{label} {name}", value) for name, value in found]
     return []
 

@@ -36,7 +36,7 @@ _PAIR = re.compile(
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
 _CLOSED = {"[": "]", '"': '"', "'": "'"}
 _MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
-_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*({NUMBER})\s?%\s*\)")
+_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)")
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
 _LOADED = re.compile(r"(?i)\W{0,4}(?:resum|restor|load)\w{0,4}\b.{0,60}\b(?:checkpoint|weights|best|from|state)\b")
 _CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
@@ -88,6 +88,7 @@ _NEVER = {
     "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
     "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https", "ts",
     "localhost", "replica", "task", "stepid", "jobid", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
+    "class_id",
 }  # fmt: skip
 _NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
 _METRIC_WORDS = {
@@ -147,6 +148,7 @@ def read(text: str, into: Reading) -> None:
     if into.passed < 1.0:
         return  # its means so far; what the whole of it comes to is still to be printed
     found: list[tuple[_Name, float]] = []
+    signed: list[int] = []  # which of them have a percent sign
     start, apart = 0, None
     for match in _PAIR.finditer(text):
         sep, opened, number, percent = match.groups()
@@ -157,7 +159,7 @@ def read(text: str, into: Reading) -> None:
         if bare and not named.bare and not (named.alone and into.has_counter):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past_unit(text, match.end())
-        value = _value(text, match.end(), number, opened, percent, mean=into.evaluates)
+        value = _value(text, match.end(), number, opened, percent, mean=into.counts_batches)
         if value is None and named.name and ends_like_metric(named.name):
             value = in_thousands(number, text, match.end())
         apart = named.apart or apart
@@ -174,8 +176,10 @@ def read(text: str, into: Reading) -> None:
         if low and "best" not in name.lower() and _stands_under_best(text[: match.start()]):
             named = named._replace(name=f"best {name}")
         found.append((named, value))
+        if percent:
+            signed.append(len(found) - 1)
     if found:
-        _join_splits(found, into)
+        _join_splits(found, signed, into)
         if "best: " in text and (best := _BEST_SO_FAR.search(text)) is not None and len(into.pairs) > 1:
             names = [name for name, _ in into.pairs if name.lower() != "best"]
             into.best_so_far = (names[-1], to_float(best[1]), float(best[2]))
@@ -191,7 +195,7 @@ def _value(text: str, end: int, number: str, opened: str | None, percent: str | 
     if after in _PLAIN:
         return to_float(number)
     if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
-        return to_float(fraction[1])  # "Accuracy: 9896/10000 (99%)": the share is the metric
+        return to_float(fraction[1] or fraction[2])  # "Accuracy: 9896/10000 (99%)": the share is the metric
     if not percent and is_something_else(text, end):
         return None
     return to_float(number)
@@ -232,14 +236,16 @@ def _name_before(chunk: str) -> _Name:
         words = words[before.index("with", 2) :]
         before = ["", *(word.lower() for word in words)]
     numbers = [
-        i for i, word in enumerate(words) if (word.isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
+        i
+        for i, word in enumerate(words)
+        if (word.replace(".", "", 1).isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
     ]
     article = 1 if numbers and before[numbers[-1]] == "the" else 0
     if numbers and numbers[-1] - article > 1 and before[numbers[-1] - article] in _OVER:
         words = words[: numbers[-1] - article - 1]  # "Evaluation over 10 episodes"
     elif numbers:
         words = words[numbers[-1] + 1 :]
-        words = words[1:] if len(words) > 1 and is_unit(words[0]) else words
+        words = words[1:] if len(words) > 1 and (is_unit(words[0]) or words[0] == "/") else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
     name = " ".join(words).rstrip(".")
@@ -259,7 +265,8 @@ def _stands_under_best(before: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def ends_like_metric(name: str) -> bool:
-    """Is the last word of the name one that only metrics have: loss, accuracy, BLEU-4, recall@10, mAP@.5?"""
+    """Is the last word of the name one that only metrics have (loss, accuracy, BLEU-4, recall@10, mAP@.5), or a path of
+    one (loss/dyn)?"""
     words = name.lower().split()
     if not words:
         return False
@@ -267,11 +274,13 @@ def ends_like_metric(name: str) -> bool:
     last = _LAST.split(word)[-1]
     if word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None:
         return True
+    if any(piece in _METRIC_WORDS for piece in word.split("/")[:-1]):
+        return True  # train/loss/dyn
     stem = _STEM.match(last)
     return stem is not None and stem.end() < len(last) and stem[0] in _METRIC_WORDS
 
 
-def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
+def _join_splits(found: list[tuple[_Name, float]], signed: list[int], into: Reading) -> None:
     """Add the pairs of a line under their full names; a name that comes twice counts once.
 
     The first value is the current one, what follows is an average or a repeat.
@@ -281,6 +290,8 @@ def _join_splits(found: list[tuple[_Name, float]], into: Reading) -> None:
     for name, (_, value) in zip(full, found, strict=True):
         if name is not None:
             into.pairs.append((name, value))
+    for i in signed:
+        into.percents.add(full[i] or "")
 
 
 @lru_cache(maxsize=4096)

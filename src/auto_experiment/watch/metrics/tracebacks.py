@@ -58,7 +58,8 @@ _ERROR_EXIT = re.compile(
     r"|panic: .+|Exception in thread \".+|ERROR \(.+|\S{0,200}lua(?:jit)?: .+)$"
 )
 _INTERRUPTED = re.compile(
-    r"\bKeyboardInterrupt\b|^\^C\W{0,3}$|(?i:\binterrupted by (?:the )?user\b)|^Exiting from training early"
+    r"\bKeyboardInterrupt\b|^\^C\W{0,3}$|^Exiting from training early"
+    r"|(?i:\binterrupted by (?:the )?user\b|\bkeyboard interrupt (?:detected|received|caught)\b)"
 )
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
 _STATUS = re.compile(

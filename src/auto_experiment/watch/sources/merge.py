@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from auto_experiment.objective import Objective, is_ratio
@@ -35,12 +35,14 @@ class Choice:
     source: Source | None = None
 
 
-def decide(log: Mapping[str, Series], objective: Objective, sources: Sources) -> Choice:
-    """The objective's value of a run. ``log``: the series of its log."""
-    found = from_log(log, objective)
+def decide(
+    log: Mapping[str, Series], objective: Objective, sources: Sources, *, beside_validation: Collection[str] = ()
+) -> Choice:
+    """The objective's value of a run. ``log``: the series of its log. ``beside_validation``: of the log's reader."""
+    found = from_log(log, objective, beside_validation=beside_validation)
     whole = [source for source in sources.found if source.whole]
     if found.series is None:
-        unclear = isinstance(match_objective(objective.metric, log), Ambiguous)
+        unclear = isinstance(match_objective(objective.metric, log, beside_validation=beside_validation), Ambiguous)
         why = "several metrics of the log fit" if unclear else "the log does not print it"
         return _without_log(found, why, objective, sources, list(_fitting(objective.metric, whole)))
     if found.value is None:  # a NaN in the end is what the run came to
@@ -52,9 +54,9 @@ def decide(log: Mapping[str, Series], objective: Objective, sources: Sources) ->
     return replace(chosen, note=_joined(chosen.note, _some(better)))
 
 
-def from_log(log: Mapping[str, Series], objective: Objective) -> Choice:
+def from_log(log: Mapping[str, Series], objective: Objective, *, beside_validation: Collection[str] = ()) -> Choice:
     """What the log alone says."""
-    match = match_objective(objective.metric, log)
+    match = match_objective(objective.metric, log, beside_validation=beside_validation)
     if isinstance(match, Match):
         value = objective.value_of(log[match.name])
         how = "" if match.how == "exact" else f"{objective.metric} read as `{match.name}` ({match.how})"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from auto_experiment.errors import UsageError
 from auto_experiment.objective import Objective
-from auto_experiment.records.observation import Series
 from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.metrics.summary import chunks_of, direction_of, document, number, read_into
 from auto_experiment.watch.sources.find import by_name, one
@@ -47,7 +45,7 @@ def summarise(
         for name, series in source.series.items():
             result["metrics"].setdefault(name, {"final": number(series.final), "count": series.count})
     if objective is not None:
-        _judge(result, reader.judged, objective, direction, sources)
+        _judge(result, reader, objective, direction, sources)
     notes = [result.get("note"), *sources.notes, *(f"{s.path}: {s.note}" for s in sources.found if s.note)]
     if any(notes):
         result["note"] = "; ".join(filter(None, notes))
@@ -55,12 +53,10 @@ def summarise(
     return result
 
 
-def _judge(
-    result: dict[str, Any], log: Mapping[str, Series], objective: str, direction: str | None, sources: Sources
-) -> None:
+def _judge(result: dict[str, Any], reader: LogReader, objective: str, direction: str | None, sources: Sources) -> None:
     """The objective as a run with these files would be judged by it."""
     way = direction or direction_of(result["objective"]["name"] if result["objective"] else objective)
-    chosen = decide(log, Objective(objective, way), sources)
+    chosen = decide(reader.judged, Objective(objective, way), sources, beside_validation=reader.beside_validation)
     if chosen.series is not None:
         step = chosen.series.highest_step if way == "max" else chosen.series.lowest_step
         result["objective"] = {
