@@ -15,6 +15,7 @@ FIGURES = {
     "idle": {"idle_silent", "idle_lines", "idle_rss", "shim_rss"},
     "start_up": {"help", "status"},
     "adopt": {"adopt_running", "adopt_ended", "adopt_intended"},
+    "leader_cost": {"fixed", "think_tokens", "short_tokens", "answer_tokens", "cycle_short", "cycle_full"},
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
 }
 
