@@ -16,6 +16,7 @@ FIGURES = {
     "start_up": {"help", "status"},
     "adopt": {"adopt_running", "adopt_ended", "adopt_intended"},
     "agent_cost": {"reads_uncached", "write_cents", "edit_cents"},
+    "leader_cost": {"fixed", "think_tokens", "short_tokens", "answer_tokens", "cycle_short", "cycle_full"},
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
 }
 

@@ -17,6 +17,7 @@ from auto_experiment.errors import CommandError
 from auto_experiment.objective import Objective
 from auto_experiment.planners.base import Left, PlanView, ReflectView, Repeats, Row
 from auto_experiment.planners.words import block, flat, number, signed
+from auto_experiment.records.lesson import Result
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 from auto_experiment.watch.log_tail import clean
@@ -138,7 +139,7 @@ def _table(view: PlanView, size: Size, but: str) -> str:
     lines = [_row(row, view) for row in shown if row.experiment != but]
     if not lines:
         return ""
-    head = "id <base | title | difference to the training command | result | time"
+    head = "id <base | title | difference to the training command | value, * the best until then | time"
     return _tagged("experiments", "\n".join([head, *lines])) + _noise(view.repeats)
 
 
@@ -157,7 +158,7 @@ def _result(row: Row, objective: Objective) -> str:
         return said if row.value is None else f"{said} ({number(row.value)} does not count)"
     other, word = (row.final, "final") if objective.select == "best" else (row.best, "best")
     beside = "" if other is None or other == row.value else f" ({word} {number(other)})"
-    return f"{row.result or 'open'} {number(row.value)}{beside}"
+    return f"{number(row.value)}{'*' if row.result == Result.IMPROVED.value else ''}{beside}"
 
 
 def _letters(text: str) -> str:
