@@ -90,8 +90,19 @@ def shown(folder: str, count: int, seed: int) -> tuple[PlanView, ReflectView, Ou
     if now is None or plan is None:
         raise RuntimeError("a made project has both")
     view = think.plan_view(ledger, inputs, now, directive=None, memory=memory)
+    experiment = ledger.experiment(last.experiment)
+    if experiment is None:
+        raise RuntimeError("a made attempt has an experiment")
     reflected = think.reflect_view(
-        ledger, inputs, now, attempt=last, plan=plan, result=Verdict.NOT_IMPROVED, memory=memory, ahead=view
+        ledger,
+        inputs,
+        now,
+        experiment=experiment,
+        before=best,
+        plan=plan,
+        result=Verdict.NOT_IMPROVED,
+        memory=memory,
+        ahead=view,
     )
     ledger.close()
     lock.release()

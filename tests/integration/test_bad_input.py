@@ -134,7 +134,7 @@ CONFIGS = {
     "no YAML": ("agent: {provider: optuna\nmonitor: [\n", ["config.yaml, line", "not valid YAML"]),
     "a tab": ("agent:\n\tprovider: optuna\n", ["config.yaml, line 2", "tab"]),
     "not UTF-8": (b"agent: {provider: optuna} # caf\xe9\n", ["config.yaml", "UTF-8"]),
-    "not built yet": ("agent: {provider: optuna, fallback: optuna}\n", ["agent.fallback", "not built yet"]),
+    "not built yet": ("agent: {provider: optuna}\nexperiment: {max_parallel: 2}\n", ["experiment.max_parallel", "not built yet"]),
     "another mode": ("agent: {provider: optuna}\nexecution: {mode: slurm}\n", ["line 2", "execution.mode", "not built yet"]),
     "zero_llm": ("agent: {provider: optuna}\nmonitor: {zero_llm: false}\n", ["line 2", "monitor.zero_llm", "no such mode"]),
     "a vendor": ("agent: {provider: qwen}\n", ["line 1", "agent.provider", "base_url"]),
@@ -320,8 +320,16 @@ def test_a_missing_key_names_its_variable(project, agent, variable):
 def test_a_provider_that_is_not_built_yet(project):
     work = project()
     work.env["ANTHROPIC_API_KEY"] = "k-secret"
-    line = refused(work, "--provider", "anthropic")
+    line = refused(work, "--provider", "claude_cli")
     assert "not built yet" in line
+    assert "k-secret" not in line
+
+
+def test_a_model_that_nobody_has_named(project):
+    work = project()
+    work.env["OPENAI_API_KEY"] = "k-secret"
+    line = refused(work, "--provider", "openai")
+    assert "--model" in line
     assert "k-secret" not in line
 
 

@@ -925,10 +925,10 @@ def test_a_disk_that_fails_while_a_plan_waits_costs_no_second_plan(project, monk
     planner = Waits(work, [_brief_changes])
     park, states = Transaction.park, []
 
-    def failing(self, cycle, until):
+    def failing(self, cycle, until, why=None):
         if len(states) == 1:
             raise OSError(errno.ENOSPC, "No space left on device", work.paths.ledger)
-        park(self, cycle, until)
+        park(self, cycle, until, why)
 
     monkeypatch.setattr(Transaction, "park", failing)
     with controller_of(Place.of(str(work.root)), str, planner=planner) as controller:

@@ -108,14 +108,14 @@ class Noting(ScriptedModel):
         return super().open(system, tools, **how)
 
 
-@pytest.mark.parametrize("soon", [True, False])
-def test_a_prefix_is_kept_only_when_more_comes_soon(soon):
+def test_nothing_is_written_to_a_cache_that_will_not_be_read():
+    """One call ends a talk, and the next one may come hours later."""
     model = Noting([submitted()])
-    drive(Leader(model).plan(replace(VIEW, soon=soon)))
-    assert model.how == {"must_call": True, "keep": soon}
+    drive(Leader(model).plan(VIEW))
+    assert model.how == {"must_call": True}
     model = Noting([reflected()])
-    drive(Leader(model).reflect(replace(REFLECT, soon=soon), OUTCOME))
-    assert model.how == {"must_call": True, "keep": soon}
+    drive(Leader(model).reflect(REFLECT, OUTCOME))
+    assert model.how == {"must_call": True}
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_refusal_is_not_asked_again():
 
 def test_a_pause_goes_on():
     plan, model, _ = plan_of(words("", Stop.PAUSED), submitted())
-    assert model.heard[1].newest == ""
+    assert model.heard[1].newest == model.heard[0].newest, "what was begun goes on"
     assert plan.title
     no_plan(*[words("", Stop.PAUSED)] * 20)
 

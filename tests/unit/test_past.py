@@ -304,8 +304,10 @@ def test_reflect_is_shown_the_best_before_and_the_line(campaign):
     ahead = campaign.view()
     inputs = campaign.inputs(memory={"log_max_chars": 1500})
     plan = campaign.ledger.plan(2)
-    view = think.reflect_view(campaign.ledger, inputs, Standing(UP, 0.4), attempt=attempt, plan=plan,
-                              result=Result.IMPROVED, memory="m", ahead=ahead)  # fmt: skip
+    now = Standing(UP, 0.4)
+    before = best_attempt(campaign.ledger, now, before=attempt.id)
+    view = think.reflect_view(campaign.ledger, inputs, now, experiment=campaign.ledger.experiment(n), before=before,
+                              plan=plan, result=Result.IMPROVED, memory="m", ahead=ahead)  # fmt: skip
     assert (view.experiment, view.best.experiment, view.best.value, view.bar) == ("exp002", "exp001", 0.5, 0.4)
     assert (view.limits.log, view.line) == (1500, ()), "it is the best now"
     assert ahead.best.experiment == "exp002"
@@ -348,8 +350,17 @@ def sizes(paths, ledger, inputs):
     last = ledger.attempts(ledger.experiment_count())[-1]
     outcome = dataclasses.replace(recall(last), tail=tuple(f"step {n} {'x' * 20_000}" for n in range(60)))
     plan = ledger.plan(ledger.last_cycle().id)
+    experiment = ledger.experiment(last.experiment)
     shown = think.reflect_view(
-        ledger, inputs, now, attempt=last, plan=plan, result=Result.IMPROVED, memory="", ahead=view
+        ledger,
+        inputs,
+        now,
+        experiment=experiment,
+        before=best,
+        plan=plan,
+        result=Result.IMPROVED,
+        memory="",
+        ahead=view,
     )
     return len(plan_text(view)), len(reflect_text(shown, outcome, with_plan=True))
 

@@ -22,7 +22,8 @@ from auto_experiment.ledger.rows import LaunchRow, Phase, experiment_name
 from auto_experiment.records.lesson import Lesson
 from auto_experiment.records.observation import Point, is_stored
 from auto_experiment.records.outcome import Outcome
-from auto_experiment.records.plan import Plan, fingerprint
+from auto_experiment.records.plan import Plan
+from auto_experiment.records.plan import fingerprint as fingerprint_of
 from auto_experiment.records.run import Claim, Kind, RunState, Spec
 from auto_experiment.records.usage import Usage
 from auto_experiment.redact import Redactor
@@ -112,7 +113,7 @@ class Transaction:
     def launch(self, experiment: int, launch: LaunchRow) -> None:
         """A launch was asked for; the intent of what it starts is stored with it. What it is about is the experiment's
         fingerprint from now on."""
-        self._update("experiment", experiment, fingerprint=fingerprint(launch.command, launch.code or ""))
+        self._update("experiment", experiment, fingerprint=fingerprint_of(launch.command, launch.code or ""))
         body = dumps({**launch.__dict__, "experiment": experiment_name(experiment)})
         self._db.execute(
             "INSERT INTO event (at, session, kind, body) VALUES (?, ?, 'launch', ?)", (clock.now(), self._session, body)
@@ -133,7 +134,8 @@ class Transaction:
         body = json.dumps(plan.document())
         self._insert("plan", cycle=cycle, at=clock.now(), action=plan.action.value, body=body, basis=basis)
 
-    def experiment(self, cycle: int, plan: Plan) -> int:
+    def experiment(self, cycle: int, plan: Plan, fingerprint: str | None = None) -> int:
+        """``fingerprint``: until a launch says what the experiment is about; None takes the plan's command."""
         return self._insert(
             "experiment",
             cycle=cycle,
@@ -141,7 +143,7 @@ class Transaction:
             hypothesis=plan.hypothesis,
             success_criteria=plan.success_criteria,
             base=plan.base,
-            fingerprint=fingerprint(plan.command),
+            fingerprint=fingerprint or fingerprint_of(plan.command),
         )
 
     def run(self, experiment: int, n: int, command: str, params: Mapping[str, Any]) -> int:
