@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
+from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.config import Config, Environment, require_provider
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
@@ -41,6 +43,15 @@ def inputs_of(place: Place) -> Inputs:
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.child(place.config()))
+
+
+def snapshots_of(place: Place) -> Snapshots:
+    """The store of the project's code. Not in it: the ledger, wherever it lies, and what no model may read."""
+    config = place.loose_config()
+    paths = place.paths(config)
+    ledger = "/" + glob.escape(os.path.relpath(paths.ledger, paths.root)) + "*"
+    left_out = (*config.agent.private, ledger)
+    return Snapshots("git", paths.root, paths.code, leave_out=left_out, env=place.env.child(config))
 
 
 def planner_of(config: Config, env: Environment) -> Planner:

@@ -11,6 +11,7 @@ from auto_experiment.errors import LedgerRefused
 from auto_experiment.ledger.database import failure, open_read_only
 from auto_experiment.ledger.rows import (
     AttemptRow,
+    CodeRow,
     CycleRow,
     EventRow,
     ExperimentRow,
@@ -26,8 +27,8 @@ from auto_experiment.records.run import Kind, RunState
 _SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
 _EXPERIMENT = "id, cycle, title, hypothesis, success_criteria, base, fingerprint"
 _ATTEMPT = (
-    "id, name, experiment, run, kind, n, command, params, gate, passed, spec, intent_at, claim, state, started_at, "
-    "ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus, pid"
+    "id, name, experiment, run, kind, n, command, params, gate, passed, tree, spec, intent_at, claim, state, "
+    "started_at, ended_at, exit_code, signal, fault, exception, reason, objective, value, counts, summary, gpus, pid"
 )
 _LESSON = "cycle, result, finding, milestone, decision, next"
 _NOTE = "id, at, kind, text, author, state, plan"
@@ -185,6 +186,15 @@ class Reader:
             "AND (kind = 'full' OR coalesce(passed, 0) = 0) AND state NOT IN ('queued', 'running') ORDER BY attempt.id",
             fingerprint,
         )
+
+    def code(self, experiment: int) -> CodeRow:
+        """Its start is in the newest event of kind "code" that names it, its tree with its attempts."""
+        row = self._one(
+            "SELECT tree FROM attempt WHERE experiment = ? AND tree > '' ORDER BY id DESC LIMIT 1", experiment
+        )
+        bodies = (event.body for event in reversed(self.events("code")))
+        body = next((body for body in bodies if body.get("experiment") == experiment), {})
+        return CodeRow(body.get("from") or None, row["tree"] if row else None, tuple(body.get("skipped") or ()))
 
     def gpu_seconds(self) -> float:
         row = self._one(

@@ -60,6 +60,7 @@ class AttemptRow:
     params: Mapping[str, Any]
     gate: str | None
     passed: bool | None
+    tree: str | None  # the recorded code that it was started from (docs/code.md)
     spec: Mapping[str, Any]
     intent_at: str
     claim: Mapping[str, Any] | None
@@ -82,6 +83,16 @@ class AttemptRow:
     def run_name(self) -> str:
         """ "exp003/run01": the attempt's name without its last part."""
         return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class CodeRow:
+    """What is known of an experiment's code. ``start``: the tree that it started from; ``tree``: the one that its
+    newest attempt ran; ``skipped``: what was not recorded. None where nothing was."""
+
+    start: str | None
+    tree: str | None
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
