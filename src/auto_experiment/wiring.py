@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -50,6 +51,15 @@ def inputs_of(place: Place) -> Inputs:
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.child(place.config()))
+
+
+def snapshots_of(place: Place) -> Snapshots:
+    """The store of the project's code. Not in it: the ledger, wherever it lies, and what no model may read."""
+    config = place.loose_config()
+    paths = place.paths(config)
+    ledger = "/" + glob.escape(os.path.relpath(paths.ledger, paths.root)) + "*"
+    left_out = (*config.agent.private, ledger)
+    return Snapshots("git", paths.root, paths.code, leave_out=left_out, env=place.env.child(config))
 
 
 def minds_of(config: Config, env: Environment) -> Minds:
@@ -177,18 +187,16 @@ def _own_workspace(paths: ProjectPaths, ledger: Writer) -> None:
             tx.event("project", root=paths.root)
 
 
-def snapshots_of(place: Place, paths: ProjectPaths, config: Config, *, required: bool) -> Snapshots | None:
-    """None without git, where that will do. Files that the agent may not read are not recorded either: it could read
-    the record."""
-    git = find_program("git", place.root, search_path(place.root, place.env))
-    if git is None and required:
-        raise EnvironmentNotReady(
-            f"git is not installed, and provider {config.agent.provider} changes the code, which has to be recorded: "
-            "install git (apt-get install git, conda install git)"
-        )
-    if git is None:
+def _recorder(place: Place, config: Config, *, required: bool) -> Snapshots | None:
+    """None without git, where that will do."""
+    if find_program("git", place.root, search_path(place.root, place.env)) is not None:
+        return snapshots_of(place)
+    if not required:
         return None
-    return Snapshots(git, paths.root, paths.code, leave_out=config.agent.private, env=place.env.child(config))
+    raise EnvironmentNotReady(
+        f"git is not installed, and provider {config.agent.provider} changes the code, which has to be recorded: "
+        "install git (apt-get install git, conda install git)"
+    )
 
 
 def toolbox_of(place: Place, paths: ProjectPaths, inputs: Inputs) -> Toolbox:
@@ -228,7 +236,7 @@ def _built(
             ground=ground,
             ledger=ledger,
             minds=minds,
-            snapshots=snapshots_of(place, paths, inputs.config, required=coded),
+            snapshots=_recorder(place, inputs.config, required=coded),
             toolbox=functools.partial(toolbox_of, place, paths),
             guard=unguarded,
             launcher=launcher,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -523,6 +524,25 @@ def test_unchanged_files_are_not_read_again(repo, tmp_path, monkeypatch):
     assert snaps(repo, program=program).record("x") == one
     assert read == []
     assert log.read_text().split() == ["for-each-ref", "rev-parse", "ls-files"]
+    monkeypatch.undo()
+    for path in files_of(repo, one.tree):
+        os.utime(repo / path)
+    log.unlink()
+    assert snaps(repo, program=program).record("x") == one
+    assert log.read_text().split() == ["for-each-ref", "rev-parse", "ls-files"], (
+        "touched, not changed: nothing to store"
+    )
+
+
+def test_what_may_still_change_in_the_same_instant_is_not_remembered_as_unchanged(repo, monkeypatch):
+    s = snaps(repo)
+    s.record("x")
+    memory = repo / "workspace/code.git/seen.json"
+    assert {len(facts) for facts in json.loads(memory.read_text()).values()} == {1}, "only the content's id"
+    monkeypatch.setattr(snapshots, "_UNSURE_NS", 0)
+    time.sleep(0.02)
+    s.record("x")
+    assert {len(facts) for facts in json.loads(memory.read_text()).values()} == {6}
 
 
 def test_a_change_of_the_same_size_in_the_same_instant_is_seen(repo):
@@ -570,20 +590,14 @@ def test_contents_that_are_remembered_and_not_there_are_read_again(repo, monkeyp
     monkeypatch.setattr(snapshots, "_UNSURE_NS", 0)
     time.sleep(0.02)
     s = snaps(repo)
-    s.record("x")
+    one = s.record("x")
     store = repo / "workspace/code.git"
-    memory = (store / "seen.json").read_bytes()
-    shutil.rmtree(store)
-    write(repo, {"other.py": "o"})
-    (repo / "train.py").rename(repo / "away")
-    s.record("y")
-    (repo / "away").rename(repo / "train.py")
-    os.unlink(repo / "other.py")
-    (store / "seen.json").write_bytes(memory)
-    shutil.rmtree(repo / "src")
-    write(repo, {"third.py": "t"})
-    tree = s.record("z").tree
-    assert content(repo, tree, "train.py") == b"lr = 0.1\n"
+    for pack in (store / "objects/pack").iterdir():
+        pack.unlink()
+    git(store, "update-ref", "-d", "refs/snapshots/all", check=False)
+    (store / "refs/snapshots/all").unlink(missing_ok=True)
+    assert s.record("x") == one
+    assert content(repo, one.tree, "train.py") == b"lr = 0.1\n"
 
 
 @pytest.mark.parametrize("rubbish", ["", "{", "[]", '{"train.py": 3}', '{"train.py": []}', "\0" * 10])
@@ -622,6 +636,63 @@ def test_killed_while_recording(repo):
     assert git(repo / "workspace/code.git", "fsck", "--strict", "--connectivity-only", "--no-dangling") == ""
     s.put_back(one.tree)
     assert not (repo / "big.py").exists()
+
+
+CUT_OFF = """
+import os, sys
+from auto_experiment.agent import code_store
+from auto_experiment.agent.snapshots import Snapshots
+
+whole = code_store.Import.commit
+
+def half(self, parent, message, entries):
+    whole(self, parent, message, dict(list(entries.items())[:1]))
+    self._stdin.flush()
+    os._exit(9)
+
+code_store.Import.commit = half
+Snapshots("git", sys.argv[1], sys.argv[1] + "/workspace/code.git", leave_out=(), env=dict(os.environ)).record("half")
+"""
+
+
+def test_killed_while_it_tells_git_the_files(repo):
+    one = snaps(repo).record("x")
+    write(repo, {"new.py": "n"})
+    assert subprocess.run([sys.executable, "-c", CUT_OFF, str(repo)], check=False).returncode == 9
+    two = snaps(repo).record("y")
+    store = repo / "workspace/code.git"
+    assert git(store, "log", "--format=%s", "refs/snapshots/all").split() == ["y", "x"], "half a snapshot is none"
+    assert [c.path for c in snaps(repo).changes(one.tree, two.tree)] == ["new.py"]
+
+
+def test_a_git_that_outlives_its_recorder_is_waited_for(repo, tmp_path):
+    fake, over = tmp_path / "git", tmp_path / "over"
+    fake.write_text(
+        f'#!/bin/sh\ncase "$*" in *fast-import*) cat >/dev/null; sleep 1; touch {over};; *) exec {GIT} "$@";; esac\n'
+    )
+    fake.chmod(0o755)
+    code = RECORD.replace('"git"', repr(str(fake)))
+    child = subprocess.Popen([sys.executable, "-c", code, str(repo), "record"], stdout=subprocess.PIPE)
+    assert child.stdout
+    while not _children(child.pid, b"fast-import"):
+        time.sleep(0.001)
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert not over.exists()
+    snaps(repo).record("x")
+    assert over.exists()
+
+
+def _children(pid: int, word: bytes) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            pids = (task / "children").read_text().split()
+            found += [int(p) for p in pids if word in Path(f"/proc/{p}/cmdline").read_bytes()]
+        except OSError:
+            continue
+    return found
 
 
 def test_two_that_record_at_once(repo):
@@ -670,6 +741,22 @@ def test_files_that_come_and_go_while_it_records(repo):
     finally:
         over.set()
         thread.join()
+
+
+def test_an_embedded_folder_that_goes_while_it_is_listed(repo, tmp_path):
+    write(repo, {"part/x.py": "x", "stays/x.py": "x"})
+    for name in ("part", "stays"):
+        git(repo / name, "init", "-q")
+        git(repo / name, "add", "-A")
+        git(repo / name, "commit", "-qm", "x")
+    fake = tmp_path / "git"
+    fake.write_text(
+        f'#!/bin/sh\ncase "$PWD:$*" in {repo}/part:*ls-files*) rm -r {repo}/part;; {repo}/stays:*ls-files*) exit 1;; esac\nexec {GIT} "$@"\n'
+    )
+    fake.chmod(0o755)
+    got = snaps(repo, program=str(fake)).record("x")
+    assert {name for name in files_of(repo, got.tree) if name.endswith("x.py")} == set()
+    assert got.skipped == ("stays: its files cannot be listed",)
 
 
 # -- the digest of the code --------------------------------------------------------------------------------------------
@@ -747,16 +834,17 @@ def test_a_long_diff_is_cut_without_being_made(repo):
     assert len(text) == 1000 + len("\n[cut after 1,000 characters]\n")
 
 
-@pytest.mark.parametrize("tree", ["", "HEAD", "--output=x", "0" * 40, "4b825dc", "../x", "refs/snapshots/all"])
+@pytest.mark.parametrize(
+    "tree",
+    ["", "HEAD", "--output=x", "0" * 40, "4b825dc", "../x", "refs/snapshots/all", "refs/snapshots/all^{tree}", "SHORT"],
+)
 def test_a_tree_that_is_none(repo, tree):
     s = snaps(repo)
     one = s.record("x")
+    tree = one.tree[:12] if tree == "SHORT" else tree
     for ask in (
-        lambda: s.changes(one.tree, tree),
-        lambda: s.diff(tree, one.tree, cap=9),
-        lambda: s.put_back(tree),
-        lambda: s.tested(tree),
-    ):
+        lambda: s.changes(one.tree, tree), lambda: s.diff(tree, one.tree, cap=9), lambda: s.put_back(tree), lambda: s.tested(tree)
+    ):  # fmt: skip
         with pytest.raises(UsageError, match="recorded"):
             ask()
 
@@ -797,6 +885,7 @@ def test_what_was_there_can_be_had_back(repo):
     one = s.record("x")
     write(repo, {"train.py": "precious", "new.py": "precious too"})
     s.put_back(one.tree)
+    assert (repo / "train.py").read_text() == "lr = 0.1\n"
     store = repo / "workspace/code.git"
     last = git(store, "rev-parse", "refs/snapshots/all^{tree}")
     s.put_back(last)
@@ -978,17 +1067,30 @@ def test_killed_while_it_puts_back(repo):
         assert not [p for p in repo.rglob("*") if "put-back" in p.name]
 
 
+def test_what_a_killed_one_left_beside_a_file_is_no_obstacle(repo):
+    s = snaps(repo)
+    one = s.record("x")
+    write(repo, {"train.py": "other", code_files.TEMPORARY: "half"})
+    assert s.record("x").files == 3, "it is not recorded"
+    s.put_back(one.tree)
+    assert (repo / "train.py").read_text() == "lr = 0.1\n"
+    assert not (repo / os.fsdecode(code_files.TEMPORARY)).exists()
+
+
 def test_python_does_not_run_what_was_compiled_before(repo):
     """Same size, same second: Python would take the compiled file of the other source for this one's."""
     s = snaps(repo)
     write(repo, {"value.py": "print(1)\n"})
     one = s.record("x")
-    for _ in range(3):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    for _ in range(4):  # at least once within one second
         write(repo, {"value.py": "print(2)\n"})
         words = [sys.executable, "-c", "import value"]
-        assert subprocess.run(words, cwd=repo, capture_output=True, text=True, check=True).stdout == "2\n"
+        assert subprocess.run(words, cwd=repo, env=env, capture_output=True, text=True, check=True).stdout == "2\n"
+        before = (repo / "value.py").stat().st_mtime
         s.put_back(one.tree)
-        assert subprocess.run(words, cwd=repo, capture_output=True, text=True, check=True).stdout == "1\n"
+        assert int((repo / "value.py").stat().st_mtime) != int(before)
+        assert subprocess.run(words, cwd=repo, env=env, capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_permissions_are_kept(repo):

@@ -147,6 +147,7 @@ class CodeFiles:
         self._globs = Globs(leave_out)
         self._ours = self._own_folders()
         self._folders: dict[bytes, bool] = {}
+        self._unlisted: list[bytes] = []
 
     def _own_folders(self) -> frozenset[bytes]:
         named = os.fsencode(self._git.store)
@@ -166,7 +167,7 @@ class CodeFiles:
         code: list[Found] = []
         rest: list[Found] = []
         skipped, beyond = Skipped(), 0
-        self._folders = {b"": True}
+        self._folders, self._unlisted = {b"": True}, []
         seen: set[bytes] = set()
         for path in self._list(b"", deadline, 0):
             if path in seen or (found := self._look(path, skipped)) is None:
@@ -178,6 +179,8 @@ class CodeFiles:
             else:
                 beyond += 1
                 seen.discard(path)
+        for folder in self._unlisted:
+            skipped.add(folder, "its files cannot be listed")
         return self._bounded(code, rest, skipped, beyond), skipped
 
     @staticmethod
@@ -244,7 +247,16 @@ class CodeFiles:
             if not is_folder:
                 yield path
             elif depth < _DEEPEST and self._is_ours(path):
-                yield from self._list(path, deadline, depth + 1)
+                yield from self._list_within(path, deadline, depth + 1)
+
+    def _list_within(self, folder: bytes, deadline: Deadline, depth: int) -> Iterator[bytes]:
+        """A folder may go while it is listed."""
+        try:
+            yield from self._list(folder, deadline, depth)
+        except HostError:
+            deadline.check()
+            if os.path.isdir(os.path.join(self._root, folder)):
+                self._unlisted.append(folder)
 
     def _may_be_folder(self, path: bytes) -> bool:
         """A submodule is listed by its name, like a file."""

@@ -290,17 +290,18 @@ class CodeStore:
     @contextlib.contextmanager
     def importing(self, deadline: Deadline) -> Iterator[Import]:
         """Nothing is stored unless the block is left without an error."""
-        words = ("fast-import", "--quiet", "--done", "--date-format=raw", "--depth=10")
+        words = ("fast-import", "--quiet", "--done", "--date-format=raw", "--depth=0")
         with self.git.running(words, deadline) as git:
             yield Import(git.stdin)
             git.stdin.write(b"done\n")
 
     def tidy(self) -> None:
-        """Many packs become one, now and then. Nothing is ever dropped (``-k``); nothing is lost without it."""
+        """Many packs become one, now and then, and what is similar small. Nothing is ever dropped (``-k``), and nothing
+        is lost without it: it is tried again after as many more."""
         packs = [name for name in os.listdir(os.path.join(self.path, "objects", "pack")) if name.endswith(".pack")]
-        if len(packs) > _MOST_PACKS:
+        if len(packs) % _MOST_PACKS == 0:
             with contextlib.suppress(AutoExperimentError):
-                self.git.ask(("repack", "-a", "-d", "-k", "-q"), Deadline(_TIDYING_S, "packing", ""))
+                self.git.ask(("repack", "-a", "-d", "-k", "-q", "--window=4"), Deadline(_TIDYING_S, "packing", ""))
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -8,20 +8,21 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
-from auto_experiment.errors import UsageError
+from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import experiment_name
 from auto_experiment.project import Place, Project
-from auto_experiment.views import listing, status
+from auto_experiment.views import code, listing, status
 from auto_experiment.views.standing import standing
 
 
 @contextlib.contextmanager
-def _opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
+def opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
     """The project and its ledger, None when nothing has run yet. Works for a project whose command is not set yet."""
     project = Place.of(existing_folder(folder)).look()
     ledger = Reader.open_if_any(project.paths.ledger)
@@ -37,7 +38,7 @@ def _opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
 @json_option
 def status_command(project: str, as_json: bool) -> None:
     """Goal, best so far, what runs now with its progress, recent decisions, a pending directive."""
-    with _opened(project) as (found, ledger):
+    with opened(project) as (found, ledger):
         document = status.status(found, ledger)
     if as_json:
         print_json(document)
@@ -50,7 +51,7 @@ def status_command(project: str, as_json: bool) -> None:
 @json_option
 def list_command(project: str, as_json: bool) -> None:
     """All experiments, a line each; with --json every attempt of each."""
-    with _opened(project) as (found, ledger):
+    with opened(project) as (found, ledger):
         now = standing(ledger, found.objective)
         rows = listing.listing(found, ledger, now)
     if as_json:
@@ -66,15 +67,32 @@ def list_command(project: str, as_json: bool) -> None:
 def show_command(exp: str, project: str, as_json: bool) -> None:
     """One experiment in full: plan, runs, metrics, outcome, lesson."""
     number = experiment_number(exp)
-    with _opened(project) as (found, ledger):
+    with opened(project) as (found, ledger):
         document = listing.one(found, ledger, number, standing(ledger, found.objective)) if ledger else None
+        if ledger and document is not None:
+            document["code"] = _code(project, ledger, number)
         count = ledger.experiment_count() if ledger else 0
     if document is None:
-        raise _no_experiment(exp, count)
+        raise no_experiment(exp, count)
     if as_json:
         print_json(document)
     else:
         click.echo(listing.one_as_text(document))
+
+
+def _code(folder: str, ledger: Reader, number: int) -> dict[str, Any] | None:
+    """What the experiment changed in the code; None when none was recorded."""
+    row = code.code_of(ledger, number)
+    if row.tree is None:
+        return None
+    if row.start is None:
+        return code.section(row, None)
+    from auto_experiment.wiring import snapshots_of
+
+    try:
+        return code.section(row, snapshots_of(Place.of(folder)).changes(row.start, row.tree))
+    except AutoExperimentError as error:  # no git here, or the store is gone: all else can still be shown
+        return code.section(row, None, str(error))
 
 
 def experiment_number(text: str) -> int:
@@ -86,7 +104,7 @@ def experiment_number(text: str) -> int:
     return int(match[1])
 
 
-def _no_experiment(exp: str, count: int) -> UsageError:
+def no_experiment(exp: str, count: int) -> UsageError:
     known = f"the experiments are exp001 to {experiment_name(count)}" if count else "nothing has run yet"
     return UsageError(f"there is no experiment {exp}: {known}")
 
@@ -100,7 +118,7 @@ def logs_command(exp: str | None, follow: bool, lines: int, project: str) -> Non
     """The training log of an experiment (default: the newest one)."""
     from auto_experiment.watch.log_tail import tail
 
-    with _opened(project) as (found, ledger):
+    with opened(project) as (found, ledger):
         path = _log_path(found, ledger, exp)
         if not os.path.exists(path):
             raise UsageError(f"{path}: has not been written yet")
@@ -117,7 +135,7 @@ def _log_path(found: Project, ledger: Reader | None, exp: str | None) -> str:
         raise UsageError("nothing has run yet; `auto-experiment run` starts")
     attempts = ledger.attempts(experiment_number(exp) if exp else count)
     if not attempts:
-        raise _no_experiment(exp or "", count)
+        raise no_experiment(exp or "", count)
     return found.paths.train_log(attempts[-1].name)
 
 
@@ -151,7 +169,7 @@ def report_command(formats: str, project: str) -> None:
         raise click.UsageError(f"--format {unknown[0]}: there is md")
     if "html" in formats.split(","):
         raise UsageError("--format html: not built yet; use md")
-    with _opened(project) as (found, ledger):
+    with opened(project) as (found, ledger):
         if ledger is None:
             raise UsageError("nothing has run yet, so there is nothing to report; `auto-experiment run` starts")
         path = write_report(found, ledger)

@@ -27,13 +27,15 @@ COMMANDS = {
     "list": ("look", "All experiments, a line each."),
     "show": ("look", "One experiment in full."),
     "logs": ("look", "A training's log."),
+    "diff": ("code", "What an experiment changed in the code, or in what two differ."),
+    "restore": ("code", "Put an experiment's code back into the folder."),
     "direct": ("steer", "Leave a directive for the next THINK."),
     "stop": ("steer", "End the controller; with --run the training too."),
     "report": ("look", "Write the report from the ledger."),
     "metrics": ("look", "What the log reader sees in any training log."),
 }
 # promised, and refused with a clear word until they are built
-LATER = ("diff", "restore", "gpus", "skills", "watch", "pause", "resume", "mcp", "clean")
+LATER = ("gpus", "skills", "watch", "pause", "resume", "mcp", "clean")
 
 
 class LazyGroup(click.Group):

@@ -12,6 +12,7 @@ from auto_experiment.errors import LedgerRefused
 from auto_experiment.ledger.database import failure, open_read_only
 from auto_experiment.ledger.rows import (
     AttemptRow,
+    CodeRow,
     CycleRow,
     EventRow,
     ExperimentRow,
@@ -232,6 +233,15 @@ class Reader:
             "AND (kind = 'full' OR coalesce(passed, 0) = 0) AND state NOT IN ('queued', 'running') ORDER BY id",
             command,
         )
+
+    def code(self, experiment: int) -> CodeRow:
+        """Its start is in the newest event of kind "code" that names it, its tree with its attempts."""
+        row = self._one(
+            "SELECT tree FROM attempt WHERE experiment = ? AND tree > '' ORDER BY id DESC LIMIT 1", experiment
+        )
+        bodies = (event.body for event in reversed(self.events("code")))
+        body = next((body for body in bodies if body.get("experiment") == experiment), {})
+        return CodeRow(body.get("from") or None, row["tree"] if row else None, tuple(body.get("skipped") or ()))
 
     def gpu_seconds(self) -> float:
         row = self._one(

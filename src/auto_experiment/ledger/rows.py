@@ -62,7 +62,7 @@ class AttemptRow:
     params: Mapping[str, Any]
     gate: str | None
     passed: bool | None
-    tree: str | None  # the code that it runs, as recorded
+    tree: str | None  # the recorded code that it was started from (docs/code.md)
     spec: Mapping[str, Any]
     intent_at: str
     claim: Mapping[str, Any] | None
@@ -111,6 +111,16 @@ class ToolCallRow:
     name: str
     args: str
     result: str | None
+
+
+@dataclass(frozen=True)
+class CodeRow:
+    """What is known of an experiment's code. ``start``: the tree that it started from; ``tree``: the one that its
+    newest attempt ran; ``skipped``: what was not recorded. None where nothing was."""
+
+    start: str | None
+    tree: str | None
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

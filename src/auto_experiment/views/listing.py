@@ -12,6 +12,7 @@ from auto_experiment.objective import Objective
 from auto_experiment.project import Project
 from auto_experiment.records.lesson import Result
 from auto_experiment.records.run import Kind, RunState
+from auto_experiment.views import code
 from auto_experiment.views.standing import Standing
 
 
@@ -153,6 +154,7 @@ def one_as_text(document: dict[str, Any]) -> str:
         f"decision    {document['decision'] or '-'}",
         *([] if document["usd"] == 0 else [f"model       {_money(document['usd'])}"]),
     ]
+    lines.extend(code.lines(document["id"], document.get("code")))
     for run in document["runs"]:
         lines.extend(_run_lines(run))
     return "\n".join(lines)
