@@ -93,11 +93,8 @@ class Code:
         base = plan.base or self.default_base(best, self.held(saved))
         tree = saved.tree if base == CURRENT else self._ledger.tree_of(base) or saved.tree
         with self._ledger.transaction() as tx:
-            skipped = list(saved.skipped[:_LISTED])
-            tx.event(
-                "code", experiment=experiment.id, cycle=cycle.id, base=base, saved=saved.tree, skipped=skipped,
-                **{"from": tree},
-            )  # fmt: skip
+            skipped = saved.skipped[:_LISTED]
+            tx.code(experiment.id, cycle.id, base=base, start=tree, saved=saved.tree, skipped=skipped)
 
     def moved(self, tree: str | None) -> tuple[str, ...]:
         """Which code files of a recorded tree are others in the folder now."""

@@ -47,7 +47,8 @@ class Coding:
     ) -> None:
         """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
         frozen = (*inputs.brief.frozen, *inputs.config.experiment.frozen)
-        self._code.start(cycle, experiment, plan, best, (inputs.config.project.brief, CONFIG_NAME, *frozen))
+        keep = (f"/{inputs.config.project.brief}", f"/{CONFIG_NAME}", *frozen)
+        self._code.start(cycle, experiment, plan, best, keep)
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
             self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)

@@ -250,6 +250,8 @@ class Controller:
             self._store_objective(tx, plan, now)
             if plan.action is Action.EXPERIMENT:
                 number = tx.experiment(cycle.id, plan)
+                if launch is not None and launch.tree is not None:
+                    tx.code(number, cycle.id, base=CURRENT, start=launch.tree, saved=launch.tree, placed=True)
                 then = self._runner.intend(tx, inputs, number, launch) if launch else Phase.EXECUTE
                 tx.phase(cycle.id, then)
             else:

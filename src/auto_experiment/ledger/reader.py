@@ -239,8 +239,7 @@ class Reader:
         row = self._one(
             "SELECT tree FROM attempt WHERE experiment = ? AND tree > '' ORDER BY id DESC LIMIT 1", experiment
         )
-        bodies = (event.body for event in reversed(self.events("code")))
-        body = next((body for body in bodies if body.get("experiment") == experiment), {})
+        body = self.code_event(experiment) or {}
         return CodeRow(body.get("from") or None, row["tree"] if row else None, tuple(body.get("skipped") or ()))
 
     def gpu_seconds(self) -> float:

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from auto_experiment import clock
@@ -109,6 +109,24 @@ class Transaction:
 
     def model_failed(self, call: int, usd: float | None, status: str) -> None:
         self._update("model_call", call, ended_at=clock.now(), usd=usd, status=status)
+
+    def code(
+        self,
+        experiment: int,
+        cycle: int,
+        *,
+        base: str,
+        start: str,
+        saved: str,
+        skipped: Sequence[str] = (),
+        placed: bool = False,
+    ) -> None:
+        """Which tree an experiment starts from, whose it is, and which one lay in the folder before. ``placed``: it
+        lies there already."""
+        facts = {"experiment": experiment, "cycle": cycle, "base": base, "saved": saved, "skipped": list(skipped)}
+        self.event("code", **facts, **{"from": start})
+        if placed:
+            self.event("code_placed", experiment=experiment)
 
     def launch(self, experiment: int, launch: LaunchRow) -> None:
         """A launch was asked for; the intent of what it starts is stored with it. What it is about is the experiment's
