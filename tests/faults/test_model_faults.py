@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pytest
 
+import auto_experiment
 from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.anthropic import AnthropicModel
 from auto_experiment.models.base import Reply, Stop, Talk, Tool, ToolResult, Usage
 from auto_experiment.models.openai import OpenAIModel
 from auto_experiment.models.wire import Patience
 from model_server import Answer, Call, ModelServer, Plain, anthropic_error, openai_error
+from model_server.answers import anthropic_events, encoded, openai_events
 
 TRANSIENT, QUOTA, AUTH, TOO_LONG, BAD = (
     ModelFault.TRANSIENT, ModelFault.QUOTA, ModelFault.AUTH, ModelFault.TOO_LONG, ModelFault.BAD_REQUEST,
@@ -209,6 +211,19 @@ def test_a_stream_that_is_cut_anywhere(sdk):
         assert (error.fault, error.reached) == (TRANSIENT, True), at
 
 
+def test_a_stream_that_ends_too_soon_and_in_good_order(sdk):
+    """The connection is closed as it should be; only the last event, or the one that says why it ended, is missing."""
+    answer = Answer("words", [Call("go", {"x": "whole"})])
+    if sdk.name == "anthropic":
+        usage = {"input_tokens": 5, "output_tokens": 5}
+        events = list(encoded(anthropic_events(answer, "m", usage), answer, "messages"))[:-1]
+    else:
+        events = [
+            e for e in encoded(openai_events(answer, "m", {}, False), answer, "chat") if b'"tool_calls"}' not in e
+        ]
+    assert sdk.fault(Plain(200, b"".join(events), {"content-type": "text/event-stream"})).fault is TRANSIENT
+
+
 @pytest.mark.parametrize("at", [0, 3, 150, 900])
 def test_a_stream_that_stalls_is_given_up(sdk, at):
     error = sdk.fault(Answer(LONG.text, LONG.calls, stall=at), patience=HASTY)
@@ -288,11 +303,13 @@ def test_calls_are_promised_and_none_comes(sdk):
     assert sdk.say(Answer("words only", stop="tools")).stop is Stop.UNKNOWN
 
 
-def test_an_empty_end(sdk):
-    talk = sdk.talk(Answer(""))
-    assert (talk.say("a", max_tokens=LIMIT).stop, talk.say("b", max_tokens=LIMIT).text) == (Stop.END, "")
-    for message in sdk.server.requests[-1].messages:
-        assert message["content"], "an empty message is refused"
+@pytest.mark.parametrize("text", ["", " \n"])
+@pytest.mark.parametrize("thinking", ["", "hm"])
+def test_an_empty_end(sdk, text, thinking):
+    talk = sdk.talk(Answer(text, thinking=thinking))
+    assert (talk.say("a", max_tokens=LIMIT).stop, talk.say("b", max_tokens=LIMIT).text) == (Stop.END, text)
+    said = sdk.server.requests[-1].messages[-2:]
+    assert [message["role"] for message in said] == ["user", "user"], "an empty message is refused"
 
 
 def test_a_refusal_in_words(sdk):
@@ -564,7 +581,7 @@ def test_the_environment_says_nothing_and_nothing_is_told(sdk, tmp_path):
     )
     sdk.server.script = lambda request: Answer("ok")
     url = sdk.server.url + ("" if sdk.name == "anthropic" else "/v1")
-    src = str(Path(__file__).parents[2] / "src")
+    src = str(Path(auto_experiment.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, str(script)], input=f"{sdk.name}\n{url}\n{KEY}\n{PROMPT}", capture_output=True, text=True,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": src, "HOME": str(tmp_path), **AMBIENT}, check=True,
