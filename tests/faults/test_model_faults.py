@@ -140,6 +140,10 @@ PLAIN_FAULTS = {
 def test_a_fault_is_one_request_and_one_verdict(sdk, name):
     reply, fault = PLAIN_FAULTS[name]
     assert sdk.fault(reply).fault is fault
+    deadline = time.monotonic() + 10
+    while sdk.server.connections and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert not sdk.server.connections, "a connection was left open"
 
 
 WORDED = {

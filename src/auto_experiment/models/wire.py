@@ -59,6 +59,7 @@ class Line:
         self._base_url, self._authorization, self._timeouts = base_url, authorization, timeouts
         self._load, self._make = load, make
         self._opening = threading.Lock()
+        self._here = threading.local()  # the response that this thread has to do with
         self._sdk: Any = None
         self._client: Any = None
         self.where = host_of(base_url)
@@ -97,6 +98,8 @@ class Line:
             fault = no_answer(self.where, f"no answer ({type(error).__name__})", reached=True)
         else:
             return
+        finally:
+            self._closed()
         raise fault
 
     def _bounded(self, chunks: Iterable[bytes], until: float) -> Iterator[bytes]:
@@ -157,7 +160,7 @@ class Line:
             http_client = self._sdk.DefaultHttpxClient(
                 follow_redirects=False,
                 limits=httpx2.Limits(max_keepalive_connections=0),  # a training lies between two calls: none would last
-                event_hooks={"request": [self._headers]},
+                event_hooks={"request": [self._headers], "response": [self._arrived]},
             )
             return self._make(self._sdk, {"base_url": self._base_url, "max_retries": 0, "http_client": http_client})
         except (
@@ -171,6 +174,15 @@ class Line:
             f"{self.where}: cannot be asked; see to agent.base_url, the proxies (HTTPS_PROXY) and SSL_CERT_FILE",
             ModelFault.AUTH, reached=False,
         )  # fmt: skip
+
+    def _arrived(self, response: Any) -> None:
+        self._here.response = response
+
+    def _closed(self) -> None:
+        """The SDKs leave a connection open when they cannot read an error's body."""
+        response, self._here.response = getattr(self._here, "response", None), None
+        if response is not None:
+            response.close()
 
     def _headers(self, request: Any) -> None:
         """What leaves is what was said here: SDKs add headers from the environment, and facts about this machine."""
