@@ -103,6 +103,7 @@ class ModelServer:
             request = Request(wire, len(self.requests) + 1, headers, body)
             self.requests.append(request)
         try:
+            assert request.wire == "chat" or request.breakpoints <= 4, "Anthropic takes 4 breakpoints"
             return self.script(request)
         except AssertionError as error:
             self.failures.append(error)

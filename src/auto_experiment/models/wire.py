@@ -7,6 +7,7 @@ one ``ModelError`` that carries no key and no prompt.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -59,23 +60,23 @@ class Line:
         self._base_url, self._authorization, self._timeouts = base_url, authorization, timeouts
         self._load, self._make = load, make
         self._opening = threading.Lock()
-        self._here = threading.local()  # the response that this thread has to do with
         self._sdk: Any = None
         self._client: Any = None
         self.where = host_of(base_url)
 
     def ask(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[Part, None, None]:
         """Send it and hand on the parts of the answer. ``create``: the client's method that sends it."""
-        for kind, data in parts(self.where, self._chunks(create, request)):
-            if kind == "error" or data.get("error") or "error" in (data.get("type"), data.get("object")):
-                body = self._hushed(json.dumps(data))  # errors also come after status 200
-                raise broke_off(self.where, body, sent="\n".join(texts(request)))
-            yield kind, data
+        with contextlib.closing(self._chunks(create, request)) as chunks:  # whatever comes, the connection is closed
+            for kind, data in parts(self.where, chunks):
+                if kind == "error" or data.get("error") or "error" in (data.get("type"), data.get("object")):
+                    body = self._hushed(json.dumps(data))  # errors also come after status 200
+                    raise broke_off(self.where, body, sent="\n".join(texts(request)))
+                yield kind, data
 
     def broken(self, what: str) -> ModelError:
         return no_answer(self.where, what, reached=True, status=200)
 
-    def _chunks(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Iterator[bytes]:
+    def _chunks(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[bytes, None, None]:
         client, sdk = self._ready()
         import httpx2
 
@@ -98,8 +99,6 @@ class Line:
             fault = no_answer(self.where, f"no answer ({type(error).__name__})", reached=True)
         else:
             return
-        finally:
-            self._closed()
         raise fault
 
     def _bounded(self, chunks: Iterable[bytes], until: float) -> Iterator[bytes]:
@@ -160,7 +159,7 @@ class Line:
             http_client = self._sdk.DefaultHttpxClient(
                 follow_redirects=False,
                 limits=httpx2.Limits(max_keepalive_connections=0),  # a training lies between two calls: none would last
-                event_hooks={"request": [self._headers], "response": [self._arrived]},
+                event_hooks={"request": [self._headers]},
             )
             return self._make(self._sdk, {"base_url": self._base_url, "max_retries": 0, "http_client": http_client})
         except (
@@ -174,15 +173,6 @@ class Line:
             f"{self.where}: cannot be asked; see to agent.base_url, the proxies (HTTPS_PROXY) and SSL_CERT_FILE",
             ModelFault.AUTH, reached=False,
         )  # fmt: skip
-
-    def _arrived(self, response: Any) -> None:
-        self._here.response = response
-
-    def _closed(self) -> None:
-        """The SDKs leave a connection open when they cannot read an error's body."""
-        response, self._here.response = getattr(self._here, "response", None), None
-        if response is not None:
-            response.close()
 
     def _headers(self, request: Any) -> None:
         """What leaves is what was said here: SDKs add headers from the environment, and facts about this machine."""
