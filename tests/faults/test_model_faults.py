@@ -463,6 +463,29 @@ def test_what_a_server_hangs_on_a_call_goes_back_with_it(sdk):
     assert sdk.server.requests[-1].messages[2]["tool_calls"][0]["extra_content"] == signed
 
 
+@pytest.mark.parametrize("depth", [90, 300, 900, 20_000])
+def test_a_part_of_an_answer_that_is_nested_without_need(sdk, depth):
+    """Neither reading it nor sending it back may run out of stack."""
+    deep = "[" * depth + "]" * depth
+    if sdk.name == "anthropic":
+        body = (
+            'data: {"type": "message_start", "message": {"role": "assistant", "content": []}}\n\n'
+            'data: {"type": "content_block_start", "index": 0, "content_block": {"type": "new", "x": ' + deep + "}}\n\n"
+            'data: {"type": "content_block_stop", "index": 0}\n\n'
+            'data: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}\n\ndata: {"type": "message_stop"}\n\n'
+        )
+    else:
+        call = '{"id": "a", "function": {"name": "stay", "arguments": "{}"}, "more": ' + deep + "}"
+        body = 'data: {"choices": [{"delta": {"tool_calls": [' + call + ']}, "finish_reason": "stop"}]}\n\n'
+    if depth > 100:
+        assert sdk.fault(Plain(200, body)).fault is TRANSIENT
+        return
+    talk = sdk.talk(Plain(200, body))
+    reply = talk.say("a", max_tokens=LIMIT)
+    talk.say([ToolResult(c.id, "r") for c in reply.calls] or "b", max_tokens=LIMIT)
+    assert deep[:80] in json.dumps(sdk.server.requests[-1].body)
+
+
 @anthropic
 def test_an_input_that_comes_with_the_start_of_its_block(sdk):
     events = [

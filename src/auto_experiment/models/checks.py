@@ -39,7 +39,7 @@ def _is_cut(call: Called, tools: Sequence[Tool]) -> bool:
 def _is_json(raw: str) -> bool:
     try:
         json.loads(raw)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # unlike a part of an answer, arguments come here as deep as they are
         return False
     return True
 
@@ -60,6 +60,12 @@ def _nesting(raw: str) -> Iterator[tuple[bool, int]]:
         elif not inside and mark[0][0] != "\\":
             depth += 1 if mark[0] in "{[" else -1
         yield inside, depth
+
+
+def is_deep(raw: str) -> bool:
+    """Deeper than JSON has any use for; readers and writers of it would run out of stack."""
+    many = raw.count("[") + raw.count("{") > NESTING_MAX  # seldom: the exact look is slow
+    return many and max(depth for _, depth in _nesting(raw)) > NESTING_MAX
 
 
 def calls_of(called: Sequence[Called]) -> tuple[ToolCall, ...]:
@@ -91,7 +97,7 @@ def arguments_of(raw: str) -> tuple[dict[str, Any], str]:
     """(arguments, ""), or ({}, why they cannot be used)."""
     if len(raw) > ARGUMENTS_MAX:
         return {}, f"the arguments have {len(raw):,} characters; at most {ARGUMENTS_MAX:,} are taken"
-    if max(depth for _, depth in _nesting(raw)) > NESTING_MAX:
+    if is_deep(raw):
         return {}, f"the arguments are nested more than {NESTING_MAX} deep"
     try:
         found = json.loads(raw, parse_constant=_no_number, parse_float=_finite) if raw.strip() else {}

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from auto_experiment import __version__
 from auto_experiment.errors import ModelError, ModelFault
-from auto_experiment.models.checks import texts
+from auto_experiment.models.checks import is_deep, texts
 from auto_experiment.models.retry import broke_off, no_answer, refused
 
 ANSWER_MAX = 64 << 20  # bytes
@@ -119,13 +119,8 @@ class Line:
         return refused(self.where, response.status_code, self._hushed(body), dict(response.headers), sent=sent)
 
     def _lost(self, error: BaseException, httpx2: Any) -> ModelError:
-        before = (
-            httpx2.ConnectError,
-            httpx2.ConnectTimeout,
-            httpx2.PoolTimeout,
-            httpx2.ProxyError,
-            httpx2.UnsupportedProtocol,
-        )
+        unreached = (httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
+        before = (httpx2.ConnectError, *unreached)
         if isinstance(error, httpx2.TimeoutException) and not isinstance(error, before):
             return no_answer(self.where, "it fell silent and was given up", reached=True)
         if isinstance(error, before):
@@ -162,13 +157,8 @@ class Line:
                 event_hooks={"request": [self._headers]},
             )
             return self._make(self._sdk, {"base_url": self._base_url, "max_retries": 0, "http_client": http_client})
-        except (
-            ValueError,
-            OSError,
-            TypeError,
-            httpx2.InvalidURL,
-        ):  # the words could show a password
-            pass
+        except (ValueError, OSError, TypeError, httpx2.InvalidURL):
+            pass  # its words could show a password
         raise ModelError(
             f"{self.where}: cannot be asked; see to agent.base_url, the proxies (HTTPS_PROXY) and SSL_CERT_FILE",
             ModelFault.AUTH, reached=False,
@@ -243,8 +233,8 @@ def _lines(head: bytes, rest: Iterator[bytes]) -> Iterator[str]:
 
 def _object(where: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = None if is_deep(text) else json.loads(text)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise no_answer(where, "the answer is no JSON object", reached=True, status=200)
