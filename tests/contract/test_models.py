@@ -161,9 +161,8 @@ def test_a_reply_that_is_not_whole_is_not_kept(world, stop):
     assert "half" not in seen[1]
 
 
+@pytest.mark.parametrize("world", ["anthropic", "scripted"], indirect=True)  # Chat Completions has no pause
 def test_a_pause_goes_on_when_nothing_is_said(world):
-    if isinstance(world, Served) and isinstance(world.make("http://x"), OpenAIModel):
-        pytest.skip("Chat Completions has no pause")
     seen = []
 
     def script(call):
@@ -180,9 +179,8 @@ def test_a_pause_goes_on_when_nothing_is_said(world):
     assert "and done" in seen[2]
 
 
+@pytest.mark.parametrize("world", ["anthropic", "scripted"], indirect=True)  # Chat Completions has no pause
 def test_a_pause_is_dropped_when_something_else_is_said(world):
-    if isinstance(world, Served) and isinstance(world.make("http://x"), OpenAIModel):
-        pytest.skip("Chat Completions has no pause")
     seen = []
 
     def script(call):

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pytest
 
+import auto_experiment
 from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.anthropic import AnthropicModel
 from auto_experiment.models.base import Reply, Stop, Talk, Tool, ToolResult, Usage
 from auto_experiment.models.openai import OpenAIModel
-from auto_experiment.models.wire import Patience
+from auto_experiment.models.wire import Timeouts
 from model_server import Answer, Call, ModelServer, Plain, anthropic_error, openai_error
+from model_server.answers import anthropic_events, encoded, openai_events
 
 TRANSIENT, QUOTA, AUTH, TOO_LONG, BAD = (
     ModelFault.TRANSIENT, ModelFault.QUOTA, ModelFault.AUTH, ModelFault.TOO_LONG, ModelFault.BAD_REQUEST,
@@ -33,7 +35,7 @@ STAY = Tool("stay", "Stays.", {"type": "object", "properties": {}})
 LIMIT = 100_000
 KEY = "sk-canary-0123456789"
 PROMPT = "canary words that nobody may find again anywhere but at the provider"
-HASTY = Patience(connect=2.0, stall=0.3, whole=1.2)
+HASTY = Timeouts(connect=2.0, stall=0.3, whole=1.2)
 
 
 class Sdk:
@@ -94,6 +96,10 @@ def sdk(served: Sdk) -> Iterator[Sdk]:
     assert not served.server.failures
 
 
+anthropic = pytest.mark.parametrize("served", ["anthropic"], indirect=True)  # what the other API does not have
+openai = pytest.mark.parametrize("served", ["openai"], indirect=True)
+
+
 # -- faults instead of a reply -----------------------------------------------------------------------------------------
 
 HTML = {"content-type": "text/html"}
@@ -134,6 +140,10 @@ PLAIN_FAULTS = {
 def test_a_fault_is_one_request_and_one_verdict(sdk, name):
     reply, fault = PLAIN_FAULTS[name]
     assert sdk.fault(reply).fault is fault
+    deadline = time.monotonic() + 10
+    while sdk.server.connections and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert not sdk.server.connections, "a connection was left open"
 
 
 WORDED = {
@@ -209,14 +219,27 @@ def test_a_stream_that_is_cut_anywhere(sdk):
         assert (error.fault, error.reached) == (TRANSIENT, True), at
 
 
+def test_a_stream_that_ends_too_soon_and_in_good_order(sdk):
+    """The connection is closed as it should be; only the last event, or the one that says why it ended, is missing."""
+    answer = Answer("words", [Call("go", {"x": "whole"})])
+    if sdk.name == "anthropic":
+        usage = {"input_tokens": 5, "output_tokens": 5}
+        events = list(encoded(anthropic_events(answer, "m", usage), answer, "messages"))[:-1]
+    else:
+        events = [
+            e for e in encoded(openai_events(answer, "m", {}, False), answer, "chat") if b'"tool_calls"}' not in e
+        ]
+    assert sdk.fault(Plain(200, b"".join(events), {"content-type": "text/event-stream"})).fault is TRANSIENT
+
+
 @pytest.mark.parametrize("at", [0, 3, 150, 900])
 def test_a_stream_that_stalls_is_given_up(sdk, at):
-    error = sdk.fault(Answer(LONG.text, LONG.calls, stall=at), patience=HASTY)
+    error = sdk.fault(Answer(LONG.text, LONG.calls, stall=at), timeouts=HASTY)
     assert (error.fault, error.reached) == (TRANSIENT, True)
 
 
 def test_a_stream_of_signs_of_life_is_given_up_too(sdk):
-    error = sdk.fault(Answer("x", drip=0.1), patience=HASTY)
+    error = sdk.fault(Answer("x", drip=0.1), timeouts=HASTY)
     assert (error.fault, error.reached) == (TRANSIENT, True)
     assert "within" in str(error)
 
@@ -249,9 +272,8 @@ def test_an_error_document_with_200(sdk):
 
 
 @pytest.mark.parametrize("kind", ["message_start", "content_block_start", "content_block_stop"])
+@anthropic
 def test_events_that_come_twice_make_a_stream_void(sdk, kind):
-    if sdk.name == "openai":
-        pytest.skip("its chunks have no kinds and no order")
     assert sdk.fault(Answer(LONG.text, LONG.calls, twice=(kind,))).fault is TRANSIENT
 
 
@@ -274,10 +296,10 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize(("word", "anthropic", "openai"), STOPS)
+@pytest.mark.parametrize(("word", "of_anthropic", "of_openai"), STOPS)
 @pytest.mark.parametrize("streamed", [True, False])
-def test_every_stop_is_read(sdk, word, anthropic, openai, streamed):
-    expected = anthropic if sdk.name == "anthropic" else openai
+def test_every_stop_is_read(sdk, word, of_anthropic, of_openai, streamed):
+    expected = of_anthropic if sdk.name == "anthropic" else of_openai
     reply = sdk.say(Answer("partly", [Call("go", {"x": "whole"})], stop=word, streamed=streamed))
     assert reply.stop is expected
     assert reply.said
@@ -288,16 +310,17 @@ def test_calls_are_promised_and_none_comes(sdk):
     assert sdk.say(Answer("words only", stop="tools")).stop is Stop.UNKNOWN
 
 
-def test_an_empty_end(sdk):
-    talk = sdk.talk(Answer(""))
-    assert (talk.say("a", max_tokens=LIMIT).stop, talk.say("b", max_tokens=LIMIT).text) == (Stop.END, "")
-    for message in sdk.server.requests[-1].messages:
-        assert message["content"], "an empty message is refused"
+@pytest.mark.parametrize("text", ["", " \n"])
+@pytest.mark.parametrize("thinking", ["", "hm"])
+def test_an_empty_end(sdk, text, thinking):
+    talk = sdk.talk(Answer(text, thinking=thinking))
+    assert (talk.say("a", max_tokens=LIMIT).stop, talk.say("b", max_tokens=LIMIT).text) == (Stop.END, text)
+    said = sdk.server.requests[-1].messages[-2:]
+    assert [message["role"] for message in said] == ["user", "user"], "an empty message is refused"
 
 
+@openai
 def test_a_refusal_in_words(sdk):
-    if sdk.name == "anthropic":
-        pytest.skip("it has a stop for that")
     assert sdk.say(Answer("", stop="end", extra={"refusal": "I will not."})).stop is Stop.REFUSED
 
 
@@ -392,6 +415,90 @@ def test_an_unknown_tool_is_for_whoever_offered_the_tools(sdk):
     assert (call.name, call.error) == ("rm", "")
 
 
+# -- dialects of compatible servers ------------------------------------------------------------------------------------
+
+
+def piece(index: object, name: str | None, arguments: object, id: object = "", **more: object) -> dict[str, object]:  # noqa: A002
+    function = {k: v for k, v in {"name": name, "arguments": arguments}.items() if v is not None}
+    found = {"index": index, "id": id, "type": "function", "function": function, **more}
+    return {k: v for k, v in found.items() if v != ""}
+
+
+DIALECTS = {
+    "as OpenAI": [[piece(0, "go", "", "a")], [piece(0, None, '{"x":')], [piece(0, None, '"1"}')], [piece(1, "stay", "{}", "b")]],
+    "all in one chunk": [[piece(0, "go", '{"x":"1"}', "a"), piece(1, "stay", "{}", "b")]],
+    "the same index for all": [[piece(0, "go", '{"x":"1"}', "a")], [piece(0, "stay", "{}", "b")]],
+    "no index": [[piece("", "go", '{"x":"1"}', "a")], [piece("", "stay", "{}", "b")]],
+    "the id in every chunk": [[piece(0, "go", '{"x":', "a")], [piece(0, None, '"1"}', "a")], [piece(1, "stay", "", "b")]],
+    "another id in every chunk": [[piece(0, "go", '{"x":', "a")], [piece(0, None, '"1"}', "z")], [piece(1, "stay", "", "b")]],
+    "null where nothing is": [[piece(0, "go", None, None)], [piece(0, None, '{"x":"1"}', None)], [piece(1, "stay", None, None)]],
+    "an object for text": [[piece(0, "go", {"x": "1"}, "a"), piece(1, "stay", {}, "b")]],
+    "interleaved": [[piece(0, "go", '{"x":', "a"), piece(1, "stay", "{", "b")], [piece(1, None, "}"), piece(0, None, '"1"}')]],
+}  # fmt: skip
+
+
+@openai
+@pytest.mark.parametrize("name", DIALECTS)
+def test_calls_in_the_dialects_of_compatible_servers(sdk, name):
+    deltas = [{"tool_calls": pieces} for pieces in DIALECTS[name]]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
+    lines = [f"data: {json.dumps({'choices': [choice], 'usage': None, 'error': None})}\r\n\r\n" for choice in choices]
+    reply = sdk.say(Plain(200, ": a remark\r\n\r\n" + "".join(lines), {"content-type": "text/event-stream"}))
+    assert [(call.name, dict(call.arguments), call.error) for call in reply.calls] == [
+        ("go", {"x": "1"}, ""),
+        ("stay", {}, ""),
+    ]
+    assert len({call.id for call in reply.calls}) == 2
+
+
+@openai
+def test_what_a_server_hangs_on_a_call_goes_back_with_it(sdk):
+    signed = {"google": {"thought_signature": "abc"}}
+    chunk = {"choices": [{"delta": {"tool_calls": [piece(0, "stay", "{}", "a", extra_content=signed)]},
+                          "finish_reason": "stop"}]}  # fmt: skip
+    talk = sdk.talk(Plain(200, f"data: {json.dumps(chunk)}\n\n"))
+    (call,) = talk.say("a", max_tokens=LIMIT).calls
+    talk.say([ToolResult(call.id, "r")], max_tokens=LIMIT)
+    assert sdk.server.requests[-1].messages[2]["tool_calls"][0]["extra_content"] == signed
+
+
+@pytest.mark.parametrize("depth", [90, 300, 900, 20_000])
+def test_a_part_of_an_answer_that_is_nested_without_need(sdk, depth):
+    """Neither reading it nor sending it back may run out of stack."""
+    deep = "[" * depth + "]" * depth
+    if sdk.name == "anthropic":
+        body = (
+            'data: {"type": "message_start", "message": {"role": "assistant", "content": []}}\n\n'
+            'data: {"type": "content_block_start", "index": 0, "content_block": {"type": "new", "x": ' + deep + "}}\n\n"
+            'data: {"type": "content_block_stop", "index": 0}\n\n'
+            'data: {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}\n\ndata: {"type": "message_stop"}\n\n'
+        )
+    else:
+        call = '{"id": "a", "function": {"name": "stay", "arguments": "{}"}, "more": ' + deep + "}"
+        body = 'data: {"choices": [{"delta": {"tool_calls": [' + call + ']}, "finish_reason": "stop"}]}\n\n'
+    if depth > 100:
+        assert sdk.fault(Plain(200, body)).fault is TRANSIENT
+        return
+    talk = sdk.talk(Plain(200, body))
+    reply = talk.say("a", max_tokens=LIMIT)
+    talk.say([ToolResult(c.id, "r") for c in reply.calls] or "b", max_tokens=LIMIT)
+    assert deep[:80] in json.dumps(sdk.server.requests[-1].body)
+
+
+@anthropic
+def test_an_input_that_comes_with_the_start_of_its_block(sdk):
+    events = [
+        {"type": "message_start", "message": {"role": "assistant", "content": [], "model": "m"}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "a", "name": "go", "input": {"x": "1"}}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ]  # fmt: skip
+    (call,) = sdk.say(Plain(200, "".join(f"data: {json.dumps(event)}\n\n" for event in events))).calls
+    assert (dict(call.arguments), call.error) == ({"x": "1"}, "")
+
+
 # -- what is counted ---------------------------------------------------------------------------------------------------
 
 
@@ -422,9 +529,8 @@ def test_usage_is_what_can_be_believed(sdk, said, usage, streamed):
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 
+@anthropic
 def test_thinking_goes_back_as_it_came(sdk):
-    if sdk.name == "openai":
-        pytest.skip("Chat Completions has no thinking of its own")
     talk = sdk.talk(Answer("so", [Call("stay")], thinking="hm ☃"))
     calls = talk.say("a", max_tokens=LIMIT).calls
     talk.say([ToolResult(calls[0].id, "r")], max_tokens=LIMIT)
@@ -432,9 +538,8 @@ def test_thinking_goes_back_as_it_came(sdk):
     assert block == {"type": "thinking", "thinking": "hm ☃", "signature": "signed:hm ☃"}
 
 
+@openai
 def test_reasoning_of_compatible_servers_goes_back_with_calls_only(sdk):
-    if sdk.name == "anthropic":
-        pytest.skip("of Chat Completions")
     answers = [
         Answer("", [Call("stay")], extra={"reasoning_content": "because"}),
         Answer("done", extra={"reasoning_content": "hm"}),
@@ -495,10 +600,12 @@ PECULIAR = [
 ]
 
 
-@pytest.mark.parametrize(("field", "message"), PECULIAR)
+@pytest.mark.parametrize(
+    ("served", "field", "message"),
+    [("anthropic", *PECULIAR[1]), *(("openai", *peculiar) for peculiar in PECULIAR)],
+    indirect=["served"],
+)
 def test_what_a_server_does_not_know_is_found_out_once(sdk, field, message):
-    if sdk.name == "anthropic" and field != "tool_choice":
-        pytest.skip("of Chat Completions")
     without(sdk, field, message)
     model = sdk.model()
     for _ in range(3):
@@ -564,7 +671,7 @@ def test_the_environment_says_nothing_and_nothing_is_told(sdk, tmp_path):
     )
     sdk.server.script = lambda request: Answer("ok")
     url = sdk.server.url + ("" if sdk.name == "anthropic" else "/v1")
-    src = str(Path(__file__).parents[2] / "src")
+    src = str(Path(auto_experiment.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, str(script)], input=f"{sdk.name}\n{url}\n{KEY}\n{PROMPT}", capture_output=True, text=True,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": src, "HOME": str(tmp_path), **AMBIENT}, check=True,

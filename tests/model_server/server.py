@@ -77,8 +77,9 @@ class ModelServer:
         self.cache = Cache()
         self.requests: list[Request] = []
         self.failures: list[AssertionError] = []
+        self.connections = 0  # that are open now
         self.closing = threading.Event()
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._http = _Server(("127.0.0.1", 0), _Handler)
         self._http.owner = self
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -98,10 +99,11 @@ class ModelServer:
         self._thread.join()
 
     def ask(self, wire: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Answer | Plain:
-        with self._lock:
+        with self.lock:
             request = Request(wire, len(self.requests) + 1, headers, body)
             self.requests.append(request)
         try:
+            assert request.wire == "chat" or request.breakpoints <= 4, "Anthropic takes 4 breakpoints"
             return self.script(request)
         except AssertionError as error:
             self.failures.append(error)
@@ -113,6 +115,17 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
     owner: ModelServer
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._count(1)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self.owner.lock:
+            self.owner.connections += more
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has gone is part of the play."""

@@ -59,6 +59,7 @@ ANSWERS = [
     (400, openai("The prompt (total length 41000) is too long to fit into the model (context length 32768)", 400), TOO_LONG),
     (400, json.dumps({"error": {"code": 400, "message": "the request exceeds the available context size", "type": "exceed_context_size_error", "n_ctx": 4096}}), TOO_LONG),  # llama.cpp
     (404, openai('model "qwen9" not found, try pulling it first', None, "api_error"), AUTH),  # Ollama
+    (400, openai("registry.ollama.ai/library/gemma:latest does not support tools", None, "api_error"), AUTH),
     (400, json.dumps({"error": "model 'x' not found"}), AUTH),
     (400, json.dumps({"error": {"code": "Arrearage", "message": "Access denied, please make sure your account is in good standing.", "type": "Arrearage"}}), QUOTA),  # DashScope
     (403, json.dumps({"error": {"code": "AllocationQuota.FreeTierOnly", "message": "The free tier of the model has been exhausted."}}), QUOTA),

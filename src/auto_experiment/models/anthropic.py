@@ -14,20 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
-from auto_experiment.models.wire import (
-    Called,
-    Line,
-    ListTalk,
-    Patience,
-    adapting,
-    calls_of,
-    clean,
-    cleaned,
-    count,
-    is_cut,
-    overhead_of,
-    usage_of,
-)  # fmt: skip
+from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
+from auto_experiment.models.talk import ListTalk, overhead_of
+from auto_experiment.models.wire import Line, Timeouts, adapting
 
 HOST = "https://api.anthropic.com"
 
@@ -53,14 +42,14 @@ class AnthropicModel:
         api_key: str = "",
         auth_token: str = "",
         base_url: str = "",
-        patience: Patience = Patience(),  # noqa: B008  frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
     ) -> None:
         self._name, self._peculiar = name, set[str]()
         secret = (auth_token or api_key).strip()
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
         if secret and base_url and not auth_token:
             headers["x-api-key"] = secret  # what servers that only resemble Anthropic's have long known
-        self._line = Line(base_url or HOST, headers, _load, _make, patience)
+        self._line = Line(base_url or HOST, headers, _load, _make, timeouts)
 
     @property
     def name(self) -> str:
@@ -217,7 +206,7 @@ class _Answer:
         self._usage = dict(message.get("usage") or {})
         for index, block in enumerate(message["content"]):
             self._blocks[index] = dict(block)
-            self._raw[index] = [json.dumps(block["input"])] if "input" in block else []
+            self._raw[index] = []
         self._ended = True
         return True
 
@@ -231,7 +220,7 @@ class _Answer:
             raise self._line.broken("the stream ended before the answer did")
         blocks = [_joined(self._blocks[index]) for index in sorted(self._blocks)]
         called = [
-            Called(str(block.get("id") or ""), str(block.get("name") or ""), "".join(self._raw[index]))
+            Called(str(block.get("id") or ""), str(block.get("name") or ""), self._raw_of(index, block))
             for index, block in zip(sorted(self._blocks), blocks, strict=True)
             if block.get("type") == "tool_use"
         ]
@@ -241,6 +230,11 @@ class _Answer:
         text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
         reply = Reply(clean(text), calls, stop, said, usage, str(self._message.get("model") or ""))
         return reply, _kept(blocks, calls)
+
+    def _raw_of(self, index: int, block: dict[str, Any]) -> str:
+        """Some servers send the whole input with the start of the block."""
+        raw = "".join(self._raw[index])
+        return json.dumps(block["input"]) if block.get("input") and not raw else raw
 
 
 def _joined(block: dict[str, Any]) -> dict[str, Any]:

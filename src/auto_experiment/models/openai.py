@@ -14,20 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
-from auto_experiment.models.wire import (
-    Called,
-    Line,
-    ListTalk,
-    Patience,
-    adapting,
-    calls_of,
-    clean,
-    cleaned,
-    count,
-    is_cut,
-    overhead_of,
-    usage_of,
-)  # fmt: skip
+from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
+from auto_experiment.models.talk import ListTalk, overhead_of
+from auto_experiment.models.wire import Line, Timeouts, adapting
 
 HOST = "https://api.openai.com/v1"
 
@@ -62,7 +51,7 @@ class OpenAIModel:
         api_key: str = "",
         auth_token: str = "",
         base_url: str = "",
-        patience: Patience = Patience(),  # noqa: B008  frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
     ) -> None:
         self._name, self._peculiar = name, set[str]()
         # OpenAI's newer models know only the first name, older servers only the second, and some take no notice of
@@ -70,7 +59,7 @@ class OpenAIModel:
         self._limits = _LIMITS[::-1] if base_url else _LIMITS
         secret = (auth_token or api_key).strip()
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._line = Line(base_url or HOST, headers, _load, _make, patience)
+        self._line = Line(base_url or HOST, headers, _load, _make, timeouts)
 
     @property
     def name(self) -> str:

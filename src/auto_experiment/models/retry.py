@@ -45,6 +45,7 @@ _KEY = re.compile(
 )
 _MODEL = re.compile(
     r"model_not_found|invalid model|no such model|model\b.{0,80}(?:not found|not exist|not supported|retired)"
+    r"|does not support (?:tools|function)"
 )
 
 # The word of an error that arrives after 200, and the status that it would have had. Others count as 500.

@@ -1,4 +1,4 @@
-"""What the adapters of both SDKs share: one request out, the parts of the answer in, and what is checked of them.
+"""The way to a provider, over whichever SDK: one request out, the parts of the answer in.
 
 The official SDKs do the talking; their own ways of trying again, of following redirects, of reading the environment
 and of repairing cut JSON are not used. An SDK is imported when a talk first speaks. Whatever goes wrong on the way is
@@ -7,25 +7,23 @@ one ``ModelError`` that carries no key and no prompt.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
-import math
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from auto_experiment import __version__
 from auto_experiment.errors import ModelError, ModelFault
-from auto_experiment.models.base import Message, Reply, Stop, Tool, ToolCall, Usage
+from auto_experiment.models.checks import is_deep, texts
 from auto_experiment.models.retry import broke_off, no_answer, refused
 
-ARGUMENTS_MAX = 1_000_000  # characters of one call's arguments; more is no file that somebody writes
-NESTING_MAX = 100
 ANSWER_MAX = 64 << 20  # bytes
 
 _HEADERS = {
@@ -33,13 +31,13 @@ _HEADERS = {
     "anthropic-version", "x-stainless-raw-response",  # the second is how the SDKs tell themselves what to return
 }  # fmt: skip
 
-Part = tuple[
-    str, dict[str, Any]
-]  # the kind of event ("document": all at once, "done": the end was announced), its data
+# The kind of event ("document": all at once, "done": the end was announced), and its data.
+Part = tuple[str, dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds. ``stall``: between two pieces of a streamed answer, and until its first; models that think are silent
     for minutes. ``whole``: for one answer, however steadily it drips; and until one that is not streamed."""
 
@@ -57,9 +55,9 @@ class Line:
         authorization: Mapping[str, str],
         load: Callable[[], Any],
         make: Callable[[Any, dict[str, Any]], Any],
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> None:
-        self._base_url, self._authorization, self._patience = base_url, authorization, patience
+        self._base_url, self._authorization, self._timeouts = base_url, authorization, timeouts
         self._load, self._make = load, make
         self._opening = threading.Lock()
         self._sdk: Any = None
@@ -68,23 +66,24 @@ class Line:
 
     def ask(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[Part, None, None]:
         """Send it and hand on the parts of the answer. ``create``: the client's method that sends it."""
-        for kind, data in parts(self.where, self._chunks(create, request)):
-            if kind == "error" or data.get("error") or "error" in (data.get("type"), data.get("object")):
-                body = self._hushed(json.dumps(data))  # errors also come after status 200
-                raise broke_off(self.where, body, sent="\n".join(_texts(request)))
-            yield kind, data
+        with contextlib.closing(self._chunks(create, request)) as chunks:  # whatever comes, the connection is closed
+            for kind, data in parts(self.where, chunks):
+                if kind == "error" or data.get("error") or "error" in (data.get("type"), data.get("object")):
+                    body = self._hushed(json.dumps(data))  # errors also come after status 200
+                    raise broke_off(self.where, body, sent="\n".join(texts(request)))
+                yield kind, data
 
     def broken(self, what: str) -> ModelError:
         return no_answer(self.where, what, reached=True, status=200)
 
-    def _chunks(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Iterator[bytes]:
+    def _chunks(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[bytes, None, None]:
         client, sdk = self._ready()
         import httpx2
 
-        until = time.monotonic() + self._patience.whole
+        until = time.monotonic() + self._timeouts.whole
         streamed = bool(request.get("stream"))
         timeout = httpx2.Timeout(
-            self._patience.stall if streamed else self._patience.whole, connect=self._patience.connect
+            self._timeouts.stall if streamed else self._timeouts.whole, connect=self._timeouts.connect
         )
         try:
             with create(client)(**request, timeout=timeout) as response:
@@ -111,22 +110,17 @@ class Line:
                     self.where, f"an answer of more than {ANSWER_MAX >> 20} MiB was broken off", reached=True
                 )
             if time.monotonic() > until:
-                raise no_answer(self.where, f"no end of the answer within {self._patience.whole:.0f} s", reached=True)
+                raise no_answer(self.where, f"no end of the answer within {self._timeouts.whole:.0f} s", reached=True)
             yield chunk
 
     def _refused(self, response: Any, request: Mapping[str, Any]) -> ModelError:
         body = response.content[:100_000].decode("utf-8", "replace")
-        sent = "\n".join(_texts(request))
+        sent = "\n".join(texts(request))
         return refused(self.where, response.status_code, self._hushed(body), dict(response.headers), sent=sent)
 
     def _lost(self, error: BaseException, httpx2: Any) -> ModelError:
-        before = (
-            httpx2.ConnectError,
-            httpx2.ConnectTimeout,
-            httpx2.PoolTimeout,
-            httpx2.ProxyError,
-            httpx2.UnsupportedProtocol,
-        )
+        unreached = (httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
+        before = (httpx2.ConnectError, *unreached)
         if isinstance(error, httpx2.TimeoutException) and not isinstance(error, before):
             return no_answer(self.where, "it fell silent and was given up", reached=True)
         if isinstance(error, before):
@@ -163,13 +157,8 @@ class Line:
                 event_hooks={"request": [self._headers]},
             )
             return self._make(self._sdk, {"base_url": self._base_url, "max_retries": 0, "http_client": http_client})
-        except (
-            ValueError,
-            OSError,
-            TypeError,
-            httpx2.InvalidURL,
-        ):  # the words could show a password
-            pass
+        except (ValueError, OSError, TypeError, httpx2.InvalidURL):
+            pass  # its words could show a password
         raise ModelError(
             f"{self.where}: cannot be asked; see to agent.base_url, the proxies (HTTPS_PROXY) and SSL_CERT_FILE",
             ModelFault.AUTH, reached=False,
@@ -244,157 +233,15 @@ def _lines(head: bytes, rest: Iterator[bytes]) -> Iterator[str]:
 
 def _object(where: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = None if is_deep(text) else json.loads(text)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise no_answer(where, "the answer is no JSON object", reached=True, status=200)
     return found
 
 
-# -- calls ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Called:
-    """A call as it arrived. ``raw``: its arguments as text."""
-
-    id: str
-    name: str
-    raw: str
-
-
-def is_cut(called: Sequence[Called], tools: Sequence[Tool]) -> bool:
-    """Whether one of them has provably lost its end."""
-    return any(_is_cut(call, tools) for call in called)
-
-
-def _is_cut(call: Called, tools: Sequence[Tool]) -> bool:
-    if not call.raw.strip():  # some servers write no arguments as nothing: right for a tool that needs none
-        return any(tool.name == call.name and tool.parameters.get("required") for tool in tools)
-    return not _is_json(call.raw) and _is_open(call.raw)
-
-
-def _is_json(raw: str) -> bool:
-    try:
-        json.loads(raw)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _is_open(raw: str) -> bool:
-    """A string or a bracket is still open where the text ends."""
-    *_, (inside, depth) = _nesting(raw)
-    return inside or depth > 0
-
-
-def _nesting(raw: str) -> Iterator[tuple[bool, int]]:
-    """(inside a string, brackets that are open), at the start and after every mark."""
-    inside, depth = False, 0
-    yield inside, depth
-    for mark in re.finditer(r'\\.|["{}\[\]]', raw, re.DOTALL):
-        if mark[0] == '"':
-            inside = not inside
-        elif not inside and mark[0][0] != "\\":
-            depth += 1 if mark[0] in "{[" else -1
-        yield inside, depth
-
-
-def calls_of(called: Sequence[Called]) -> tuple[ToolCall, ...]:
-    """Each call with its arguments, or with what is wrong with it. No id comes twice, so that each can be answered."""
-    found: list[ToolCall] = []
-    taken: set[str] = set()
-    for number, call in enumerate(called):
-        arguments, error = arguments_of(call.raw)
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", call.name, re.ASCII):
-            error = error or "the name is none of a tool"
-        wanted = clean(call.id)[:200]
-        if wanted in taken:
-            arguments, error = {}, "the id is that of another call of the same answer"
-        given = _free(wanted or f"call_{number}", taken)
-        taken.add(given)
-        found.append(ToolCall(given, clean(call.name)[:64], {} if error else arguments, error))
-    return tuple(found)
-
-
-def _free(wanted: str, taken: set[str]) -> str:
-    number, free = 1, wanted
-    while free in taken:
-        number += 1
-        free = f"{wanted}_{number}"
-    return free
-
-
-def arguments_of(raw: str) -> tuple[dict[str, Any], str]:
-    """(arguments, ""), or ({}, why they cannot be used)."""
-    if len(raw) > ARGUMENTS_MAX:
-        return {}, f"the arguments have {len(raw):,} characters; at most {ARGUMENTS_MAX:,} are taken"
-    if max(depth for _, depth in _nesting(raw)) > NESTING_MAX:
-        return {}, f"the arguments are nested more than {NESTING_MAX} deep"
-    try:
-        found = json.loads(raw, parse_constant=_no_number, parse_float=_finite) if raw.strip() else {}
-    except ValueError as error:
-        return {}, f"the arguments are no JSON ({str(error)[:100]})"
-    if not isinstance(found, dict):
-        return {}, f"the arguments are no JSON object but {type(found).__name__}"
-    if any(clean(text) != text for text in _texts(found)):
-        return {}, "the arguments hold NUL or half a character (a lone surrogate)"
-    return found, ""
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    found = float(text)
-    if not math.isfinite(found):
-        raise ValueError(f"{text[:20]} is too large a number")
-    return found
-
-
-# -- a conversation that is a list of messages ------------------------------------------------------------------------
-
-
-class ListTalk:
-    """``spoken``: what is said, in the provider's form. ``answer``: asks with these messages; brings the reply, and how
-    it is kept. A message in the provider's form is never changed once it is kept."""
-
-    def __init__(
-        self,
-        overhead: int,
-        spoken: Callable[[Message], list[dict[str, Any]]],
-        answer: Callable[[list[dict[str, Any]], int], tuple[Reply, list[dict[str, Any]]]],
-    ) -> None:
-        self._spoken, self._answer = spoken, answer
-        self._said: list[dict[str, Any]] = []
-        self._paused: list[dict[str, Any]] = []  # what a pause has left: said "", it goes on; said more, it is dropped
-        self._chars = overhead
-
-    def say(self, message: Message, *, max_tokens: int) -> Reply:
-        goes_on = message == "" and bool(self._paused)
-        new = list(self._paused) if goes_on else self._spoken(message)
-        reply, kept = self._answer([*self._said, *new], max_tokens)
-        if reply.stop.is_whole:
-            self._said += [*new, *kept]
-            self._chars += len(json.dumps([*new, *kept], ensure_ascii=False))
-        if reply.stop is Stop.PAUSED:
-            self._paused = [*new, *kept]
-        elif reply.stop.is_whole or not goes_on:
-            self._paused = []
-        return reply
-
-    @property
-    def chars(self) -> int:
-        return self._chars
-
-
-def overhead_of(system: str, tools: Sequence[Tool]) -> int:
-    return len(system) + len(json.dumps([[t.name, t.description, t.parameters] for t in tools]))
-
-
-T = TypeVar("T")
+# -- what a provider does not know -----------------------------------------------------------------------------------
 
 
 def adapting(ask: Callable[[], T], known: set[str], named_in: Callable[[str], str]) -> T:
@@ -411,46 +258,3 @@ def adapting(ask: Callable[[], T], known: set[str], named_in: Callable[[str], st
                 raise
             tried.add(peculiar)
             known.add(peculiar)
-
-
-# -- text and numbers -------------------------------------------------------------------------------------------------
-
-_UNFIT = re.compile("[\x00\ud800-\udfff]")  # cannot be sent, or is refused
-
-
-def clean(text: str) -> str:
-    return _UNFIT.sub("�", text)
-
-
-def cleaned(value: Any) -> Any:
-    """The same, of all the text in a JSON value."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {clean(str(key)): cleaned(inner) for key, inner in value.items()}
-    return [cleaned(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _texts(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _texts(inner)
-
-
-def count(value: object) -> int | None:
-    """A number of tokens; None when it is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def usage_of(fresh: int | None, out: int | None, read: object, written: object) -> Usage | None:
-    """None unless all that was said can be believed. What was not said of the cache is 0."""
-    cached = [0 if value is None else count(value) for value in (read, written)]
-    if fresh is None or out is None or fresh < 0 or None in cached or fresh + out == 0:
-        return None
-    return Usage(fresh, out, cached[0] or 0, cached[1] or 0)
