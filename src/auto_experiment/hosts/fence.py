@@ -4,7 +4,7 @@ Three modes, found by running a small command behind each. ``bubblewrap``: names
 read-only, other processes are not even seen. ``landlock``: where there are none; a part of a writable folder cannot be
 forbidden, so that what is protected inside the project is put back afterwards (``guard.py``). ``none``: only that.
 
-It decides no policy about commands, touches no network and needs no privilege. docs/safety.md says what each mode keeps.
+It decides no policy about commands, touches no network, needs no privilege. docs/safety.md says what each mode keeps.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class Fence:
     def _bubblewrap(self, profile: Profile) -> list[str]:
         base = ["--bind" if profile.writable is None else "--ro-bind", "/", "/"]
         devices = _devices(_GPUS if profile.gpus else ())
-        shared = ["--bind-try", "/dev/shm", "/dev/shm"] if profile.gpus else ["--unshare-ipc"]  # noqa: S108
+        shared = ["--bind-try", "/dev/shm", "/dev/shm"] if profile.gpus else ["--unshare-ipc"]
         rest = ["--ro-bind", "/sys", "/sys", *_doors(profile)]
         return [self.program, *self.options, *base, "--dev", "/dev", *devices, *shared, "--proc", "/proc", *rest] + [
             word for mount in _mounts(profile) for word in mount
