@@ -123,8 +123,13 @@ def become(words):
     # type: (List[str]) -> None
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that is inherited
         signal.signal(number, signal.SIG_DFL)
-    env = {(key[len(LATER) :] if key.startswith(LATER) else key): value for key, value in os.environb.items()}
-    os.execvpe(os.fsencode(words[0]), [os.fsencode(word) for word in words], env)
+    os.execvpe(os.fsencode(words[0]), [os.fsencode(word) for word in words], unhide(dict(os.environb)))
+
+
+def unhide(env):
+    # type: (Dict[bytes, bytes]) -> Dict[bytes, bytes]
+    own = {key: value for key, value in env.items() if not (key == LATER or key == b"LC_CTYPE" and LATER in env)}
+    return {(key[len(LATER) :] if key.startswith(LATER) else key): value for key, value in own.items()}
 
 
 def refuse(text, status, word):

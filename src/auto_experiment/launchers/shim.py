@@ -684,7 +684,7 @@ def become_training(
         keep_limits(spec)
         if told < 0:
             os.close(gate)
-            start_program(fenced(spec, word), env, doing)
+            start_program(fenced(spec, word), hide(env) if spec.get("fence") else env, doing)
         else:
             enter_fence(spec, env, gate, word, told, oom, doing)
     except BaseException as error:
@@ -752,12 +752,16 @@ def refuse_signals() -> None:
 
 
 def hide(env: "Dict[bytes, bytes]") -> "Dict[bytes, bytes]":
-    """What the loader obeys is for the training, not for its fence."""
-    return {(LATER + key if key.startswith((b"LD_", b"GLIBC_")) else key): value for key, value in env.items()}
+    """What the loader obeys is for the training, not for its fence; and Python sets LC_CTYPE where there is none."""
+    later = (b"LD_", b"GLIBC_", b"LC_CTYPE")
+    hidden = {(LATER + key if key.startswith(later) else key): value for key, value in env.items()}
+    hidden[LATER] = b"1"
+    return hidden
 
 
 def unhide(env: "Dict[bytes, bytes]") -> "Dict[bytes, bytes]":
-    return {(key[len(LATER) :] if key.startswith(LATER) else key): value for key, value in env.items()}
+    own = {key: value for key, value in env.items() if not (key == LATER or key == b"LC_CTYPE" and LATER in env)}
+    return {(key[len(LATER) :] if key.startswith(LATER) else key): value for key, value in own.items()}
 
 
 def inner(words: "List[bytes]") -> int:
@@ -875,7 +879,7 @@ class Tree:
 
     def spawn(self, env: "Dict[str, str]", log: int) -> int:
         """The child waits at a gate. Returns the gate's other end."""
-        score = set_oom_score(b"-500")
+        score = raw(self.spec.get("oom_score") or shown(set_oom_score(b"-500")))
         settings = {raw(key): raw(value) for key, value in env.items()}
         settings[TOKEN] = raw(self.token)
         gate, release = insist(os.pipe)
@@ -1385,18 +1389,18 @@ class Tether(Tree):
     """One command of somebody who waits for it: its end, its limit, a line on stdin or the end of stdin ends the whole
     tree. A guard above does it in our place when we are killed."""
 
-    def __init__(self, request: "Json") -> None:
+    def __init__(self, request: "Json", line: int) -> None:
         Tree.__init__(self, request, request["token"])
         self.since = own_ticks()
         self.kill_at = float("inf")
         self.timed_out = False
-        self.poll.register(0, select.POLLIN)
-        self.on[0] = self.let_go
+        self.line = line
+        self.poll.register(line, select.POLLIN)
+        self.on[line] = self.let_go
 
     def let_go(self) -> None:
         """Whoever holds the other end has no more patience, or is gone."""
-        os.read(0, 1 << 16)
-        self.poll.unregister(0)
+        self.poll.unregister(self.line)
         self.kill_at = 0.0
 
     def run(self) -> "Json":
@@ -1450,12 +1454,13 @@ def tether() -> int:
         if not piece:
             return 0  # gone before anything was asked for
         request += piece
-    line, _, more = request.partition(b"\n")
+    first, _, more = request.partition(b"\n")
     if more:
         return 0  # it was let go already
-    if not become_guarded():
-        os.setpgid(0, 0)
-    write_all(2, encode(Tether(json.loads(line.decode("utf-8"))).run()))
+    line = os.dup(0)  # the command must not have it
+    os.dup2(os.open(b"/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
+    become_guarded()
+    write_all(2, encode(Tether(json.loads(first.decode("utf-8")), line).run()))
     return 0
 
 
