@@ -15,15 +15,30 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment.hosts import outpost
 from auto_experiment.hosts.fence import LANDLOCK_EXEC
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.base import Began, End, LogBytes
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
 from auto_experiment.records.run import Lost
 
-ALONE = [SHIM, LANDLOCK_EXEC]  # files that are sent as they are
+ALONE = [SHIM, LANDLOCK_EXEC, Path(outpost.__file__)]  # files that are sent as they are
 VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
-ALLOWED_IMPORTS = {"ctypes", "errno", "json", "os", "resource", "select", "signal", "stat", "sys", "time", "typing"}
+ALLOWED_IMPORTS = {
+    "base64",
+    "ctypes",
+    "errno",
+    "json",
+    "os",
+    "re",
+    "resource",
+    "select",
+    "signal",
+    "stat",
+    "sys",
+    "time",
+    "typing",
+}
 
 
 def find(version: str) -> str | None:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from auto_experiment.paths import ProjectPaths
 
@@ -41,10 +42,15 @@ class Protected:
     def private_paths(self) -> list[str]:
         return tops(map(os.path.realpath, self.matches(self.private)))
 
+    def rules(self) -> dict[str, Any]:
+        """For ``outpost.py``, which imports nothing of ours."""
+        frozen, private = pattern_of_all(self.frozen), pattern_of_all(self.private)
+        return {"root": self.root, "protected": list(self.fixed), "frozen": frozen, "private": private}
+
     def matches(self, globs: tuple[str, ...]) -> list[str]:
         if not globs:
             return []
-        pattern = re.compile("|".join(pattern_of(glob) for glob in globs))
+        pattern = re.compile(pattern_of_all(globs))
         return [path for path in self._entries() if pattern.fullmatch(os.path.relpath(path, self.root))]
 
     def _entries(self) -> Iterator[str]:
@@ -76,6 +82,10 @@ def protected_of(
     own = [paths.brief, os.path.join(paths.root, config), paths.workspace]
     fixed = (*own, *outside, *_git(paths.root), PACKAGE)
     return Protected(paths.root, paths.workspace, fixed, tuple(frozen), tuple(private))
+
+
+def pattern_of_all(globs: Iterable[str]) -> str:
+    return "|".join(pattern_of(glob) for glob in globs)
 
 
 def pattern_of(glob: str) -> str:
