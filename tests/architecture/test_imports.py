@@ -15,7 +15,7 @@ PACKAGE = "auto_experiment"
 
 LAYERS = (
     {"records", "errors", "clock", "jsonable", "__init__"},
-    {"objective", "paths", "files", "command", "goal", "search_space", "yaml_file"},
+    {"objective", "paths", "files", "command", "goal", "search_space", "yaml_file", "environ_block"},
     {"hosts", "models", "ledger", "config", "brief", "demo", "init"},
     {"launchers", "project"},
     {"watch"},
@@ -33,6 +33,8 @@ HEAVY = {
     "click": None,  # the command line's own
 }
 ADAPTERS = {
+    "hosts/shell.py",
+    "hosts/outpost.py",
     "hosts/local.py",
     "launchers/process.py",
     "launchers/simulated.py",

@@ -20,7 +20,7 @@ from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.wiring import gpu_samples
+from auto_experiment.wiring import fence_of, gpu_samples
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def _checks(place: Place) -> Iterator[Check]:
     yield _gpu(place)
     yield from _workspace(paths.workspace, paths.ledger)
     yield _git(place)
+    yield _fence(place)
     if (pid := holder(paths.lock)) is not None:
         yield Check("controller", None, f"pid {pid} holds this project", "look with `auto-experiment status`")
 
@@ -139,6 +140,11 @@ def _ledger(path: str) -> str:
         return "none yet"
     with closing(ledger):
         return f"{ledger.experiment_count()} experiments"
+
+
+def _fence(place: Place) -> Check:
+    fence = fence_of(place)
+    return Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
 
 
 def _git(place: Place) -> Check:

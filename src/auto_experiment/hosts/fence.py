@@ -126,7 +126,7 @@ def shell_profile(kept: Protected, *, temporary: str, home: str, variables: Mapp
     writable = (root, os.path.realpath(temporary), *caches(home, variables, root))
     secrets = tops(os.path.realpath(path) for path in (os.path.join(home, name) for name in _SECRETS))
     private = [*kept.private_paths(), *(path for path in secrets if os.path.exists(path) and not is_below(root, path))]
-    env = {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": ""}
+    env = {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "GIT_OPTIONAL_LOCKS": "0"}  # `git status` writes nothing
     return Profile(writable, _bounded(kept.paths()), private=tuple(private), gpus=False, env=env)
 
 
@@ -168,6 +168,11 @@ class Fence:
         if abi:
             return cls(LANDLOCK, _join(no_bubbles, _lacks(abi)), python=python, scope=abi >= 6)
         return cls(NONE, _join(no_bubbles, no_locks))
+
+    @property
+    def enforces(self) -> bool:
+        """Does the kernel keep what is protected inside the project?"""
+        return self.mode == BUBBLEWRAP
 
     @property
     def said(self) -> str:

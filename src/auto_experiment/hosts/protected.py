@@ -76,10 +76,11 @@ def protected_of(
     frozen: Iterable[str] = (),
     private: Iterable[str] = (),
 ) -> Protected:
-    """``config``: the file that is in force. The program itself is protected too."""
+    """``config``: the file that is in force, if it is another one. The program itself is protected too."""
     ledger = [paths.ledger, paths.ledger + "-wal", paths.ledger + "-shm"]
     outside = [] if is_below(paths.ledger, paths.workspace) else ledger
-    own = [paths.brief, os.path.join(paths.root, config), paths.workspace]
+    configs = [os.path.join(paths.root, name) for name in dict.fromkeys(("config.yaml", config))]
+    own = [paths.brief, *configs, paths.workspace]
     fixed = (*own, *outside, *_git(paths.root), PACKAGE)
     return Protected(paths.root, paths.workspace, fixed, tuple(frozen), tuple(private))
 

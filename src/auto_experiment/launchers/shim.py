@@ -769,6 +769,9 @@ def inner(words: "List[bytes]") -> int:
     out. A signal cannot end it from inside, and it does not end before the last process of the namespace."""
     gate, word, told = [int(number) for number in words[:3]]
     refuse_signals()
+    if os.geteuid() == 0 and not drop_capabilities():
+        complain("the fence could not be put up: a root's rights could not be given up", word)
+        return 126
     main = os.fork()
     if main == 0:
         become_fenced(words[4:], gate, word, told, words[3])
@@ -781,6 +784,32 @@ def inner(words: "List[bytes]") -> int:
             return 0
         if pid == main:
             tell(told, b"%d\n" % status)
+
+
+# What a root keeps in a fence: the rights over files that it works with, KILL, SETGID, SETUID, NET_BIND_SERVICE, IPC_LOCK,
+# SYS_NICE and SYS_RESOURCE. Not SYS_ADMIN, by which it could make what is read-only writable. bwrap, asked to drop them,
+# leaves them all to a first process that is not its own.
+KEPT = (0, 1, 3, 4, 5, 6, 7, 10, 14, 23, 24)
+
+
+def drop_capabilities() -> bool:
+    """Also out of the bounding set, from which a root that becomes another program would get them back."""
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        for number in set(range(64)) - set(KEPT):
+            libc.prctl(24, number, 0, 0, 0)  # PR_CAPBSET_DROP; fails for a number that this kernel does not know
+        mask = sum(1 << number for number in KEPT)
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+        data = (ctypes.c_uint32 * 6)()
+        if libc.capget(header, data) != 0:
+            return False
+        held = mask & data[1]  # a container may have given us less
+        data[0], data[1], data[2], data[3], data[4], data[5] = held, held, 0, 0, 0, 0
+        return bool(libc.capset(header, data) == 0)
+    except (ImportError, OSError, AttributeError):
+        return False
 
 
 def tell(told: int, word: bytes) -> None:
