@@ -698,13 +698,12 @@ class Environment:
 
     def child(self, config: Config) -> dict[str, str]:
         """What a command may have: everything but the providers' keys."""
-        keys = secret_names(config)
+        keys = self.key_names(config)
         return {name: value for name, value in self.variables.items() if name not in keys}
 
-
-def secret_names(config: Config) -> frozenset[str]:
-    """The variables that hold a provider's key, whatever they are called."""
-    return PROVIDER_KEYS | {config.agent.api_key_env, config.agent.auth_token_env}
+    def key_names(self, config: Config) -> frozenset[str]:
+        """The variables that hold a provider's key: for us alone."""
+        return PROVIDER_KEYS | {config.agent.api_key_env, config.agent.auth_token_env}
 
 
 def read_environment() -> Environment:

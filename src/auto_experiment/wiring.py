@@ -5,22 +5,30 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.agent.tools import Toolbox
-from auto_experiment.config import Access, Config, Environment, access_of, secret_names
+from auto_experiment.config import CONFIG_NAME, Access, Config, Environment, access_of
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, gpu_count
 from auto_experiment.cycle.inputs import Inputs, find_program, read_inputs, search_path
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
+from auto_experiment.environ_block import forget
 from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
 from auto_experiment.files import append_to, require_means, sweep_unfinished
+from auto_experiment.hosts.fence import Fence
+from auto_experiment.hosts.guard import Guard
 from auto_experiment.hosts.local import LocalHost
+from auto_experiment.hosts.outpost import Outpost
+from auto_experiment.hosts.protected import Protected, protected_of
+from auto_experiment.hosts.shell import Shell
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
+from auto_experiment.ledger.keeper import LedgerKeeper
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.writer import Writer
@@ -51,6 +59,32 @@ def inputs_of(place: Place) -> Inputs:
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.child(place.config()))
+
+
+def fence_of(place: Place) -> Fence:
+    """The strongest that works on this machine; what `check` and the report say of it is ``fence.said``."""
+    return Fence.detect(LocalHost(), place.env.variables)
+
+
+def protected_in(place: Place, inputs: Inputs) -> Protected:
+    """What nobody but humans and the controller may change. Made anew for each use: people add frozen files."""
+    frozen = (*inputs.brief.frozen, *inputs.config.experiment.frozen)
+    config = os.path.abspath(place.config_file) if place.config_file else CONFIG_NAME
+    private = inputs.config.agent.private
+    return protected_of(place.paths(inputs.config), config=config, frozen=frozen, private=private)
+
+
+def shell_of(place: Place) -> Shell:
+    return Shell(python=sys.executable, shim=compiled_shim(), variables=place.env.variables)
+
+
+def outpost_of(place: Place, inputs: Inputs) -> Outpost:
+    return Outpost(**protected_in(place, inputs).rules())
+
+
+def guard_of(place: Place, inputs: Inputs, ledger: Writer, fence: Fence) -> Guard:
+    keeper = None if fence.enforces else LedgerKeeper(ledger)
+    return Guard(protected_in(place, inputs), place.paths(inputs.config), keeper, enforced=fence.enforces)
 
 
 def snapshots_of(place: Place) -> Snapshots:
@@ -96,7 +130,7 @@ def prices_of(config: Config, access: Access) -> Prices | None:
 
 
 def redactor_of(config: Config, env: Environment) -> Redactor:
-    return Redactor.of(env.variables, secret_names(config))
+    return Redactor.of(env.variables, env.key_names(config))
 
 
 @contextmanager
@@ -119,6 +153,7 @@ def controller_of(
         minds = lambda _config: only  # noqa: E731
     minds = minds or functools.partial(minds_of, env=place.env)
     first = minds(inputs.config)
+    forget(place.env.key_names(inputs.config))
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from auto_experiment.errors import LaunchError
+from auto_experiment.hosts.fence import Fence, Profile
+from auto_experiment.hosts.landlock_exec import abi
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
-from auto_experiment.records.run import Ended, Ref, Running, Spec
+from auto_experiment.records.run import Ended, FenceWords, Ref, Running, Spec
 
 PATIENCE = 20.0  # seconds for what should take milliseconds
 
@@ -23,8 +25,10 @@ PATIENCE = 20.0  # seconds for what should take milliseconds
 class Lab:
     """A folder of attempts and a ProcessLauncher for them."""
 
-    def __init__(self, root: Path, python: str = sys.executable, shim: Path = SHIM) -> None:
-        self.root, self.python, self.shim = root, python, shim
+    def __init__(
+        self, root: Path, python: str = sys.executable, shim: Path = SHIM, fence: FenceWords | None = None
+    ) -> None:
+        self.root, self.python, self.shim, self.fence = root, python, shim, fence
         self.launcher = ProcessLauncher(LocalHost(), python=python, shim=str(shim), env=os.environ)
         self.refs: list[Ref] = []
 
@@ -38,7 +42,8 @@ class Lab:
 
     def spec(self, ref: Ref, argv, **kw) -> Spec:
         argv = ("sh", "-c", argv) if isinstance(argv, str) else tuple(argv)
-        return Spec(ref.attempt, argv, kw.pop("cwd", str(self.root)), grace_s=kw.pop("grace_s", 0.3), **kw)
+        kw = {"cwd": str(self.root), "grace_s": 0.3, "fence": self.fence, **kw}
+        return Spec(ref.attempt, argv, **kw)
 
     def start(self, argv, env=None, name=None, **kw) -> Ref:
         ref = self.ref(name)
@@ -99,6 +104,18 @@ class Lab:
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.003)
 
+    @property
+    def nested(self) -> bool:
+        return self.fence is not None and self.fence.kind == "bubblewrap"
+
+    def outside(self, ref: Ref, pid: int) -> int:
+        """The pid by which we see a process that has told us its own: another one when it lives in a namespace."""
+        if not self.nested:
+            return pid
+        seen = [int(name) for name in os.listdir("/proc") if name.isdigit() and namespace_pid(int(name)) == pid]
+        [found] = [one for one in seen if self.read(ref, "claim")["pid"] in ancestors(one)]
+        return found
+
     # crafting
 
     def rewrite(self, ref: Ref, name: str, **changes) -> None:
@@ -148,6 +165,27 @@ class Lab:
             pass
 
 
+def namespace_pid(pid: int) -> int | None:
+    """Its own pid, if that is another one than ours for it."""
+    try:
+        line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("NSpid"))
+    except (OSError, StopIteration):
+        return None
+    pids = line.split()[1:]
+    return int(pids[-1]) if len(pids) > 1 else None
+
+
+def ancestors(pid: int) -> set[int]:
+    found: set[int] = set()
+    while pid > 1:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+        found.add(pid)
+    return found
+
+
 def ticks(pid: int) -> int | None:
     """When the process started; None when it is gone or a zombie."""
     try:
@@ -167,12 +205,35 @@ def alive():
     return is_there
 
 
+def words_of(mode: str) -> FenceWords | None:
+    """A fence that forbids nothing, or a reason to skip: what it changes in supervising is tried here."""
+    if mode == "bare":
+        return None
+    found = Fence.detect(LocalHost(), os.environ)
+    if mode == "landlock" and found.mode == "bubblewrap":
+        found = Fence("landlock", scope=True) if abi() else found
+    if found.mode != mode:
+        pytest.skip(found.said)
+    return found.words(Profile(None, ()))
+
+
 @pytest.fixture
-def make_lab(tmp_path):
+def fence_of():
+    return words_of
+
+
+@pytest.fixture
+def fence(request, fence_of):
+    """Bare, unless a test asks for more."""
+    return fence_of(getattr(request, "param", "bare"))
+
+
+@pytest.fixture
+def make_lab(tmp_path, fence):
     labs: list[Lab] = []
 
     def make(root: Path = tmp_path, **kw) -> Lab:
-        labs.append(Lab(root, **kw))
+        labs.append(Lab(root, fence=fence, **kw))
         return labs[-1]
 
     yield make

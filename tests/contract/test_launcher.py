@@ -47,9 +47,17 @@ class PretendedWorld:
         return spec
 
 
-@pytest.fixture(params=["process", "simulated"])
+WORLDS = {"process": "bare", "fenced": "bubblewrap", "landlocked": "landlock"}
+
+
+@pytest.fixture(params=[*WORLDS, "simulated"])
 def world(request):
-    return RealWorld(request.getfixturevalue("lab")) if request.param == "process" else PretendedWorld()
+    return PretendedWorld() if request.param == "simulated" else RealWorld(request.getfixturevalue("lab"))
+
+
+@pytest.fixture
+def fence(request, fence_of):
+    return fence_of(WORLDS[request.node.callspec.params["world"]])
 
 
 @pytest.fixture

@@ -22,8 +22,10 @@ from auto_experiment.errors import DiskFault, LaunchError, Overloaded, SpecConfl
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.base import Began, End, LogBytes
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
-from auto_experiment.records.run import Absent, Ended, Lost, Ref, Running, Spec, Unreachable
+from auto_experiment.records.run import Absent, Ended, FenceWords, Lost, Ref, Running, Spec, Unreachable
 
+FENCED = pytest.mark.parametrize("fence", ["bare", "bubblewrap"], indirect=True)
+ALL_FENCES = pytest.mark.parametrize("fence", ["bare", "bubblewrap", "landlock"], indirect=True)
 LOST = "the supervisor died, exit not observed"
 
 # Leaves the session twice, drops every descriptor and (unless told to keep it) its environment, then waits to be found.
@@ -50,9 +52,10 @@ def escape(lab, then: str, *, env: str = "{}", **kw):
     out = lab.root / f"daemon{len(lab.refs)}"
     ref = lab.start_python(ESCAPE.format(out=str(out), env=env, then=then), **kw)
     lab.until(out.exists)
-    return ref, int(out.read_text())
+    return ref, lab.outside(ref, int(out.read_text()))
 
 
+@ALL_FENCES
 class TestExactEnds:
     def test_a12_exact_exit_codes_and_signals_are_kept_apart(self, lab):
         codes = [0, 1, 2, 125, 126, 127, 128, 137, 139, 255]
@@ -77,7 +80,7 @@ class TestExactEnds:
         assert ending.max_rss_kib > 500
         assert 0 < ending.cpu_s < 5
         assert ending.oom in (None, False)
-        assert lab.read(ref, "exit.json")["containment"] == "subreaper"
+        assert lab.read(ref, "exit.json")["containment"] == ("pid namespace" if lab.nested else "subreaper")
 
     @pytest.mark.parametrize(
         ("argv", "code", "complaint"),
@@ -137,6 +140,7 @@ class TestExactEnds:
         assert (ending.signal, ending.timed_out, ending.stopped) == (9, False, "asked")
 
 
+@FENCED
 class TestWholeTree:
     def test_a_daemon_that_left_the_session_ends_with_a_stop(self, lab, alive):
         ref, daemon = escape(lab, "time.sleep(1000)")
@@ -186,8 +190,10 @@ while True: time.sleep(0.01)
     def test_a14_orphans_are_reaped_while_the_training_runs(self, lab):
         ref = lab.start("for i in 1 2 3 4 5; do (sh -c 'exit 0' &); done; echo up; exec sleep 1000")
         lab.said(ref, b"up")
-        shim, main = lab.read(ref, "claim")["pid"], lab.started(ref)["pid"]
-        children = Path(f"/proc/{shim}/task/{shim}/children")
+        main = lab.started(ref)["pid"]
+        above = Path(f"/proc/{main}/stat").read_text().rpartition(")")[2].split()[1]
+        assert lab.nested or int(above) == lab.read(ref, "claim")["pid"]
+        children = Path(f"/proc/{above}/task/{above}/children")
         lab.until(lambda: children.read_text().split() == [str(main)])
         lab.launcher.stop(ref, "done")
 
@@ -224,10 +230,11 @@ os.pidfd_open = pidfd_open""")
             "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000' & echo $!; while :; do sleep 0.02; done"
         )
         lab.until(lambda: lab.path(ref, "train.log").exists() and lab.log(ref).endswith(b"\n"))
+        daemon = lab.outside(ref, int(lab.log(ref)))
         lab.launcher.stop(ref, "enough")
         ending = lab.exit(ref)
         assert (ending.signal, ending.stopped) == (9, "enough")
-        assert not alive(int(lab.log(ref)))
+        assert not alive(daemon)
 
     def test_without_ctypes_the_run_token_has_to_do(self, patched_lab, alive):
         lab = patched_lab("sys.modules['ctypes'] = None")
@@ -235,7 +242,7 @@ os.pidfd_open = pidfd_open""")
         ending = lab.exit(ref)
         assert (ending.code, ending.leftovers) == (4, 1)
         assert not alive(daemon)
-        assert lab.read(ref, "exit.json")["containment"] == "sweep"
+        assert lab.read(ref, "exit.json")["containment"] == ("pid namespace" if lab.nested else "sweep")
 
     def test_without_ctypes_a_stop_ends_the_group_too(self, patched_lab):
         lab = patched_lab("sys.modules['ctypes'] = None")
@@ -314,6 +321,7 @@ class TestSingleStart:
         assert lab.state(ref) == Absent()
 
 
+@FENCED
 class TestDeadShim:
     def test_a06_killed_in_the_middle_the_guard_leaves_nothing(self, lab, alive):
         """Not even a daemon that left the session twice and has no environment: nobody needs to sweep."""
@@ -328,6 +336,8 @@ class TestDeadShim:
         assert lab.launcher.sweep(ref) == 0
 
     def test_a_sweep_waits_for_the_guard(self, lab, alive):
+        if lab.nested:
+            pytest.skip("the kernel has ended the namespace with its supervisor: nothing is left to look for")
         ref, daemon = escape(lab, "time.sleep(1000)")
         guard = lab.read(ref, "claim")["guard"]["pid"]
         os.kill(guard, signal.SIGSTOP)
@@ -357,6 +367,8 @@ class TestDeadShim:
         lab.until(lambda: not alive(guard))
 
     def test_a06_killed_with_its_guard_it_is_lost_and_swept(self, lab, alive):
+        if lab.nested:
+            pytest.skip("the kernel has ended the namespace with its supervisor: nothing is left to look for")
         ref, daemon = escape(lab, "time.sleep(1000)", env="os.environ")
         started = lab.started(ref)
         lab.kill_guard(ref)
@@ -369,6 +381,8 @@ class TestDeadShim:
         assert lab.launcher.sweep(ref) == 0
 
     def test_a_sweep_finds_the_session_of_a_scrubbed_environment(self, lab, alive):
+        if lab.nested:
+            pytest.skip("the kernel has ended the namespace with its supervisor: nothing is left to look for")
         ref = lab.start("env -i sleep 1000 & echo $!; wait")
         lab.until(lambda: lab.path(ref, "train.log").exists() and lab.log(ref).endswith(b"\n"))
         worker = int(lab.log(ref))
@@ -417,13 +431,81 @@ shim.put = put""")
     def test_a_fault_of_our_own_leaves_nothing_behind(self, patched_lab, alive):
         lab = patched_lab("""
 def watch_training(self):
-    while not os.path.exists(b"train.log") or not os.path.getsize(b"train.log"): pass
+    while not os.path.exists(b"go"): pass
     raise RuntimeError("a bug")
 shim.Supervisor.watch_training = watch_training""")
         ref = lab.start("sleep 1000 & echo $!; wait")
+        lab.until(lambda: lab.path(ref, "train.log").exists() and lab.log(ref).endswith(b"\n"))
+        worker = lab.outside(ref, int(lab.log(ref)))
+        lab.path(ref, "go").touch()
         assert lab.end(ref).reason == LOST
-        assert not alive(int(lab.log(ref)))
+        lab.until(lambda: not alive(worker))
         assert b"a bug" in lab.path(ref, "shim.log").read_bytes()
+
+
+class TestFence:
+    """What only a fence can do to a run. What it forbids is in tests/faults/test_fence.py."""
+
+    pytestmark = pytest.mark.parametrize("fence", ["bubblewrap"], indirect=True)
+
+    def test_the_pid_that_is_shown_is_the_trainings(self, lab):
+        ref = lab.start("exec sleep 1000")
+        pid = lab.started(ref)["pid"]
+        lab.until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\0" + b"1000\0")
+        assert lab.state(ref).pid == pid
+        lab.launcher.stop(ref, "enough")
+        assert lab.exit(ref).signal == 15
+
+    @pytest.mark.parametrize("above", [1, 2])
+    def test_a_fence_that_is_killed_takes_all_with_it(self, lab, alive, above):
+        ref = lab.start("setsid sleep 1000 & echo $!; exec sleep 1000")
+        lab.until(lambda: lab.path(ref, "train.log").exists() and lab.log(ref).endswith(b"\n"))
+        main, daemon = lab.started(ref)["pid"], lab.outside(ref, int(lab.log(ref)))
+        victim = main
+        for _ in range(above):
+            victim = int(Path(f"/proc/{victim}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(victim, signal.SIGKILL)
+        ending = lab.exit(ref)
+        assert (ending.code, ending.signal, ending.stopped) == (None, 9, None)
+        assert not alive(main)
+        assert not alive(daemon)
+
+    def test_one_that_cannot_be_put_up_is_told(self, lab):
+        wrong = FenceWords("bubblewrap", (*lab.fence.argv[:-2], "--bind", "/no/such", "/no/such", "--as-pid-1", "--"))
+        ref = lab.start("touch ran", fence=wrong)
+        ending = lab.exit(ref)
+        assert ending.code == 1
+        assert "fence could not be put up" in lab.read(ref, "exit.json")["exec_error"]
+        assert b"/no/such" in lab.log(ref)
+        assert not (lab.root / "ran").exists()
+
+    def test_without_its_program(self, lab):
+        ref = lab.start("touch ran", fence=FenceWords("bubblewrap", ("no-such-bwrap", "--")))
+        assert lab.exit(ref).code == 127
+        assert not (lab.root / "ran").exists()
+
+    def test_what_the_loader_obeys_is_for_the_training_alone(self, lab):
+        env = {**os.environ, "LD_PRELOAD": "/no/such.so", "LD_LIBRARY_PATH": "/no/such"}
+        ref = lab.start('echo "$LD_LIBRARY_PATH"', env=env)
+        assert lab.exit(ref).code == 0
+        assert lab.log(ref).endswith(b"/no/such\n")
+        complaints = lab.log(ref).count(b"cannot be preloaded")
+        assert complaints <= 1, "bwrap and what is between it and the training load nothing foreign"
+
+    def test_a_descriptor_of_the_supervisor_is_not_inherited(self, lab):
+        ref = lab.start("ls /proc/self/fd")
+        assert lab.exit(ref).code == 0
+        assert set(lab.log(ref).split()) == {b"0", b"1", b"2", b"3"}
+
+
+def test_a_spec_without_a_fence_is_what_it_was(lab):
+    """Ledgers and folders hold hashes of specs from before there were fences."""
+    spec = Spec("exp/run/a1", ("true",), "/")
+    assert "fence" not in spec.document()
+    assert spec.hash == "66655e3712475cc1666b98ad6a5843a8e698431871aac25eefcf4b41ca89584b"
+    assert Spec.from_document(spec.document()) == spec
+    behind = Spec("exp/run/a1", ("true",), "/", fence=FenceWords("landlock", ("python", "--")))
+    assert Spec.from_document(json.loads(json.dumps(behind.document()))) == behind
 
 
 class TestFullDisk:

@@ -15,13 +15,30 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment.hosts import outpost
+from auto_experiment.hosts.fence import LANDLOCK_EXEC
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.launchers.base import Began, End, LogBytes
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
 from auto_experiment.records.run import Lost
 
+ALONE = [SHIM, LANDLOCK_EXEC, Path(outpost.__file__)]  # files that are sent as they are
 VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
-ALLOWED_IMPORTS = {"ctypes", "errno", "json", "os", "select", "signal", "stat", "sys", "time", "typing"}
+ALLOWED_IMPORTS = {
+    "base64",
+    "ctypes",
+    "errno",
+    "json",
+    "os",
+    "re",
+    "resource",
+    "select",
+    "signal",
+    "stat",
+    "sys",
+    "time",
+    "typing",
+}
 
 
 def find(version: str) -> str | None:
@@ -47,19 +64,20 @@ def old_lab(make_lab, python):
     return make_lab(python=python)
 
 
+@pytest.mark.parametrize("file", ALONE, ids=lambda path: path.name)
 class TestSource:
-    def test_it_needs_nothing_newer_than_3_6(self):
+    def test_it_needs_nothing_newer_than_3_6(self, file):
         pytest.importorskip("vermin")
         run = "from vermin import main; main()"
-        command = [sys.executable, "-c", run, "--no-tips", "--violations", "-t=3.6-", str(SHIM)]
+        command = [sys.executable, "-c", run, "--no-tips", "--violations", "-t=3.6-", str(file)]
         done = subprocess.run(command, capture_output=True, check=False, text=True)
         assert done.returncode == 0, done.stdout
 
-    def test_its_grammar_is_that_of_3_6(self):
-        ast.parse(SHIM.read_text(), feature_version=(3, 6))
+    def test_its_grammar_is_that_of_3_6(self, file):
+        ast.parse(file.read_text(), feature_version=(3, 6))
 
-    def test_it_imports_little_and_only_the_standard_library(self):
-        tree = ast.parse(SHIM.read_text())
+    def test_it_imports_little_and_only_the_standard_library(self, file):
+        tree = ast.parse(file.read_text())
         plain = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
         assert plain | {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} <= ALLOWED_IMPORTS
 

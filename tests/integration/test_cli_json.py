@@ -291,7 +291,19 @@ def test_check_of_a_project_that_is_ready(project):
         fits({**check, "ok": None}, {"name": str, "ok": (None,), "said": str, "todo": str})
         assert check["ok"] in (True, None)
     names = {check["name"] for check in document["checks"]}
-    assert names >= {"config", "brief", "objective", "command", "provider", "host", "gpu", "disk", "git", "ledger"}
+    assert names >= {
+        "config",
+        "brief",
+        "objective",
+        "command",
+        "provider",
+        "host",
+        "gpu",
+        "disk",
+        "git",
+        "ledger",
+        "fence",
+    }
     text = work.cli("check").stdout.splitlines()
     assert len(text) == len(document["checks"])
     assert not (work.root / "workspace").exists()

@@ -20,7 +20,7 @@ from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.wiring import gpu_samples, model_of, prices_of
+from auto_experiment.wiring import fence_of, gpu_samples, model_of, prices_of
 
 _TINY = 16  # tokens of the answer to a question that asks for one word
 
@@ -76,6 +76,7 @@ def _checks(place: Place, *, online: bool) -> Iterator[Check]:
     yield _gpu(place)
     yield from _workspace(paths.workspace, paths.ledger)
     yield _git(config, place)
+    yield _fence(place)
     if (pid := holder(paths.lock)) is not None:
         yield Check("controller", None, f"pid {pid} holds this project", "look with `auto-experiment status`")
 
@@ -188,6 +189,11 @@ def _ledger(path: str) -> str:
         return "none yet"
     with closing(ledger):
         return f"{ledger.experiment_count()} experiments"
+
+
+def _fence(place: Place) -> Check:
+    fence = fence_of(place)
+    return Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
 
 
 def _git(config: Config, place: Place) -> Check:

@@ -7,6 +7,9 @@ It is started as ``python -I -S shim.py VERB ...`` on the machine where the run 
     stop DIR REASON [GRACE]    end the whole process tree; an attempt that nobody took is made void
     sweep DIR                  after a loss: end what is left of the tree
     follow                     push log bytes, starts, ends and lasting trouble of the attempts named on stdin, until it ends
+    tether                     one command that lives no longer than our stdin is open: {"argv": ..., "cwd": ...} is its
+                               first line, the output goes to stdout as it comes, the end in JSON to stderr
+    inner                      the first process in a fence with a pid namespace of its own; nobody else calls it
 
 Every verb answers in JSON on stdout. Exit status: 0 done, 3 refused (the answer says why), 4 failed.
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 TOKEN = b"AUTO_EXPERIMENT_ATTEMPT"  # set in the training's environment to the attempt's folder
 RUN_DIR = b"AUTO_EXPERIMENT_RUN_DIR"
+LATER = b"AUTO_EXPERIMENT_LATER_"  # a variable that the fence must not obey itself has this before its name
 SETTLE = 0.2  # seconds that orphans get to end by themselves once the main process has
 LEFTOVER_GRACE = 5.0  # then seconds between SIGTERM and SIGKILL for them; less when the spec's grace is shorter
 GUARD_PATIENCE = 10.0  # seconds that a sweep waits for the guard of a dead shim to end its tree
@@ -46,6 +50,8 @@ QUICK, SLOW = 0.02, 1.0  # seconds between two tries of something that should no
 LOOK = 0.05  # seconds between two looks at a log that has just grown; up to SLOW at one that is silent
 PATIENCE = 0.5  # how much later than it was written a line may be seen, as a share of the silence before it
 DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
+NEST_PATIENCE = 60.0  # seconds until a fence must be up
+TETHER_GRACE = 2.0  # seconds between SIGTERM and SIGKILL for a command that ran into its limit
 TROUBLE = 10.0  # seconds that an attempt must be out of reach before `follow` says so
 # What the kernel answers when there is no such thing, or when it is not ours to see. Any other error says nothing of what
 # was asked, and nobody may take it for an answer; these least of all, with which a machine says that it has no process,
@@ -286,6 +292,10 @@ def children() -> "List[int]":
         return [int(pid) for line in lists for pid in line.split()]
     me = os.getpid()  # none, or a kernel that does not keep the list
     return [one.pid for one in all_processes().values() if one.ppid == me]
+
+
+def living_children(pid: int) -> "List[Process]":
+    return [one for one in all_processes().values() if one.ppid == pid]
 
 
 def members(token: str, since: int, session: "Optional[int]", leader_ticks: int) -> "Dict[int, Process]":
@@ -645,36 +655,184 @@ def close_others(keep: "Iterable[int]") -> None:
 
 
 def become_training(
-    spec: "Json", env: "Dict[bytes, bytes]", parent: int, gate: int, word: int, log: int, oom: bytes
+    spec: "Json", env: "Dict[bytes, bytes]", parent: int, gate: int, word: int, log: int, told: int, oom: bytes
 ) -> "NoReturn":
-    """Between fork and exec. The training gets three descriptors, a session of its own and default signals."""
-    doing = "prepare"
+    """Between fork and exec. The training gets three descriptors, a session of its own and default signals. With
+    ``told`` we become the outer side of a fence instead, and the gate is for the training in it."""
+    doing = ["prepare"]
     status = 126
     try:
         signal.set_wakeup_fd(-1)  # else our signals would be told to the shim
         os.setsid()
         die_with_parent()
-        insist(lambda: close_others((gate, word, log)))  # `alive` above all: holding it makes a dead shim look alive
+        insist(
+            lambda: close_others((gate, word, log, told))
+        )  # `alive` above all: holding it makes a dead shim look alive
         default_signals()
-        set_oom_score(oom)
-        if os.getppid() != parent or os.read(gate, 1) != b"1":
+        if told < 0:
+            set_oom_score(oom)
+        if os.getppid() != parent or (told < 0 and os.read(gate, 1) != b"1"):
             os._exit(125)  # the shim died before started.json was on disk: nothing must run
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
-        doing = "enter %r" % spec["cwd"]
+        doing[0] = "enter %r" % spec["cwd"]
         os.chdir(raw(spec["cwd"]))
-        doing = "make the run folder"
+        doing[0] = "make the run folder"
         if env.get(RUN_DIR):
             os.makedirs(env[RUN_DIR], exist_ok=True)
-        doing = "start %r" % spec["argv"][0]
-        os.close(gate)
-        os.execvpe(raw(spec["argv"][0]), [raw(part) for part in spec["argv"]], env)
+        keep_limits(spec)
+        if told < 0:
+            os.close(gate)
+            start_program(fenced(spec, word), hide(env) if spec.get("fence") else env, doing)
+        else:
+            enter_fence(spec, env, gate, word, told, oom, doing)
     except BaseException as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        if doing.startswith("start") and isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            status = 127  # what a shell says for "no such program"
-        complain("cannot %s: %s" % (doing, reason), word)
+        status = cannot(doing[0], error, word)
+    finally:
+        os._exit(status)
+
+
+def start_program(argv: "List[bytes]", env: "Dict[bytes, bytes]", doing: "List[str]") -> None:
+    doing[0] = "start %r" % shown(argv[0])
+    os.execvpe(argv[0], argv, env)
+
+
+def cannot(doing: str, error: BaseException, word: int) -> int:
+    """Say why nothing was started; the exit status that a shell would have."""
+    complain("cannot %s: %s" % (doing, error.strerror if isinstance(error, OSError) else error), word)
+    missing = doing.startswith("start") and isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return 127 if missing else 126
+
+
+def keep_limits(spec: "Json") -> None:
+    """Resource limits of a shell command: by the name that the kernel has for them."""
+    if spec.get("limits"):
+        import resource
+
+        for name, value in spec["limits"].items():
+            _, hard = resource.getrlimit(getattr(resource, name))
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+
+# --- a fence ---------------------------------------------------------------------------------------------------------
+# One of two kinds (hosts/fence.py makes their words). "landlock" restricts itself and becomes the training: nothing here
+# is different. "bubblewrap" makes namespaces: bwrap stays outside, `inner` is the first process inside, and the training
+# its child. A pid namespace ends with its first process: no process of it can be left.
+
+
+def has_nest(spec: "Json") -> bool:
+    return (spec.get("fence") or {}).get("kind") == "bubblewrap"
+
+
+def fenced(spec: "Json", word: int) -> "List[bytes]":
+    """The words to start, behind a fence that needs no process of its own. It may have to complain too."""
+    fence = (spec.get("fence") or {}).get("argv") or []
+    if fence:
+        os.set_inheritable(word, True)
+    return [raw(part.replace("{word}", str(word))) for part in fence] + [raw(part) for part in spec["argv"]]
+
+
+def enter_fence(
+    spec: "Json", env: "Dict[bytes, bytes]", gate: int, word: int, told: int, oom: bytes, doing: "List[str]"
+) -> None:
+    for fd in (gate, word, told):
+        os.set_inheritable(fd, True)
+    refuse_signals()  # a group is asked to end as a whole: bwrap and `inner` are in it, and must outlive the training
+    numbers = [str(number).encode() for number in (gate, word, told)]
+    ours = [os.fsencode(part) for part in (sys.executable, "-I", "-S", os.path.abspath(__file__), "inner")]
+    argv = [raw(part) for part in spec["fence"]["argv"]] + ours + numbers + [oom or b"-"]
+    start_program(argv + [raw(part) for part in spec["argv"]], hide(env), doing)
+
+
+def refuse_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def hide(env: "Dict[bytes, bytes]") -> "Dict[bytes, bytes]":
+    """What the loader obeys is for the training, not for its fence; and Python sets LC_CTYPE where there is none."""
+    later = (b"LD_", b"GLIBC_", b"LC_CTYPE")
+    hidden = {(LATER + key if key.startswith(later) else key): value for key, value in env.items()}
+    hidden[LATER] = b"1"
+    return hidden
+
+
+def unhide(env: "Dict[bytes, bytes]") -> "Dict[bytes, bytes]":
+    own = {key: value for key, value in env.items() if not (key == LATER or key == b"LC_CTYPE" and LATER in env)}
+    return {(key[len(LATER) :] if key.startswith(LATER) else key): value for key, value in own.items()}
+
+
+def inner(words: "List[bytes]") -> int:
+    """Pid 1 of a fence: starts the training, waits for all that comes to it, and hands the training's raw wait status
+    out. A signal cannot end it from inside, and it does not end before the last process of the namespace."""
+    gate, word, told = [int(number) for number in words[:3]]
+    refuse_signals()
+    if os.geteuid() == 0 and not drop_capabilities():
+        complain("the fence could not be put up: a root's rights could not be given up", word)
+        return 126
+    main = os.fork()
+    if main == 0:
+        become_fenced(words[4:], gate, word, told, words[3])
+    os.close(gate)
+    tell(told, b"up\n")
+    while True:
+        try:
+            pid, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            return 0
+        if pid == main:
+            tell(told, b"%d\n" % status)
+
+
+# What a root keeps in a fence: the rights over files that it works with, KILL, SETGID, SETUID, NET_BIND_SERVICE, IPC_LOCK,
+# SYS_NICE and SYS_RESOURCE. Not SYS_ADMIN, by which it could make what is read-only writable. bwrap, asked to drop them,
+# leaves them all to a first process that is not its own.
+KEPT = (0, 1, 3, 4, 5, 6, 7, 10, 14, 23, 24)
+
+
+def drop_capabilities() -> bool:
+    """Also out of the bounding set, from which a root that becomes another program would get them back."""
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        for number in set(range(64)) - set(KEPT):
+            libc.prctl(24, number, 0, 0, 0)  # PR_CAPBSET_DROP; fails for a number that this kernel does not know
+        mask = sum(1 << number for number in KEPT)
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+        data = (ctypes.c_uint32 * 6)()
+        if libc.capget(header, data) != 0:
+            return False
+        held = mask & data[1]  # a container may have given us less
+        data[0], data[1], data[2], data[3], data[4], data[5] = held, held, 0, 0, 0, 0
+        return bool(libc.capset(header, data) == 0)
+    except (ImportError, OSError, AttributeError):
+        return False
+
+
+def tell(told: int, word: bytes) -> None:
+    try:
+        write_all(told, word)
+    except BrokenPipeError:  # the supervisor is dead, and we shall be
+        pass
+
+
+def become_fenced(argv: "List[bytes]", gate: int, word: int, told: int, oom: bytes) -> "NoReturn":
+    doing, status = ["prepare"], 126
+    try:
+        os.setsid()
+        os.close(told)
+        default_signals()
+        set_oom_score(oom)
+        if os.read(gate, 1) != b"1":
+            os._exit(125)
+        os.close(gate)
+        os.set_inheritable(word, False)
+        start_program(argv, unhide(dict(os.environb)), doing)
+    except BaseException as error:
+        status = cannot(doing[0], error, word)
     finally:
         os._exit(status)
 
@@ -722,37 +880,229 @@ def set_oom_score(value: bytes) -> bytes:
 # --- the supervisor --------------------------------------------------------------------------------------------------
 
 
-class Supervisor:
-    """One attempt, from its claim to its exit.json. Its current folder is the attempt's; it waits in one poll()."""
+class Tree:
+    """The processes of one start: the main one, all that descend from it, and the fence around them if there is one.
+    Waits in one poll()."""
 
-    def __init__(self, folder: bytes, spec: "Json", guarded: bool) -> None:
-        self.spec = spec
-        self.guard = process(os.getppid()) if guarded else None
-        self.token = shown(folder)
-        self.grace = float(spec["grace_s"])
-        self.claimed = {}  # type: Json
+    def __init__(self, spec: "Json", token: str) -> None:
+        self.spec, self.token = spec, token
+        self.since = 0  # in ticks: nothing that is older is of this tree
         self.main = 0  # the training's pid
+        self.outer = 0  # the pid of the fence's outer side, our child; 0 without one
+        self.nest = None  # type: Optional[Process]  # the first process inside, as we see it from outside
+        self.told = -1  # where it tells the training's end
+        self.main_fd = -1  # a handle of the training when it is not our child, so that nobody else is signalled
+        self.word = -1  # where the child says why it could not exec
         self.started = {}  # type: Json
         self.born = self.died = 0.0  # monotonic clock
         self.ended_at = 0.0
         self.status = None  # type: Optional[int]
         self.subreaper = False
-        self.memory = memory_events()
-        self.word = -1  # where the child says why it could not exec
         self.childless = False
+        self.cpu_s, self.max_rss_kib = 0.0, 0
+        self.rest = b""  # what the fence has told so far
+        self.signals = listen_to_signals()
+        self.poll = select.poll()
+        self.poll.register(self.signals, select.POLLIN)
+        self.on = {self.signals: self.read_signals}  # type: Dict[int, Callable[[], None]]
+
+    def spawn(self, env: "Dict[str, str]", log: int) -> int:
+        """The child waits at a gate. Returns the gate's other end."""
+        score = raw(self.spec.get("oom_score") or shown(set_oom_score(b"-500")))
+        settings = {raw(key): raw(value) for key, value in env.items()}
+        settings[TOKEN] = raw(self.token)
+        gate, release = insist(os.pipe)
+        self.word, word = insist(os.pipe)
+        tell = -1
+        if has_nest(self.spec):
+            self.told, tell = insist(os.pipe)
+        me = os.getpid()
+        child = insist(os.fork)
+        if child == 0:
+            become_training(self.spec, settings, me, gate, word, log, tell, score)
+        for fd in (gate, word, log, tell):
+            if fd >= 0:
+                os.close(fd)
+        if tell >= 0:
+            self.outer = child
+            self.wait_for_nest()
+        else:
+            self.main = child
+        return int(release)
+
+    def wait_for_nest(self) -> None:
+        """Until the training waits inside. When the fence cannot be put up, its outer side is all that there is."""
+        ready = select.select([self.told], [], [], NEST_PATIENCE)[0]
+        up = ready and os.read(self.told, 3) == b"up\n"
+        inside = insist(lambda: living_children(self.outer)) if up else []
+        mains = insist(lambda: living_children(inside[0].pid)) if inside else []
+        if not mains:
+            self.give_up_fence()
+            return
+        self.nest, self.main = inside[0], mains[0].pid
+        self.main_fd = insist(lambda: open_pidfd(self.main))
+        self.poll.register(self.told, select.POLLIN)
+        self.on[self.told] = self.hear
+
+    def give_up_fence(self) -> None:
+        """Its outer side has said why in the log, and is all that there is to be told of."""
+        self.main, self.outer = self.outer, 0
+        end = time.monotonic() + 1.0
+        found = process(self.main)
+        while found and not found.zombie and time.monotonic() < end:
+            time.sleep(QUICK)
+            found = process(self.main)
+        os.kill(self.main, signal.SIGKILL)
+
+    def hear(self) -> None:
+        if not self.hear_more():
+            self.poll.unregister(self.told)
+
+    def hear_more(self) -> bool:
+        data = os.read(self.told, 100)
+        self.rest += data
+        if self.rest.endswith(b"\n") and self.status is None:
+            self.ends(int(self.rest.split()[0]))
+        return bool(data)
+
+    def ends(self, status: int) -> None:
+        self.status, self.died, self.ended_at = status, time.monotonic(), time.time()
+
+    def read_signals(self) -> None:
+        os.read(self.signals, 4096)
+
+    def wait(self, until: float) -> None:
+        """Until something happens or ``until`` has come; a training that runs costs no wake-up."""
+        left = min(until - time.monotonic(), 86400.0)
+        for fd, _ in self.poll.poll(max(0.0, left * 1000)):
+            self.on[fd]()
+        self.reap()
+
+    def reap(self) -> None:
+        """Collect every child that has ended; ECHILD from a subreaper means that the whole tree is gone."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self.childless = True
+                return
+            if pid == 0:
+                self.childless = False
+                return
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+            self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
+            if pid == self.outer:
+                self.fence_is_gone()
+            elif pid == self.main and not self.outer:
+                self.ends(status)
+
+    def fence_is_gone(self) -> None:
+        """With it all that was inside. What was told before counts; who can tell nothing was killed with the rest."""
+        while self.status is None and select.select([self.told], [], [], 0)[0] and self.hear_more():
+            pass
+        if self.status is None:
+            self.ends(int(signal.SIGKILL))
+
+    # who they are
+
+    def targets(self) -> "List[Process]":
+        """Our unreaped children, or those of the first process in a fence; without a subreaper also all that the token
+        or the session shows."""
+        if self.nest:
+            return living_children(self.nest.pid)
+        found = {one.pid: one for one in map(process, children()) if one and not one.zombie}
+        return list(self.with_members(found).values())
+
+    def whole_tree(self) -> "Dict[int, Process]":
+        found = self.with_members(tree())
+        for pid in (self.outer, self.nest.pid if self.nest else 0):
+            found.pop(pid, None)
+        return found
+
+    def with_members(self, found: "Dict[int, Process]") -> "Dict[int, Process]":
+        if not self.subreaper:
+            first = self.started
+            found.update(members(self.token, self.since, first.get("sid"), first.get("start_ticks", 0)))
+        return found
+
+    # signals
+
+    def fell_all(self) -> "Dict[Tuple[int, int], Process]":
+        felled = fell(self.whole_tree)
+        if self.nest:
+            strike(self.nest, signal.SIGKILL)  # and the kernel ends whoever is left inside
+        return felled
+
+    def signal_group(self, number: int) -> None:
+        """The main process is not reaped yet, so neither its pid nor its group can belong to anybody else. In a fence
+        somebody else reaps it: there a handle says who it is, and SIGKILL comes to all by way of the outer side."""
+        if self.nest:
+            return self.signal_one(self.outer, number) if number == signal.SIGKILL else self.signal_main(number)
+        try:
+            os.killpg(self.main, number)
+        except OSError:  # it has not made its group yet
+            self.signal_one(self.main, number)
+
+    def signal_main(self, number: int) -> None:
+        try:
+            if self.main_fd >= 0:
+                getattr(signal, "pidfd_send_signal")(self.main_fd, number)
+            elif self.status is None:
+                os.kill(self.main, number)
+        except OSError as error:
+            note_once("%d cannot be signalled: %s" % (self.main, error.strerror))
+
+    def companions(self) -> "List[Process]":
+        """The rest of the main process's group, in a fence; outside of one the kernel signals a group as a whole."""
+        if not self.nest:
+            return []
+        table = all_processes()
+        roots = {one.pid: one for one in table.values() if one.ppid == self.nest.pid}
+        found = with_offspring(roots, list(table.values())).values()
+        return [one for one in found if one.group == self.main and one.pid != self.main]
+
+    def send(self, target: Process, number: int) -> None:
+        if self.subreaper and not self.nest:
+            self.signal_one(target.pid, number)  # an unreaped child: the pid is its own
+        else:
+            strike(target, number)
+
+    def signal_one(self, pid: int, number: int) -> None:
+        """A process of another user (``sudo``) may refuse. Then it ends when it likes, and we are still here to see it."""
+        try:
+            os.kill(pid, number)
+        except OSError as error:
+            note_once("%d cannot be signalled: %s" % (pid, error.strerror))
+
+    def remain(self) -> bool:
+        self.reap()
+        if self.subreaper or not self.childless:
+            return not self.childless
+        try:
+            return bool(self.targets())
+        except OSError:  # nobody can say that they are gone
+            return True
+
+
+class Supervisor(Tree):
+    """One attempt, from its claim to its exit.json. Its current folder is the attempt's."""
+
+    def __init__(self, folder: bytes, spec: "Json", guarded: bool) -> None:
+        self.guard = process(os.getppid()) if guarded else None
+        self.grace = float(spec["grace_s"])
+        self.claimed = {}  # type: Json
+        self.memory = memory_events()
         self.stopped = self.late_stop = None  # type: Optional[str]
         self.timed_out = False
         self.unasked = False  # a stop could not yet see whom to ask beside the training's group
         self.term_at = self.kill_at = float("inf")  # monotonic: when SIGTERM and SIGKILL are due
         self.struck = set()  # type: Set[Tuple[int, int]]  # (pid, ticks) of what we signalled after the main one's end
-        self.cpu_s, self.max_rss_kib = 0.0, 0
-        self.rest = b""  # a command that has not ended yet
+        self.half = b""  # a command that has not ended yet
         # `alive` is opened before the claim is made: a claim whose FIFO nobody holds is a dead one.
         self.alive = os.open(b"alive", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.signals = listen_to_signals()
-        self.poll = select.poll()
+        Tree.__init__(self, spec, shown(folder))
         self.poll.register(self.alive, select.POLLIN)
-        self.poll.register(self.signals, select.POLLIN)
+        self.on[self.alive] = self.read_commands
 
     # taking and starting
 
@@ -761,6 +1111,7 @@ class Supervisor:
         claim["guard"] = {"pid": self.guard.pid, "start_ticks": self.guard.ticks} if self.guard else None
         if put(b".", b"claim", claim):
             self.claimed = claim
+            self.since = claim["start_ticks"]
         return bool(self.claimed)
 
     def run(self, env: "Dict[str, str]") -> None:
@@ -779,17 +1130,7 @@ class Supervisor:
         except OSError as error:
             note("nothing was started: train.log: %s" % error)
             return False
-        score = set_oom_score(b"-500")
-        settings = {raw(key): raw(value) for key, value in env.items()}
-        settings[TOKEN] = raw(self.token)
-        gate, release = insist(os.pipe)
-        self.word, word = insist(os.pipe)
-        me = os.getpid()
-        self.main = insist(os.fork)
-        if self.main == 0:
-            become_training(self.spec, settings, me, gate, word, log, score)
-        for fd in (gate, word, log):
-            os.close(fd)
+        release = self.spawn(env, log)
         try:
             return self.open_gate(release)
         finally:
@@ -821,23 +1162,13 @@ class Supervisor:
 
     # one wait for everything
 
-    def wait(self, until: float) -> None:
-        """Until something happens or ``until`` has come; a training that runs costs no wake-up."""
-        left = min(until - time.monotonic(), 86400.0)
-        for fd, _ in self.poll.poll(max(0.0, left * 1000)):
-            if fd == self.alive:
-                self.read_commands()
-            else:
-                self.read_signals()
-        self.reap()
-
     def read_commands(self) -> None:
         try:
-            self.rest += os.read(self.alive, 1 << 16)
+            self.half += os.read(self.alive, 1 << 16)
         except BlockingIOError:  # somebody else read it
             return
-        lines = self.rest.split(b"\n")
-        self.rest = lines.pop()[-4096:]
+        lines = self.half.split(b"\n")
+        self.half = lines.pop()[-4096:]
         for line in lines:
             self.obey(line)
 
@@ -858,22 +1189,6 @@ class Supervisor:
             if number != signal.SIGCHLD:
                 self.stop("shim got " + signal.Signals(number).name, self.grace)
 
-    def reap(self) -> None:
-        """Collect every child that has ended; ECHILD from a subreaper means that the whole tree is gone."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                self.childless = True
-                return
-            if pid == 0:
-                self.childless = False
-                return
-            self.cpu_s += usage.ru_utime + usage.ru_stime
-            self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
-            if pid == self.main:
-                self.status, self.died, self.ended_at = status, time.monotonic(), time.time()
-
     # while the main process lives
 
     def watch_training(self) -> None:
@@ -887,7 +1202,7 @@ class Supervisor:
                 self.timed_out = True
                 self.stop("wall limit of %g s" % limit, self.grace)
             elif now >= self.kill_at:
-                if not manage(lambda: fell(self.whole_tree)):
+                if not manage(self.fell_all):
                     self.signal_group(signal.SIGKILL)  # this needs nothing; the rest falls when it can be seen
                 self.wait(now + pause)
                 pause = min(pause * 2, SLOW)
@@ -917,43 +1232,12 @@ class Supervisor:
         self.unasked = not manage(self.ask_others)
 
     def ask_others(self) -> None:
+        for one in self.companions():
+            strike(one, signal.SIGTERM)
+            strike(one, signal.SIGCONT)
         for one in self.targets():
             if one.pid != self.main and one.group != self.main:
                 self.send(one, signal.SIGTERM)
-
-    def signal_group(self, number: int) -> None:
-        """The main process is not reaped yet, so neither its pid nor its group can belong to anybody else."""
-        try:
-            os.killpg(self.main, number)
-        except OSError:  # it has not made its group yet
-            self.signal_one(self.main, number)
-
-    def targets(self) -> "List[Process]":
-        """Our unreaped children; without a subreaper also all that the token or the session shows."""
-        found = {one.pid: one for one in map(process, children()) if one and not one.zombie}
-        return list(self.with_members(found).values())
-
-    def whole_tree(self) -> "Dict[int, Process]":
-        return self.with_members(tree())
-
-    def with_members(self, found: "Dict[int, Process]") -> "Dict[int, Process]":
-        if not self.subreaper:
-            since, first = self.claimed["start_ticks"], self.started
-            found.update(members(self.token, since, first.get("sid"), first.get("start_ticks", 0)))
-        return found
-
-    def send(self, target: Process, number: int) -> None:
-        if self.subreaper:
-            self.signal_one(target.pid, number)  # an unreaped child: the pid is its own
-        else:
-            strike(target, number)
-
-    def signal_one(self, pid: int, number: int) -> None:
-        """A process of another user (``sudo``) may refuse. Then it ends when it likes, and we are still here to see it."""
-        try:
-            os.kill(pid, number)
-        except OSError as error:
-            note_once("%d cannot be signalled: %s" % (pid, error.strerror))
 
     # after it
 
@@ -978,17 +1262,8 @@ class Supervisor:
     def complain(self) -> None:
         note("cannot be killed, still waiting: %s" % [one.pid for one in self.targets()])
 
-    def remain(self) -> bool:
-        self.reap()
-        if self.subreaper or not self.childless:
-            return not self.childless
-        try:
-            return bool(self.targets())
-        except OSError:  # nobody can say that they are gone
-            return True
-
     def end_by_force(self) -> None:
-        self.struck.update(fell(self.whole_tree))
+        self.struck.update(self.fell_all())
 
     def end_politely(self) -> None:
         """SIGTERM, once per process."""
@@ -1015,6 +1290,8 @@ class Supervisor:
     def exit_record(self) -> "Json":
         status = self.status or 0
         word = read_all(self.word).decode("utf-8", "replace")  # the tree is gone, so nobody can hold its other end
+        if has_nest(self.spec) and not self.nest:
+            word = word or "the fence could not be put up: its own words are in the log"
         return {
             "format": FORMAT,
             "attempt": self.spec["attempt"],
@@ -1032,7 +1309,7 @@ class Supervisor:
             "duration_s": round(self.died - self.born, 6),
             "log_bytes": regular_size(b"train.log"),
             "leftovers": len(self.struck),
-            "containment": "subreaper" if self.subreaper else "sweep",
+            "containment": "pid namespace" if self.nest else "subreaper" if self.subreaper else "sweep",
             "exec_error": word or None,
             "rusage": {"cpu_s": round(self.cpu_s, 6), "max_rss_kib": self.max_rss_kib},
         }
@@ -1045,7 +1322,7 @@ class Supervisor:
     def abandon(self) -> None:
         """We cannot go on: leave nothing behind, and no exit.json, so that the attempt reads as lost."""
         self.kill_at = self.died = time.monotonic()
-        if self.main:
+        if self.main or self.outer:
             self.end_leftovers()
 
 
@@ -1132,6 +1409,88 @@ def oom_kills(path: bytes) -> "Optional[int]":
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])
     return None
+
+
+# --- a command on a tether -------------------------------------------------------------------------------------------
+
+
+class Tether(Tree):
+    """One command of somebody who waits for it: its end, its limit, a line on stdin or the end of stdin ends the whole
+    tree. A guard above does it in our place when we are killed."""
+
+    def __init__(self, request: "Json", line: int) -> None:
+        Tree.__init__(self, request, request["token"])
+        self.since = own_ticks()
+        self.kill_at = float("inf")
+        self.timed_out = False
+        self.line = line
+        self.poll.register(line, select.POLLIN)
+        self.on[line] = self.let_go
+
+    def let_go(self) -> None:
+        """Whoever holds the other end has no more patience, or is gone."""
+        self.poll.unregister(self.line)
+        self.kill_at = 0.0
+
+    def run(self) -> "Json":
+        self.subreaper = become_subreaper()
+        release = self.spawn(self.spec["env"], os.dup(1))
+        child = process(self.main)
+        self.started = {"sid": self.main, "start_ticks": child.ticks if child else 0}
+        try:
+            os.write(release, b"1")
+        except BrokenPipeError:
+            pass
+        os.close(release)
+        self.watch(time.monotonic() + float(self.spec["timeout_s"]))
+        self.end_all()
+        return self.result()
+
+    def watch(self, limit: float) -> None:
+        while self.status is None:
+            now = time.monotonic()
+            if now >= self.kill_at:
+                manage(self.fell_all)
+                self.wait(now + QUICK)
+            elif now >= limit and not self.timed_out:
+                self.timed_out, self.kill_at = True, now + TETHER_GRACE
+                self.signal_group(signal.SIGTERM)
+            else:
+                self.wait(min(self.kill_at, float("inf") if self.timed_out else limit))
+
+    def end_all(self) -> None:
+        pause = QUICK
+        while self.remain():
+            manage(self.fell_all)
+            self.wait(time.monotonic() + pause)
+            pause = min(pause * 2, SLOW)
+
+    def result(self) -> "Json":
+        status = self.status or 0
+        return {
+            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+            "timed_out": self.timed_out,
+            "exec_error": read_all(self.word).decode("utf-8", "replace") or None,
+        }
+
+
+def tether() -> int:
+    """The command's output is our stdout; stderr is for the answer."""
+    request = b""
+    while b"\n" not in request:
+        piece = os.read(0, 1 << 16)
+        if not piece:
+            return 0  # gone before anything was asked for
+        request += piece
+    first, _, more = request.partition(b"\n")
+    if more:
+        return 0  # it was let go already
+    line = os.dup(0)  # the command must not have it
+    os.dup2(os.open(b"/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
+    become_guarded()
+    write_all(2, encode(Tether(json.loads(first.decode("utf-8")), line).run()))
+    return 0
 
 
 # --- state, stop, sweep ----------------------------------------------------------------------------------------------
@@ -1424,6 +1783,10 @@ def main(argv: "List[str]") -> int:
             return sweep(folders[0])
         if verb == "follow" and not rest:
             return Follower().run()
+        if verb == "tether" and not rest:
+            return tether()
+        if verb == "inner" and len(rest) > 4:
+            return inner(rest)
     except Exception as error:
         return answer({"error": "failed", "detail": "%s: %s" % (type(error).__name__, error)}, 4)
     write_all(2, (__doc__ or "").encode())

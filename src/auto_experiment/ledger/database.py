@@ -11,7 +11,7 @@ import time
 from urllib.parse import quote
 
 from auto_experiment.errors import AutoExperimentError, DiskFault, LedgerError, LedgerRefused
-from auto_experiment.files import NOT_POSSIBLE
+from auto_experiment.files import NOT_POSSIBLE, sync_folder
 from auto_experiment.ledger import migrations
 
 _CHECKED_BYTES = 64 << 20  # a ledger up to this size is checked page by page before a controller starts
@@ -98,6 +98,28 @@ def _open_writable(path: str) -> sqlite3.Connection:
         kind = _Locked if "locked" in str(error) else LedgerRefused
         raise kind(f"{path}: cannot be written ({error}); free space or fix its permissions") from error
     return db
+
+
+def replace_by(path: str, kept: sqlite3.Connection) -> None:
+    """Put a copy into a ledger's place, whole or not at all. Nobody may have the ledger open."""
+    beside = f"{path}.{os.getpid()}.tmp"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside)
+    with contextlib.closing(sqlite3.connect(beside)) as fresh:
+        kept.backup(fresh)
+    descriptor = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rename(path, f"{path}.{os.getpid()}.folder")
+    for tail in ("-wal", "-shm"):  # they belong to what was there
+        with contextlib.suppress(OSError):
+            os.unlink(path + tail)
+    os.replace(beside, path)
+    sync_folder(os.path.dirname(path))
 
 
 def failure(path: str, error: sqlite3.Error, consequence: str) -> AutoExperimentError:

@@ -57,6 +57,15 @@ class ProjectLock:
         except OSError:
             return False
 
+    def renew(self) -> None:
+        """Take it again when its file was removed or replaced while we held it: the project is still ours."""
+        if self.held or self._descriptor < 0:
+            return
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        again = ProjectLock.take(self.path)
+        os.close(self._descriptor)
+        self._descriptor = again._descriptor  # noqa: SLF001  # one of our own kind
+
     def release(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)

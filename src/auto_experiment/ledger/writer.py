@@ -15,7 +15,7 @@ from typing import Any
 from auto_experiment import clock
 from auto_experiment.errors import LedgerError
 from auto_experiment.jsonable import dumps, plain
-from auto_experiment.ledger.database import failure, open_writable
+from auto_experiment.ledger.database import failure, open_writable, replace_by
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import LaunchRow, Phase, experiment_name
@@ -300,6 +300,7 @@ class Writer(Reader):
         self._redactor = redactor
         self._file = _identity(path)
         self.session: int | None = None
+        self.commits = 0  # of this object: who compares the file with a copy asks whether we have written meanwhile
 
     @classmethod
     def open_with(cls, path: str, lock: ProjectLock, redactor: Redactor | None = None) -> Writer:
@@ -313,6 +314,25 @@ class Writer(Reader):
         cannot be stored."""
         with contextlib.suppress(OSError):
             self._lock.tell({"reason": reason, "until": until} if reason else None)
+
+    @property
+    def replaced(self) -> bool:
+        """Is there another file by our name, or none?"""
+        return _identity(self.path) != self._file
+
+    def copy(self) -> sqlite3.Connection:
+        """All of it, in memory. Reads the file that we have open, whatever its name is now."""
+        kept = sqlite3.connect(":memory:")
+        kept.row_factory = sqlite3.Row
+        self._db.backup(kept)
+        return kept
+
+    def put_back(self, kept: sqlite3.Connection) -> None:
+        """Make a copy the ledger again, whatever stands in its place, and go on with it."""
+        self._lock.renew()
+        self._db.close()
+        replace_by(self.path, kept)
+        self._db, self._file = open_writable(self.path), _identity(self.path)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -329,6 +349,7 @@ class Writer(Reader):
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+            self.commits += 1
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 with contextlib.suppress(sqlite3.Error):

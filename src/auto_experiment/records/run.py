@@ -43,6 +43,15 @@ class Ref:
 
 
 @dataclass(frozen=True)
+class FenceWords:
+    """What keeps a process from writing where it must not: words in front of its own. ``kind``: "bubblewrap" (the
+    supervisor puts the first process of the namespace between the two) or "landlock"."""
+
+    kind: str
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Spec:
     """All that decides what an attempt runs. ``env`` holds the values that the harness itself sets (no secret);
     ``env_names`` names what the user's config adds, whose values are never written to disk."""
@@ -55,6 +64,7 @@ class Spec:
     wall_limit_s: float | None = None
     grace_s: float = 30.0
     tree: str | None = None  # the snapshot that the code was in (later)
+    fence: FenceWords | None = None
 
     def document(self) -> dict[str, Any]:
         """The content of ``spec.json``, its own hash included."""
@@ -69,6 +79,8 @@ class Spec:
             "grace_s": self.grace_s,
             "tree": self.tree,
         }
+        if self.fence is not None:  # a spec without one reads as it did before there were any
+            body["fence"] = {"kind": self.fence.kind, "argv": list(self.fence.argv)}
         return {**body, "hash": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()}
 
     @property
@@ -77,6 +89,7 @@ class Spec:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any]) -> Spec:
+        fence = body.get("fence")
         return cls(
             attempt=body["attempt"],
             argv=tuple(body["argv"]),
@@ -86,6 +99,7 @@ class Spec:
             wall_limit_s=body["wall_limit_s"],
             grace_s=body["grace_s"],
             tree=body["tree"],
+            fence=FenceWords(fence["kind"], tuple(fence["argv"])) if fence else None,
         )
 
 

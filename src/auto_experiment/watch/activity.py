@@ -135,8 +135,10 @@ class ProcessProbe:
         processes = list(self._processes())
         for one in processes:
             lines += _account(one)
-        if processes:
-            lines.append(self._dump(processes[0].pid)[:20_000])
+        if processes:  # in a fence the first ones are the fence's
+            training = _record(self._folder, "started.json").get("pid")
+            pid = next((one.pid for one in processes if one.pid == training), processes[0].pid)
+            lines.append(self._dump(pid)[:20_000])
         path = os.path.join(self._folder, REPORT)
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

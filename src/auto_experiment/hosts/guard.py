@@ -1,0 +1,264 @@
+"""Puts back what a command or a training has changed although it must not, where no kernel could forbid it.
+
+``before`` remembers, ``after`` compares, puts back and says so, a sentence for each thing. What stood there instead is
+kept in ``workspace/set_aside/``, so that nobody's work is lost: a change does not say who made it.
+Behind bubblewrap only names are looked at that were not there and cannot be forbidden.
+
+It watches the project only. What it does not see is told in docs/safety.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from auto_experiment.files import atomic_write
+from auto_experiment.hosts.protected import PACKAGE, Protected, is_below, tops
+from auto_experiment.paths import ProjectPaths
+
+MOST_NAMES = 200_000  # that are known
+MOST_FILES = 20_000  # that are looked at
+MOST_BYTES = 64 << 20  # of contents in memory
+MOST_OF_ONE = 16 << 20
+SET_ASIDE = "set_aside"
+_RECORDS = ("spec.json", "claim", "started.json", "exit.json")  # of an attempt
+_NOT_OF_GIT = ("objects", "lfs")  # their content is its own name
+
+
+class Keeper(Protocol):
+    """The ledger, which is open meanwhile (``ledger/keeper.py``)."""
+
+    def keep(self) -> None: ...
+    def put_back(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """One thing as it was. ``data`` None: only its mark is known, so that a change is seen and stays."""
+
+    mark: tuple[int, ...]
+    mode: int
+    data: bytes | None
+    link: str = ""
+
+
+class Guard:
+    """``enforced``: the kernel keeps what exists. ``own``: the folder of the attempt that runs, which changes."""
+
+    def __init__(
+        self, kept: Protected, paths: ProjectPaths, ledger: Keeper | None = None, *, enforced: bool = False
+    ) -> None:
+        self._protected, self._paths, self._ledger, self._enforced = kept, paths, ledger, enforced
+        self._things: dict[str, _Kept] = {}
+        self._names: set[str] = set()
+        self._missing: list[str] = []
+        self._frozen: set[str] = set()
+        self._homes: dict[str, int] = {}
+        self._own = ""
+        self._room = MOST_BYTES
+
+    def before(self, own: str = "") -> None:
+        self._let_go()
+        self._own, self._room = own, MOST_BYTES
+        self._missing = self._protected.missing()
+        self._frozen = set(self._protected.matches(self._protected.frozen))
+        if self._enforced:
+            return
+        for folder in (self._paths.root, self._paths.workspace):
+            with contextlib.suppress(OSError):
+                self._homes[folder] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._names = set(islice(self._watched(), MOST_NAMES))
+        self._things = {p: thing for p in sorted(self._names)[:MOST_FILES] if (thing := self._look(p))}
+        if self._ledger is not None:
+            self._ledger.keep()
+
+    def after(self) -> tuple[str, ...]:
+        """What was found, and what was done about it."""
+        said = [*self._bring_home()]
+        said += [line for path, thing in self._things.items() if (line := self._put_back(path, thing))]
+        said += [self._set_aside(path) for path in self._new_ones()]
+        if self._ledger is not None and not self._enforced:
+            said += self._ledger.put_back()
+        self._let_go()
+        return tuple(said)
+
+    # what is looked at
+
+    def _watched(self) -> Iterator[str]:
+        yield from self._files_of_project()
+        yield from self._files_of_workspace()
+
+    def _files_of_project(self) -> Iterator[str]:
+        mine = self._paths.workspace
+        for path in self._protected.paths():
+            if not is_below(path, mine) and path not in (self._paths.ledger, PACKAGE):
+                yield from _files(path, skip=_NOT_OF_GIT if os.path.basename(path) == ".git" else ())
+
+    def _files_of_workspace(self) -> Iterator[str]:
+        paths = self._paths
+        yield from (path for path in (paths.memory_log, paths.directive) if os.path.lexists(path))
+        yield from _files(paths.directive_archive)
+        yield from (path for path in _files(paths.runs, skip=("out",)) if self._is_record(path))
+
+    def _is_record(self, path: str) -> bool:
+        return os.path.basename(path) in _RECORDS and not (self._own and is_below(path, self._own))
+
+    def _new_ones(self) -> list[str]:
+        """What is there now, and must not be: highest first."""
+        found = [path for path in self._missing if os.path.lexists(path) and not self._is_ledgers(path)]
+        found += set(self._protected.matches(self._protected.frozen)) - self._frozen
+        if not self._enforced and len(self._names) < MOST_NAMES:  # else it is not known which are new
+            found += [path for path in self._watched() if path not in self._names]
+        return tops(found)
+
+    def _is_ledgers(self, path: str) -> bool:
+        return path.startswith(self._paths.ledger)
+
+    def _look(self, path: str) -> _Kept | None:
+        try:
+            found = os.lstat(path)
+            link = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
+        except OSError:
+            return None
+        data = None
+        if stat.S_ISREG(found.st_mode) and found.st_size <= min(self._room, MOST_OF_ONE):
+            data = _read(path)
+            self._room -= len(data or b"")
+        return _Kept(_mark(found), stat.S_IMODE(found.st_mode), data, link)
+
+    # what is done
+
+    def _bring_home(self) -> Iterator[str]:
+        """A folder that was moved away comes back, whatever stands in its place now."""
+        for folder, handle in self._homes.items():
+            try:
+                there = os.readlink(f"/proc/self/fd/{handle}")
+                if os.path.lexists(folder) and os.path.samestat(
+                    os.stat(folder, follow_symlinks=False), os.fstat(handle)
+                ):
+                    continue
+                if there == folder or there.endswith(" (deleted)"):
+                    continue  # a link that always led there, or gone: what is known is written anew
+                if os.path.lexists(folder):
+                    os.rename(folder, f"{folder}.aside-{time.time_ns()}")
+                os.rename(there, folder)
+                yield f"{folder} was moved to {there}: put back"
+            except OSError as error:
+                yield f"{folder} was moved away and could not be put back: {error.strerror}"
+
+    def _put_back(self, path: str, thing: _Kept) -> str:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return self._restore(path, thing, "removed")
+        if _mark(found) == thing.mark:
+            return ""
+        if thing.link:
+            same = stat.S_ISLNK(found.st_mode) and os.readlink(path) == thing.link
+            return "" if same else self._restore(path, thing, "replaced")
+        if not stat.S_ISREG(found.st_mode):
+            return self._restore(path, thing, "replaced")
+        if thing.data is None:
+            return f"{path} was changed; it is too large to be kept, and stays as it is"
+        if _read(path) != thing.data:
+            return self._restore(path, thing, "changed")
+        if stat.S_IMODE(found.st_mode) != thing.mode:
+            with contextlib.suppress(OSError):
+                os.chmod(path, thing.mode)
+            return f"the mode of {path} was changed: put back"
+        return ""
+
+    def _restore(self, path: str, thing: _Kept, what: str) -> str:
+        if self._is_peoples(path):
+            return f"{path} was {what} while the training ran: by it, or by a human; it stays as it is"
+        try:
+            aside = self._move_aside(path) if os.path.lexists(path) else ""
+            _make_way(os.path.dirname(path))
+            if thing.link:
+                os.symlink(thing.link, path)
+            elif thing.data is None:
+                return f"{path} was {what}; it was too large to be kept, and cannot be put back"
+            else:
+                atomic_write(path, thing.data)
+                os.chmod(path, thing.mode)
+        except OSError as error:
+            return f"{path} was {what} and could not be put back: {error.strerror}"
+        return f"{path} was {what}: put back" + (f", what stood there is in {aside}" if aside else "")
+
+    def _is_peoples(self, path: str) -> bool:
+        """A training takes hours, in which humans write here: that is what these files are for."""
+        return bool(self._own) and path in (self._paths.directive, self._paths.memory_log)
+
+    def _set_aside(self, path: str) -> str:
+        if self._is_peoples(path):
+            return f"{path} was written while the training ran: by it, or by a human; it stays as it is"
+        try:
+            aside = self._move_aside(path)
+        except OSError as error:
+            return f"{path} was made and could not be moved away: {error.strerror}"
+        return f"{path} was made, by the command or by a human: moved to {aside}"
+
+    def _move_aside(self, path: str) -> str:
+        folder = os.path.join(self._paths.workspace, SET_ASIDE)
+        _make_way(folder)
+        name = re.sub(r"[^\w.-]", "_", os.path.relpath(path, self._paths.root))[-150:]
+        aside = os.path.join(folder, f"{time.time_ns()}-{name}")
+        _unlock(path)
+        os.rename(path, aside)
+        return aside
+
+    def _let_go(self) -> None:
+        for handle in self._homes.values():
+            os.close(handle)
+        self._homes, self._things = {}, {}
+
+
+def _files(top: str, skip: Iterable[str] = ()) -> Iterator[str]:
+    """All that is no folder below ``top``, or itself; without the folders of these names."""
+    if not os.path.isdir(top) or os.path.islink(top):
+        if os.path.lexists(top):
+            yield top
+        return
+    for folder, folders, names in os.walk(top):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        folders[:] = sorted(name for name in folders if name not in skip and name not in links)
+        yield from (os.path.join(folder, name) for name in sorted([*names, *links]))
+
+
+def _mark(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode
+
+
+def _read(path: str) -> bytes | None:
+    """A regular file only, and never waiting."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(MOST_OF_ONE + 1)
+    except OSError:
+        return None
+
+
+def _make_way(folder: str) -> None:
+    """The folder, and what leads to it, as folders that we can write in."""
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        os.rename(folder, f"{folder}.aside-{time.time_ns()}")
+    if not os.path.isdir(folder):
+        _make_way(os.path.dirname(folder))
+        os.mkdir(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        os.chmod(folder, 0o700)
+
+
+def _unlock(path: str) -> None:
+    with contextlib.suppress(OSError):
+        parent = os.path.dirname(path)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            os.chmod(parent, 0o700)
