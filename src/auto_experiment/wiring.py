@@ -9,24 +9,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.agent.tools import Toolbox
+from auto_experiment.agent.workshop import FencedShell, ProjectFiles
 from auto_experiment.config import CONFIG_NAME, Access, Config, Environment, access_of
 from auto_experiment.cycle.controller import Controller
-from auto_experiment.cycle.execute import Ground, gpu_count
-from auto_experiment.cycle.inputs import Inputs, find_program, read_inputs, search_path
+from auto_experiment.cycle.execute import Ground, environment, gpu_count
+from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs, search_path
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.environ_block import forget
 from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
 from auto_experiment.files import append_to, require_means, sweep_unfinished
-from auto_experiment.hosts.fence import Fence
+from auto_experiment.hosts.fence import NONE, Fence, shell_profile, training_profile
 from auto_experiment.hosts.guard import Guard
 from auto_experiment.hosts.local import LocalHost
 from auto_experiment.hosts.outpost import Outpost
 from auto_experiment.hosts.protected import Protected, protected_of
-from auto_experiment.hosts.shell import Shell
+from auto_experiment.hosts.shell import Shell, make_temporary, remove_temporary
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.keeper import LedgerKeeper
 from auto_experiment.ledger.lock import ProjectLock
@@ -234,13 +236,25 @@ def _recorder(place: Place, config: Config, *, required: bool) -> Snapshots | No
     )
 
 
-def toolbox_of(place: Place, paths: ProjectPaths, inputs: Inputs) -> Toolbox:
-    raise NotImplementedError
-
-
 @contextmanager
-def unguarded(_what: str, _say: Callable[[str], None]) -> Iterator[None]:
-    yield
+def toolbox_of(place: Place, ground: Ground, fence: Fence, inputs: Inputs) -> Iterator[Toolbox]:
+    """The code agent's tools for one dispatch, with a temporary folder of its own."""
+    kept, variables, root = protected_in(place, inputs), place.env.variables, ground.paths.root
+    temporary = make_temporary(root)
+    settings = inputs.config.experiment
+    before = f"{activation(settings.setup, root, place.env) or ''}{settings.setup}\n" if settings.setup else ""
+    shell = FencedShell(
+        shell_of(place),
+        fence,
+        lambda: shell_profile(kept, temporary=temporary, home=place.env.home, variables=variables),
+        cwd=root,
+        env=environment(ground, inputs),
+        before=before,
+    )
+    try:
+        yield Toolbox(ProjectFiles(outpost_of(place, inputs)), shell)
+    finally:
+        remove_temporary(temporary)
 
 
 @contextmanager
@@ -262,7 +276,14 @@ def _built(
     if gpus is None and inputs.brief.gpus is not None:
         gpus = inputs.brief.gpus
         say(f"CUDA_VISIBLE_DEVICES={gpus}: as the brief's Constraints say")
+    fence = fence_of(place) if coded else Fence(NONE)
+    if coded:
+        say(f"fence: {fence.said}")
     ground = Ground(paths, place.env, gpus)
+    if coded:
+        ground = replace(
+            ground, fence=lambda now, out: fence.words(training_profile(protected_in(place, now), out=out))
+        )
     if inputs.config.budget.gpu_hours is not None and not gpus and gpu_count(ground, inputs.config.experiment.env) == 0:
         say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
     beat = float(inputs.config.monitor.poll_interval)
@@ -272,8 +293,8 @@ def _built(
             ledger=ledger,
             minds=minds,
             snapshots=_recorder(place, inputs.config, required=coded),
-            toolbox=functools.partial(toolbox_of, place, paths),
-            guard=unguarded,
+            toolbox=functools.partial(toolbox_of, place, ground, fence),
+            guard=(lambda now: guard_of(place, now, ledger, fence)) if coded else None,
             launcher=launcher,
             monitor=monitor,
             host=host,

@@ -5,6 +5,7 @@ gate. What it may do, and when it is told off, is in ``agent/``; how calls are p
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 from auto_experiment import command
 from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, OpenCall
@@ -13,6 +14,7 @@ from auto_experiment.config import CONFIG_NAME
 from auto_experiment.cycle import reflect
 from auto_experiment.cycle.calls import Caller, Terms
 from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.runner import Runner
@@ -23,6 +25,7 @@ from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.plan import Plan
 from auto_experiment.views.standing import Standing
 
+SHELL = "run_shell"  # the one tool that could change what the others refuse
 _STORED_ARGS, _STORED_RESULT = 20_000, 4_000  # characters of a call that the ledger keeps
 _SHOWN_CALL = 200
 _TAIL = 30  # lines of a failed dry run that the next dispatch is shown
@@ -30,9 +33,9 @@ NO_LAUNCH = "no launch that passed its dry run"
 
 
 class Coding:
-    def __init__(self, parts: Parts, caller: Caller, runner: Runner, code: Code) -> None:
+    def __init__(self, parts: Parts, caller: Caller, runner: Runner, code: Code, guarding: Guarding) -> None:
         self._parts, self._ledger, self._say = parts, parts.ledger, parts.say
-        self._caller, self._runner, self._code = caller, runner, code
+        self._caller, self._runner, self._code, self._guarding = caller, runner, code, guarding
 
     def execute(
         self,
@@ -82,11 +85,12 @@ class Coding:
         view = self._view(cycle, experiment, plan, inputs, number, failed)
         with self._ledger.transaction() as tx:
             tx.dispatch(cycle.id, number)
-        steps = dispatch(view, model, self._parts.toolbox(inputs))
-        try:
-            reason = self._follow(steps, cycle, number, experiment, plan, inputs, now, terms)
-        finally:
-            steps.close()
+        with self._parts.toolbox(inputs) as tools:
+            steps = dispatch(view, model, tools)
+            try:
+                reason = self._follow(steps, cycle, number, experiment, plan, inputs, now, terms)
+            finally:
+                steps.close()
         if reason:
             with self._ledger.transaction() as tx:
                 tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
@@ -115,7 +119,7 @@ class Coding:
                         step = steps.throw(error)
                         continue
                 elif isinstance(step, Act):
-                    answer = self._act(step, cycle, number)
+                    answer = self._act(step, cycle, number, inputs)
                 else:
                     refused = self._launch(step, cycle, number, experiment, plan, inputs, now)
                     if refused is None:
@@ -125,10 +129,11 @@ class Coding:
         except StopIteration as done:
             return str(done.value.reason)
 
-    def _act(self, act: Act, cycle: CycleRow, number: int) -> ToolResult:
+    def _act(self, act: Act, cycle: CycleRow, number: int, inputs: Inputs) -> ToolResult:
         """The intent is stored, then the act carried out, then its result stored."""
         call = self._intend(act.call.name, act.call.arguments, cycle, number)
-        with self._parts.guard(act.call.name, self._say):
+        alone = self._guarding.around(inputs, act.call.name) if act.call.name == SHELL else nullcontext()
+        with alone:
             result = self._caller.in_thread(act.perform, act.abort)
         with self._ledger.transaction() as tx:
             tx.tool_result(call, result.text[:_STORED_RESULT])

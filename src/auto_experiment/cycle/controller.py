@@ -17,6 +17,7 @@ from auto_experiment.cycle import budget, reflect, think
 from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway, Terms
 from auto_experiment.cycle.code import CURRENT, Code, listed
 from auto_experiment.cycle.coding import Coding
+from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
 from auto_experiment.cycle.notebook import Notebook
 from auto_experiment.cycle.parts import Minds, Parts
@@ -70,9 +71,10 @@ class Controller:
         self._ledger, self._monitor, self._say = parts.ledger, parts.monitor, parts.say
         self._paths = parts.ground.paths
         self._code = Code(parts.snapshots, parts.ledger, parts.say)
-        self._runner = Runner(parts, self._code, self._show)
+        guarding = Guarding(parts.guard, parts.ledger, parts.say)
+        self._runner = Runner(parts, self._code, guarding, self._show)
         self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish)
-        self._coding = Coding(parts, self._caller, self._runner, self._code)
+        self._coding = Coding(parts, self._caller, self._runner, self._code, guarding)
         self._minds: tuple[str, Minds] | None = None  # by the config's digest
         self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.observation import Fault, LogFault
 from auto_experiment.records.outcome import Outcome
-from auto_experiment.records.run import Ended, Exit, Kind, Lost, Ref, RunState, Sighting, Spec, Unreachable
+from auto_experiment.records.run import Ended, Exit, FenceWords, Kind, Lost, Ref, RunState, Sighting, Spec, Unreachable
 from auto_experiment.watch import faults
 from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.sources.merge import Choice, decide
@@ -43,6 +43,11 @@ _SHEBANG = 256  # bytes, as the kernel reads it
 _SECRET = re.compile(r"(?i)key|token|secret|private|passw|credential|auth")
 
 
+def _unfenced(_inputs: Inputs, _out: str) -> FenceWords | None:
+    """Code that humans alone have written runs as they would run it."""
+    return None
+
+
 @dataclass(frozen=True)
 class Ground:
     """Where and how commands are started: the same for every attempt of a session."""
@@ -50,6 +55,7 @@ class Ground:
     paths: ProjectPaths
     env: Environment
     gpus: str | None  # CUDA_VISIBLE_DEVICES for the trainings; None leaves it as the environment has it
+    fence: Callable[[Inputs, str], FenceWords | None] = _unfenced  # around an attempt whose out/ is this folder
 
 
 def ref_of(ground: Ground, attempt: str) -> Ref:
@@ -79,6 +85,7 @@ def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str,
         wall_limit_s=float(settings.dry_run_timeout) if dry else hours,
         grace_s=DRY_GRACE_S if dry else GRACE_S,
         tree=tree,
+        fence=ground.fence(inputs, ground.paths.out(attempt)),
     )
 
 

@@ -12,6 +12,7 @@ from auto_experiment.config import Config
 from auto_experiment.cycle.execute import Ground
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.hosts.base import Host
+from auto_experiment.hosts.guard import Guard
 from auto_experiment.launchers.base import Launcher
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.models.base import Model
@@ -36,15 +37,15 @@ class Minds:
 class Parts:
     """``read_inputs`` reads brief and config afresh; ``minds`` builds who thinks; ``report`` writes the report and
     returns its path; ``say`` tells a human one line. ``snapshots``: None where the code cannot be recorded.
-    ``toolbox``: the code agent's tools. ``guard``: put around what may write where it should not; tells a human what
-    it had to put back."""
+    ``toolbox``: the code agent's tools, for one dispatch. ``guard``: looks after what must not be changed; None where
+    nobody but humans changes anything."""
 
     ground: Ground
     ledger: Writer
     minds: Callable[[Config], Minds]
     snapshots: Snapshots | None
-    toolbox: Callable[[Inputs], Toolbox]
-    guard: Callable[[str, Callable[[str], None]], AbstractContextManager[None]]
+    toolbox: Callable[[Inputs], AbstractContextManager[Toolbox]]
+    guard: Callable[[Inputs], Guard] | None
     launcher: Launcher
     monitor: Monitor
     host: Host

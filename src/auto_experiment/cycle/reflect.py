@@ -19,7 +19,7 @@ _TITLE_MAX = 120
 _WORDS_MAX = 120
 # How often a phase may take the controller down in a row. A training is worth more patience: it may be a good one, and
 # its controllers killed by something else.
-DEAD_LETTER_AFTER = {Phase.THINK: 3, Phase.DRY_RUN: 3, Phase.TRAINING: 10, Phase.REFLECT: 3}
+DEAD_LETTER_AFTER = {Phase.THINK: 3, Phase.EXECUTE: 3, Phase.DRY_RUN: 3, Phase.TRAINING: 10, Phase.REFLECT: 3}
 
 
 def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind) -> Result:

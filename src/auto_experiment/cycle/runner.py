@@ -15,6 +15,7 @@ from auto_experiment import clock, command
 from auto_experiment.clock import human
 from auto_experiment.cycle import budget, dry_run, execute
 from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs, require_program
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import CommandError, DiskFault
@@ -48,8 +49,8 @@ WAIVED = "waived"  # the gate of a training that the config let start without a 
 class Runner:
     """``show`` is called whenever what ``status`` shows has changed."""
 
-    def __init__(self, parts: Parts, code: Code, show: Callable[[], None]) -> None:
-        self._parts, self._code = parts, code
+    def __init__(self, parts: Parts, code: Code, guarding: Guarding, show: Callable[[], None]) -> None:
+        self._parts, self._code, self._guarding = parts, code, guarding
         self._ledger, self._say, self._show = parts.ledger, parts.say, show
         self._gpu: threading.Thread | None = None
         self._said: set[str] = set()
@@ -212,6 +213,18 @@ class Runner:
         make_reader: type[LogReader] = LogReader,
     ) -> tuple[Outcome, LogReader]:
         """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
+        own = self._parts.ground.paths.attempt(attempt.name)
+        with self._guarding.around(inputs, attempt.run_name, own):
+            return self._followed(attempt, rules, inputs, now, make_reader)
+
+    def _followed(
+        self,
+        attempt: AttemptRow,
+        rules: Sequence[Rule],
+        inputs: Inputs,
+        now: Standing,
+        make_reader: type[LogReader],
+    ) -> tuple[Outcome, LogReader]:
         ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
         if attempt.claim is None and not self._parts.monitor.stop_run_asked:
             self._require_room(ref)

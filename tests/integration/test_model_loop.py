@@ -1,0 +1,389 @@
+"""The whole loop with a scripted model: plans, changes the code, launches, reflects. Everything but the model is real."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from auto_experiment.cycle.parts import Minds
+from auto_experiment.errors import ModelError, ModelFault
+from auto_experiment.models.prices import Prices
+from auto_experiment.models.redacted import RedactedModel
+from auto_experiment.models.scripted import ScriptedModel, call, words
+from auto_experiment.planners.leader import Leader
+from auto_experiment.planners.optuna import OptunaPlanner
+from auto_experiment.project import Place
+from auto_experiment.records.run import Kind, RunState
+from auto_experiment.wiring import controller_of, redactor_of
+
+PRICES = Prices(3.0, 15.0, 0.3, 3.75)
+BRIEF = """\
+# Goal
+Reach a high validation accuracy on a tiny task.
+
+# Codebase
+- Training: train.py
+
+# Frozen
+- evaluate.py
+"""
+TRAIN = "import judge\njudge.note(version=1)\nfor step in (1, 2, 3):\n    print(f'step {step}/3 val_acc={0.5 + step / 100}', flush=True)\n"
+BETTER = TRAIN.replace("version=1", "version=2").replace("0.5", "0.7")
+BROKEN = "import judge\njudge.note(version=3)\nraise ValueError('no such layer')\n"
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+class Script:
+    """What the model says: a list for each purpose, in order; a string is the name of a tool that was offered."""
+
+    def __init__(self, **said):
+        self.said = {purpose: list(answers) for purpose, answers in said.items()}
+        self.model = ScriptedModel(self.answer)
+
+    def answer(self, heard):
+        purpose = {"submit_plan": "think", "submit_reflection": "reflect"}.get(heard.tools[0], "code")
+        left = self.said.get(purpose, [])
+        found = left.pop(0) if left else None
+        if callable(found):
+            found = found(heard)
+        return found if found is not None else DEFAULT[purpose]()
+
+
+def plan(**facts):
+    known = {"action": "experiment", "title": "try it", "hypothesis": "it helps", "success_criteria": "val_acc > 0.5"}
+    return call("submit_plan", **{**known, **facts})
+
+
+def reflection(**facts):
+    return call("submit_reflection", **{"finding": "supported", "decision": "go on", "next": "iterate", **facts})
+
+
+def enough():
+    return plan(action="report", reason="enough")
+
+
+def launch(text="python train.py", **more):
+    return call("launch_experiment", command=text, **more)
+
+
+DEFAULT = {"think": enough, "reflect": reflection, "code": lambda: words("I do not know")}
+
+
+def run(work, script, *, fallback=None, prices=PRICES):
+    said = []
+    minds = Minds(Leader(script.model), fallback, script.model, prices)
+    with controller_of(Place.of(str(work.root)), said.append, minds=lambda _config: minds) as controller:
+        ending = controller.run()
+    return ending, said
+
+
+@pytest.fixture
+def model_project(project):
+    def make(train=TRAIN, config=None, brief=BRIEF):
+        agent = {"provider": "anthropic", **(config or {}).pop("agent", {})}
+        work = project(train, brief=brief, config={"agent": agent, **(config or {})})
+        (work.root / "evaluate.py").write_text("print('frozen')\n")
+        return work
+
+    return make
+
+
+def full(work):
+    return [a for a in work.attempts() if a.kind is Kind.FULL]
+
+
+def test_a_plan_with_its_command_needs_two_calls(model_project):
+    work = model_project()
+    script = Script(think=[plan(command="python train.py")])
+    ending, said = run(work, script)
+    assert ending.reason == "enough", said
+    assert [a.state for a in full(work)] == [RunState.FINISHED]
+    assert full(work)[0].value == pytest.approx(0.53)
+    purposes = [heard.tools[0] for heard in script.model.heard]
+    assert purposes == ["submit_plan", "submit_reflection", "submit_plan"]
+    llm = work.json("status")["llm"]
+    assert (llm["calls"], llm["calls_while_training"]) == (3, 0)
+    assert 0 < llm["usd"] < 0.1
+    (row,) = work.json("list")
+    assert row["usd"] > 0
+    assert row["finding"] == "supported"
+
+
+def test_the_code_agent_changes_the_code_and_launches(model_project):
+    work = model_project()
+    script = Script(
+        think=[plan(task="make it better")],
+        code=[
+            call("read_file", path="train.py"),
+            call(
+                "write_file",
+                path="train.py",
+                edits=[{"old": "0.5", "new": "0.7"}, {"old": "version=1", "new": "version=2"}],
+            ),
+            call("run_shell", command="python -c 'import ast; ast.parse(open(\"train.py\").read())' && echo fine"),
+            launch(note="train.py prints val_acc; a run takes a second"),
+        ],
+    )
+    _, said = run(work, script)
+    (attempt,) = full(work)
+    assert attempt.value == pytest.approx(0.73), said
+    assert (work.root / "train.py").read_text() == BETTER
+    assert {entry["version"] for entry in work.judged()} == {2}
+    shown = work.cli("diff", "exp001").stdout
+    assert "+    print(f'step {step}/3 val_acc={0.7 + step / 100}', flush=True)" in shown
+    with work.ledger() as ledger:
+        calls = ledger.tool_calls(1)
+    assert [(c.name, c.result is not None) for c in calls] == [
+        ("read_file", True), ("write_file", True), ("run_shell", True), ("launch_experiment", True)
+    ]  # fmt: skip
+    assert "fine" in calls[2].result
+    assert calls[3].result == "accepted"
+    second = next(h for h in reversed(script.model.heard) if h.tools[0] == "submit_plan")
+    assert "a run takes a second" in str(second.said)
+
+
+def test_a_refused_launch_goes_back_into_the_same_dispatch(model_project):
+    work = model_project()
+
+    def mended(heard):
+        assert "no such layer" in heard.newest
+        return call("write_file", path="train.py", content=BETTER)
+
+    script = Script(
+        think=[plan(task="break it")],
+        code=[call("write_file", path="train.py", content=BROKEN), launch(), mended, launch()],
+    )
+    _, said = run(work, script)
+    assert [a.passed for a in work.attempts() if a.kind is Kind.DRY] == [False, True], said
+    assert full(work)[0].value == pytest.approx(0.73)
+    with work.ledger() as ledger:
+        assert len(ledger.events("dispatch")) == 1
+
+
+def test_dispatches_are_counted_and_then_the_experiment_has_failed(model_project):
+    work = model_project(config={"agent": {"max_steps_per_cycle": 2}})
+    script = Script(think=[plan(task="do something")], code=[words("done!")] * 12)
+    _, said = run(work, script)
+    (row,) = work.json("list")
+    assert row["result"] == "failed", said
+    with work.ledger() as ledger:
+        assert len(ledger.events("dispatch")) == 2
+    assert row["runs"] == []
+    assert not full(work)
+
+
+def test_a_command_whose_dry_run_fails_is_the_code_agents_business(model_project):
+    work = model_project(BROKEN)
+    script = Script(
+        think=[plan(command="python train.py")],
+        code=[call("write_file", path="train.py", content=BETTER), launch()],
+    )
+    _, said = run(work, script)
+    assert full(work)[0].value == pytest.approx(0.73), said
+    first = next(h for h in script.model.heard if "launch_experiment" in h.tools)
+    assert "no such layer" in str(first.said[0])
+
+
+def test_one_call_for_a_reflection_and_the_next_plan(model_project):
+    work = model_project()
+    second = json.loads(
+        json.dumps(dict(plan(command="python train.py --seed 2", reason="another seed").calls[0].arguments))
+    )
+    script = Script(
+        think=[plan(command="python train.py")], reflect=[reflection(plan=second), reflection(next="report")]
+    )
+    _, said = run(work, script)
+    assert [h.tools[0] for h in script.model.heard] == ["submit_plan", "submit_reflection", "submit_reflection"], said
+    assert [a.command for a in full(work)] == ["python train.py", "python train.py --seed 2"]
+
+
+def test_a_directive_between_makes_the_plan_void(model_project):
+    work = model_project()
+    second = dict(plan(command="python train.py --seed 2", reason="another seed").calls[0].arguments)
+
+    def directed(_heard):
+        work.cli("direct", "use seed 3 instead")
+        return reflection(plan=second)
+
+    def obeyed(heard):
+        assert "use seed 3 instead" in str(heard.said)
+        return plan(command="python train.py --seed 3", reason="as directed, another seed")
+
+    script = Script(think=[plan(command="python train.py"), obeyed], reflect=[directed])
+    run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py", "python train.py --seed 3"]
+
+
+def test_each_plan_starts_from_the_best_code(model_project):
+    work = model_project()
+    worse = BETTER.replace("0.7", "0.2")
+    script = Script(
+        think=[plan(task="better"), plan(task="worse"), plan(command="python train.py --again", title="again")],
+        code=[
+            call("write_file", path="train.py", content=BETTER), launch(),
+            call("write_file", path="train.py", content=worse), launch(),
+        ],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.23, 0.73], said
+    work.cli("restore", "exp002")
+    assert (work.root / "train.py").read_text() == worse
+
+
+def test_a_humans_edit_is_what_is_tried(model_project):
+    work = model_project()
+    edited = BETTER.replace("0.7", "0.6")
+
+    def at_the_desk(_heard):
+        (work.root / "train.py").write_text(edited)
+        return reflection()
+
+    script = Script(
+        think=[plan(task="better"), plan(command="python train.py --mine")],
+        code=[call("write_file", path="train.py", content=BETTER), launch()],
+        reflect=[at_the_desk],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.63], said
+    assert (work.root / "train.py").read_text() == edited
+    third = script.model.heard[-1]
+    assert third is not None
+
+
+def test_a_plan_that_repeats_a_finished_one_is_answered_with_its_result(model_project):
+    work = model_project()
+
+    def told(heard):
+        assert "exp001" in heard.newest
+        assert "0.53" in heard.newest
+        return enough()
+
+    script = Script(think=[plan(command="python train.py"), plan(command="python train.py"), told])
+    run(work, script)
+    assert len(full(work)) == 1
+
+
+def test_the_first_plan_proposes_the_objective(model_project):
+    work = model_project(brief=BRIEF.replace("Reach a high validation accuracy on a tiny task.", "Make it good."))
+    script = Script(think=[plan(command="python train.py", objective={"metric": "val_acc", "direction": "max"})])
+    _, said = run(work, script)
+    assert full(work)[0].value == pytest.approx(0.53), said
+    assert work.json("status")["objective"]["metric"] == "val_acc"
+
+
+def test_the_code_agent_may_write_the_script(model_project):
+    work = model_project(brief=BRIEF.replace("train.py", "new.py"))
+    script = Script(
+        think=[plan(task="write it")], code=[call("write_file", path="new.py", content=BETTER), launch("python new.py")]
+    )
+    _, said = run(work, script)
+    assert full(work)[0].value == pytest.approx(0.73), said
+
+
+def test_the_budget_ends_the_campaign(model_project):
+    work = model_project(config={"budget": {"usd": 0.05}})
+    script = Script(think=[plan(command=f"python train.py --seed {n}") for n in range(50)])
+    ending, said = run(work, script)
+    assert "budget used up" in ending.reason, said
+    assert 0.0 < work.json("status")["llm"]["usd"] <= 0.05
+    assert Path(work.paths.report).is_file()
+    assert all(row["result"] for row in work.json("list"))
+
+
+def test_what_a_training_came_to_is_never_lost_to_a_fault(model_project):
+    work = model_project()
+    faults = [ModelError("529", ModelFault.TRANSIENT, reached=False)] * 2
+    script = Script(think=[*faults, plan(command="python train.py")], reflect=[*faults, reflection()])
+    _, said = run(work, script)
+    (row,) = work.json("list")
+    assert row["result"] == "improved", said
+    assert len(full(work)) == 1
+
+
+def test_without_the_model_the_fallback_works_on(model_project):
+    space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
+    work = model_project(
+        TRAIN.replace("import judge", "import sys, judge"), brief=BRIEF + space,
+        config={"agent": {"fallback": "optuna"}, "budget": {"experiments": 3}},
+    )  # fmt: skip
+    down = ModelError("no credit", ModelFault.QUOTA, reached=False)
+    script = Script(think=[down] * 9, reflect=[down] * 9)
+    ending, said = run(work, script, fallback=OptunaPlanner())
+    assert "3 experiments" in ending.reason, said
+    assert len(full(work)) == 3
+    assert len(script.model.heard) == 1, "half an hour is between two looks"
+    assert any("no credit" in line for line in said)
+
+
+def test_a_directive_waits_for_the_model(model_project):
+    space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
+    work = model_project(brief=BRIEF + space, config={"agent": {"fallback": "optuna"}, "budget": {"experiments": 1}})
+    work.cli("direct", "try a transformer")
+    down = ModelError("no credit", ModelFault.QUOTA, reached=False)
+    _, said = run(work, Script(think=[down] * 9, reflect=[down] * 9), fallback=OptunaPlanner())
+    assert work.json("status")["pending_directive"] == "try a transformer", said
+
+
+def test_the_agent_cannot_leave_the_project_nor_touch_what_is_protected(model_project, tmp_path):
+    work = model_project()
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    brief = (work.root / "PROJECT_BRIEF.md").read_text()
+    tries = [
+        call("write_file", path=str(outside), content="x"),
+        call("write_file", path="../outside.txt", content="x"),
+        call("write_file", path="PROJECT_BRIEF.md", content="x"),
+        call("write_file", path="evaluate.py", content="x"),
+        call("write_file", path="workspace/MEMORY_LOG.md", content="x"),
+        call(
+            "run_shell",
+            command=f"echo x > {outside}; echo x > PROJECT_BRIEF.md; echo x > evaluate.py; rm -rf workspace",
+        ),
+        call("write_file", path="train.py", content=BETTER),
+        launch(),
+    ]
+    _, said = run(work, Script(think=[plan(task="be bad")], code=tries))
+    assert outside.read_text() == "mine"
+    assert (work.root / "PROJECT_BRIEF.md").read_text() == brief
+    assert (work.root / "evaluate.py").read_text() == "print('frozen')\n"
+    assert full(work)[0].value == pytest.approx(0.73), said
+
+
+def test_secrets_are_in_no_sink(model_project, monkeypatch):
+    """In the environment, in a file, in an error, in a log: none of them reaches a model, the ledger or the log."""
+    key, token, filed = "sk-ant-api03-" + "Zz9" * 12, "0123456789abcdef" * 2, "hf_" + "Ab3" * 11
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    monkeypatch.setenv("WANDB_API_KEY", token)
+    leaky = "import judge, os, sys\nprint('env', dict(os.environ)); print(open('notes.txt').read())\n" + BETTER
+    broken = leaky + "raise ValueError('cannot log in with ' + os.environ['WANDB_API_KEY'])\n"
+    work = model_project()
+    (work.root / "notes.txt").write_text(f"my token: {filed}\nmy key: {key}\n")
+    script = Script(
+        think=[plan(task="leak")],
+        code=[
+            call("run_shell", command="env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'"),
+            call("read_file", path="notes.txt"),
+            call("write_file", path="train.py", content=broken), launch(),
+            call("write_file", path="train.py", content=leaky), launch(),
+        ],
+    )  # fmt: skip
+    config, env = Place.of(str(work.root)).config(), Place.of(str(work.root)).env
+    model = RedactedModel(script.model, redactor_of(config, env))
+    minds, said = Minds(Leader(model), None, model, PRICES), []
+    with controller_of(Place.of(str(work.root)), said.append, minds=lambda _config: minds) as controller:
+        controller.run()
+    assert len(full(work)) == 1, said
+    heard = str(script.model.heard)
+    assert "[secret]" in heard
+    sinks = {"heard": heard, "said": "\n".join(said)}
+    for path in Path(work.paths.workspace).rglob("*"):
+        if path.is_file() and path.name != "train.log" and "code.git" not in path.parts:
+            sinks[str(path)] = path.read_bytes().decode("latin-1")
+    leaks = [(name, secret[:8]) for name, text in sinks.items() for secret in (key, token, filed) if secret in text]
+    assert not leaks
+    log = Path(work.paths.train_log(full(work)[0].name)).read_text()
+    assert key not in log.split("my key")[0], "a training has no key in its environment"
