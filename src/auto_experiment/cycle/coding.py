@@ -5,6 +5,7 @@ gate. What it may do, and when it is told off, is in ``agent/``; how calls are p
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 from auto_experiment import command
@@ -28,6 +29,7 @@ from auto_experiment.views.standing import Standing
 SHELL = "run_shell"  # the one tool that could change what the others refuse
 _STORED_ARGS, _STORED_RESULT = 20_000, 4_000  # characters of a call that the ledger keeps
 _SHOWN_CALL = 200
+_SAID = 100
 _TAIL = 30  # lines of a failed dry run that the next dispatch is shown
 NO_LAUNCH = "no launch that passed its dry run"
 
@@ -82,6 +84,7 @@ class Coding:
         failed: str,
     ) -> None:
         number = cycle.dispatches + 1
+        self._say(f"  code agent, dispatch {number}: {' '.join(plan.task.split())[:_SAID]}")
         view = self._view(cycle, experiment, plan, inputs, number, failed)
         with self._ledger.transaction() as tx:
             tx.dispatch(cycle.id, number)
@@ -132,6 +135,7 @@ class Coding:
     def _act(self, act: Act, cycle: CycleRow, number: int, inputs: Inputs) -> ToolResult:
         """The intent is stored, then the act carried out, then its result stored."""
         call = self._intend(act.call.name, act.call.arguments, cycle, number)
+        self._say(f"  agent: {act.call.name} {_about(act.call.arguments)}")
         alone = self._guarding.around(inputs, act.call.name) if act.call.name == SHELL else nullcontext()
         with alone:
             result = self._caller.in_thread(act.perform, act.abort)
@@ -197,6 +201,12 @@ class Coding:
             return ""
         outcome = reflect.recall(attempts[-1])
         return "\n".join([f"{outcome.reason} ({attempts[-1].command})", *outcome.tail[-_TAIL:]])
+
+
+def _about(arguments: Mapping[str, object]) -> str:
+    """The argument that says most, on one line."""
+    found = " ".join(str(arguments.get("path") or arguments.get("command") or "").split())
+    return found if len(found) <= _SAID else found[: _SAID - 3] + "..."
 
 
 def _line(call: ToolCallRow) -> str:

@@ -23,6 +23,7 @@ from auto_experiment.cycle.notebook import Notebook
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.runner import Runner, settle
+from auto_experiment.cycle.surroundings import surroundings
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
@@ -300,6 +301,7 @@ class Controller:
             edited=listed(held.edited),
             base=self._code.default_base(view.best.experiment if view.best else None, held),
             note=self._ledger.code_note(),
+            files=surroundings(self._paths.root, inputs.command, inputs.config.agent.private, self._paths.workspace),
             agent=True,
             objective_open=not now.objective.metric,
         )

@@ -125,6 +125,7 @@ class Transaction:
         lies there already."""
         facts = {"experiment": experiment, "cycle": cycle, "base": base, "saved": saved, "skipped": list(skipped)}
         self.event("code", **facts, **{"from": start})
+        self._update("experiment", experiment, base=base)
         if placed:
             self.event("code_placed", experiment=experiment)
 

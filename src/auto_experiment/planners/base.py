@@ -140,6 +140,7 @@ class PlanView:
     edited: str = ""  # what was changed in it by hand since, in short
     base: str = ""  # what a plan without a base starts from: an experiment, or "current"; "": the best one's
     note: str = ""  # facts about the code that the last dispatch left
+    files: str = ""  # what lies in the project folder, and which options its script takes
     agent: bool = False  # is there a code agent, so that a plan may have a task?
     objective_open: bool = False  # neither config, brief nor an earlier plan states one: this plan has to
     finished: Mapping[str, str] = field(default_factory=dict)  # fingerprint -> which experiment, and its value

@@ -27,6 +27,7 @@ _MEMORY_MAX = 20_000
 _DIRECTIVE_MAX = 2000
 _EARLIER, _EARLIER_MAX = 4, 200  # earlier directives
 _NOTE_MAX = 600
+_FILES_MAX = 900
 _CHANGE_MAX = 1200
 _COMMAND_MAX = 600
 _SPACE_LINES, _SPACE_MAX = 24, 80
@@ -38,7 +39,7 @@ _GIVEN_UP = 12  # experiments that are named
 _REPEATED, _REPEATED_MAX = 3, 160
 _LINE_CHARS = 300  # of a log
 _TAG = re.compile(
-    r"<(?=\s*/?\s*(?:brief|directive|earlier_directives|memory|experiments|plan|outcome|change|note|log)\b)",
+    r"<(?=\s*/?\s*(?:brief|directive|earlier_directives|memory|experiments|plan|outcome|change|note|log|files)\b)",
     re.IGNORECASE,
 )
 
@@ -125,6 +126,7 @@ def _space(view: PlanView) -> str:
 def _so_far(view: PlanView, size: Size, but: str = "") -> list[str]:
     """``but``: an experiment that is shown in full elsewhere."""
     return [
+        _tagged("files", block(view.files, _FILES_MAX)),
         _tagged("note", block(view.note, _NOTE_MAX)),
         _tagged("memory", block(view.memory, _MEMORY_MAX)),
         _table(view, size, but),

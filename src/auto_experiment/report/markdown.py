@@ -85,6 +85,8 @@ def _best(project: Project, ledger: Reader, now: Standing | None, best: AttemptR
 
 def _repeat(project: Project, best: AttemptRow) -> Iterable[str]:
     yield f"cd {shlex.quote(project.paths.root)}"
+    if best.tree is not None:
+        yield f"auto-experiment restore {experiment_name(best.experiment)}  # its code, if the folder holds another"
     env = best.spec.get("env", {})
     for name in sorted(env.keys() - _OWN):
         yield f"export {name}={shlex.quote(env[name])}"
