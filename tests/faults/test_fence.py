@@ -205,7 +205,7 @@ class Yard:
                 ):
                     continue
                 if path.is_file() and not path.is_symlink():
-                    found[name] = (path.read_bytes(), path.stat().st_mode)
+                    found[name] = (content(path), path.stat().st_mode)
                 elif not path.is_dir():
                     found[name] = "gone"
         found["link"] = False
@@ -269,6 +269,13 @@ def attempt(yard, walls):
         return done.output, guard.after(), between
 
     return go
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        return b"not to be read"
 
 
 def unchanged(before, now, *ignored):
