@@ -511,6 +511,71 @@ def test_signals_still_reach_what_is_ours(yard, walls):
     assert "saved" in log.read_text()
 
 
+WORKERS = """
+import multiprocessing as mp
+from multiprocessing import shared_memory
+
+def work(name, queue, lock):
+    block = shared_memory.SharedMemory(name=name)
+    with lock:
+        block.buf[0] += 1
+    block.close()
+    queue.put(1)
+
+if __name__ == "__main__":
+    context = mp.get_context("fork")
+    block = shared_memory.SharedMemory(create=True, size=16)
+    queue, lock = context.Queue(), context.Lock()
+    workers = [context.Process(target=work, args=(block.name, queue, lock)) for _ in range(4)]
+    for one in workers: one.start()
+    got = sum(queue.get() for _ in workers)
+    for one in workers: one.join()
+    print("workers", got, block.buf[0])
+    block.close()
+    block.unlink()
+"""
+
+
+@pytest.mark.parametrize("kind", ["shell", "training"])
+def test_workers_share_memory(yard, walls, kind):
+    """As the workers of a data loader do."""
+    (yard.project / "workers.py").write_text(WORKERS)
+    out = yard.paths.out("exp002/run01/a1")
+    os.makedirs(out)
+    if kind == "shell":
+        profile = shell_profile(yard.kept, temporary=str(yard.base / "tmp"), home=str(yard.home), variables={})
+    else:
+        profile = training_profile(yard.kept, out=out)
+    env = {"PATH": os.environ["PATH"], **profile.env}
+    shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
+    command = f"{sys.executable} workers.py"
+    done = shell.run(command, timeout=60, env=env, cwd=str(yard.project), fence=walls.words(profile))
+    assert "workers 4 4" in done.output, done
+
+
+def test_signs_of_life_are_seen_through_a_fence(yard, walls):
+    from auto_experiment.watch.activity import ProcessProbe
+
+    ref = Ref("exp002/run01/a1", yard.paths.attempt("exp002/run01/a1"))
+    words = walls.words(training_profile(yard.kept, out=yard.paths.out(ref.attempt)))
+    env = {"AUTO_EXPERIMENT_RUN_DIR": yard.paths.out(ref.attempt)}
+    code = "while ! test -e $AUTO_EXPERIMENT_RUN_DIR/rest; do :; done; exec sleep 1000"
+    spec = Spec(ref.attempt, ("sh", "-c", code), str(yard.project), env=env, fence=words)
+    launcher = ProcessLauncher(LocalHost(), env=os.environ)
+    launcher.ensure(ref, spec, dict(os.environ))
+    asked = []
+    probe = ProcessProbe(ref.folder, dump=lambda pid: asked.append(pid) or "")
+    wait(Path(ref.folder, "started.json").exists)
+    probe.look()
+    wait(lambda: "cores busy" in probe.look().words)
+    Path(yard.paths.out(ref.attempt), "rest").touch()
+    wait(lambda: not probe.look().busy)
+    probe.testify("why")
+    assert asked == [launcher.state([ref])[ref].pid]
+    launcher.stop(ref, "enough", grace_s=1)
+    wait(lambda: isinstance(launcher.state([ref])[ref], Ended))
+
+
 def wait(condition):
     import time
 

@@ -70,7 +70,6 @@ _DOORS = [
     "/run/lxd.socket",
     "/tmp/tmux-*",
     "/tmp/ssh-*",
-    "/tmp/.X11-unix",
     "/tmp/screens",
 ]
 _SECRETS = [
@@ -204,7 +203,7 @@ class Fence:
         base = ["--bind" if profile.writable is None else "--ro-bind", "/", "/"]
         devices = _devices(_GPUS if profile.gpus else ())
         shared = ["--bind-try", "/dev/shm", "/dev/shm"] if profile.gpus else ["--unshare-ipc"]
-        rest = ["--ro-bind", "/sys", "/sys", *_doors(profile)]
+        rest = ["--ro-bind-try", "/sys", "/sys", *_doors(profile)]
         return [self.program, *self.options, *base, "--dev", "/dev", *devices, *shared, "--proc", "/proc", *rest] + [
             word for mount in _mounts(profile) for word in mount
         ]
@@ -225,7 +224,7 @@ class Fence:
 def _mounts(profile: Profile) -> list[list[str]]:
     """Outer folders before inner ones. A folder on the way to something protected is mounted onto itself: a mount point
     cannot be renamed, so that nobody puts another folder in the place of the one that we look at."""
-    mounts = {path: ["--bind", path, path] for path in (*(profile.writable or ()), *_ways(profile))}
+    mounts = {path: ["--bind-try", path, path] for path in (*(profile.writable or ()), *_ways(profile))}
     mounts.update((path, ["--ro-bind-try", path, path]) for path in profile.protected)
     mounts.update((path, ["--bind", path, path]) for path in profile.inside)
     mounts.update((path, _unreadable(path)) for path in profile.private)
@@ -255,7 +254,8 @@ def _devices(names: Iterable[str]) -> list[str]:
 
 def _doors(profile: Profile) -> list[str]:
     """Folders are emptied, sockets replaced; not one that the project lies in."""
-    found = {os.path.realpath(path) for name in _DOORS for path in glob.glob(name)}
+    names = _DOORS if profile.gpus else [*_DOORS, "/tmp/.X11-unix"]  # a training may have a window
+    found = {os.path.realpath(path) for name in names for path in glob.glob(name)}
     needed = (*profile.protected, *profile.inside, *(profile.writable or ()))
     doors = sorted(path for path in found if not any(is_below(other, path) for other in needed))
     return [word for path in doors for word in _unreadable(path)]
