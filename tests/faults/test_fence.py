@@ -347,6 +347,53 @@ def test_shared_memory_leaves_nothing(yard, walls, attempt):
     assert not left or walls.mode != "bubblewrap"
 
 
+@pytest.mark.parametrize("kind", ["shell", "training"])
+def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
+    """It could, on a file system that takes no write: a request to stop is a byte in one."""
+    os.makedirs(yard.paths.requests)
+    os.mkfifo(yard.paths.poke)
+    reader = os.open(yard.paths.poke, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        made = {
+            "shell": lambda: shell_profile(
+                yard.kept, temporary=str(yard.base / "tmp"), home=str(yard.home), variables={}
+            ),
+            "training": lambda: training_profile(yard.kept, out=str(yard.run / "out")),
+        }[kind]()
+        shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
+        command = "echo stop > workspace/requests/poke; echo '{}' > workspace/requests/stop"
+        done = shell.run(command, timeout=20, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(made))
+        assert not done.error
+        with contextlib.suppress(BlockingIOError):
+            assert os.read(reader, 100) == b"" or walls.mode != "bubblewrap"
+        assert os.listdir(yard.paths.requests) == ["poke"] or walls.mode != "bubblewrap"
+    finally:
+        os.close(reader)
+
+
+def test_the_kernels_own_settings(yard, walls, attempt):
+    """What is written is what stands there already."""
+    if walls.mode == "none":
+        pytest.skip("root may")
+    place = "/proc/sys/kernel/core_pattern"
+    said, _, _ = attempt(f'old=$(cat {place}); if echo "$old" > {place}; then echo written; fi')
+    assert "written" not in said
+    said, _, _ = attempt(
+        "for f in /sys/kernel/mm/transparent_hugepage/enabled /sys/power/state; do echo x > $f; done; echo h > /proc/sysrq-trigger && echo written"
+    )
+    assert "written" not in said
+
+
+def test_the_first_process_inside_cannot_be_spoken_for(yard, walls, attempt):
+    if walls.mode != "bubblewrap":
+        pytest.skip("there is none")
+    said, _, _ = attempt(
+        "readlink /proc/1/fd/* && echo open; for f in /proc/1/fd/*; do echo 0 > $f && echo open; done; kill -9 1; echo alive"
+    )
+    assert "open" not in said
+    assert said.endswith("alive\n")
+
+
 def test_a_door_to_a_process_outside(yard, walls, attempt):
     """An abstract socket, as a session bus has one."""
     import socket

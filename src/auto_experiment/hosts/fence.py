@@ -124,14 +124,18 @@ def shell_profile(kept: Protected, *, temporary: str, home: str, variables: Mapp
     root = os.path.realpath(kept.root)
     writable = (root, os.path.realpath(temporary), *caches(home, variables, root))
     secrets = tops(os.path.realpath(path) for path in (os.path.join(home, name) for name in _SECRETS))
-    private = [*kept.private_paths(), *(path for path in secrets if os.path.exists(path) and not is_below(root, path))]
+    private = [
+        *kept.private_paths(),
+        *kept.closed(),
+        *(path for path in secrets if os.path.exists(path) and not is_below(root, path)),
+    ]
     env = {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "GIT_OPTIONAL_LOCKS": "0"}  # `git status` writes nothing
     return Profile(writable, _bounded(kept.paths()), private=tuple(private), gpus=False, env=env)
 
 
 def training_profile(kept: Protected, *, out: str) -> Profile:
     """For a run: all that the user may, but what is protected; of the workspace only its own ``out``."""
-    return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),))
+    return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),), private=tuple(kept.closed()))
 
 
 def caches(home: str, variables: Mapping[str, str], root: str) -> list[str]:
@@ -203,7 +207,8 @@ class Fence:
         base = ["--bind" if profile.writable is None else "--ro-bind", "/", "/"]
         devices = _devices(_GPUS if profile.gpus else ())
         shared = ["--bind-try", "/dev/shm", "/dev/shm"] if profile.gpus else ["--unshare-ipc"]
-        rest = ["--ro-bind-try", "/sys", "/sys", *_doors(profile)]
+        settings = ("/sys", "/proc/sys", "/proc/sysrq-trigger")  # a root owns the kernel's: bwrap leaves some writable
+        rest = [*(word for path in settings for word in ("--ro-bind-try", path, path)), *_doors(profile)]
         return [self.program, *self.options, *base, "--dev", "/dev", *devices, *shared, "--proc", "/proc", *rest] + [
             word for mount in _mounts(profile) for word in mount
         ]
