@@ -35,6 +35,10 @@ class Protected:
         found = [path for path in self.fixed if os.path.lexists(path)]
         return tops(map(os.path.realpath, [*found, *self.matches(self.frozen)]))
 
+    def links(self) -> list[str]:
+        """Those that are links: what they lead to is in ``paths``, and they themselves no kernel can keep."""
+        return [path for path in (*self.fixed, *self.matches(self.frozen)) if os.path.islink(path)]
+
     def missing(self) -> list[str]:
         """What is protected and does not exist: a kernel cannot forbid a name."""
         plain = [os.path.join(self.root, glob) for glob in self.frozen if not re.search(r"[*?\[]", glob)]
