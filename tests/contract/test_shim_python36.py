@@ -6,6 +6,7 @@ One check reads its source and works everywhere; the others need real interprete
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import signal
@@ -16,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from auto_experiment.hosts import outpost
-from auto_experiment.hosts.fence import LANDLOCK_EXEC
+from auto_experiment.hosts.fence import LANDLOCK_EXEC, Fence, Profile
+from auto_experiment.hosts.landlock_exec import abi
 from auto_experiment.hosts.local import LocalHost
+from auto_experiment.hosts.shell import Shell
 from auto_experiment.launchers.base import Began, End, LogBytes
 from auto_experiment.launchers.process import SHIM, ProcessLauncher
 from auto_experiment.records.run import Lost
@@ -83,6 +86,7 @@ class TestSource:
 
 
 class TestInterpreters:
+    @pytest.mark.parametrize("fence", ["bare", "bubblewrap", "landlock"], indirect=True)
     def test_starts_follows_and_tells_the_end(self, old_lab, listen):
         refs = [old_lab.start("echo hello; exit 3"), old_lab.start("kill -9 $$"), old_lab.start(["no-such-program"])]
         feed = old_lab.launcher.follow()
@@ -93,7 +97,27 @@ class TestInterpreters:
         ends = {event.ref: event.sighting.exit for event in events if isinstance(event, End)}
         assert [(ends[ref].code, ends[ref].signal) for ref in refs] == [(3, None), (None, 9), (127, None)]
         assert [type(event) for event in events if event.ref == refs[0]] == [Began, LogBytes, End]
-        assert old_lab.read(refs[0], "exit.json")["containment"] == "subreaper"
+        contained = "pid namespace" if old_lab.nested else "subreaper"
+        assert old_lab.read(refs[0], "exit.json")["containment"] == contained
+
+    def test_a_shell(self, python, tmp_path):
+        shell = Shell(python=python, shim=str(SHIM), variables=os.environ)
+        for words in (None, Fence("landlock", python=python).words(Profile(None, ()))):
+            if words is None or abi():
+                done = shell.run("echo $((6 * 7)); exit 9", timeout=20, env=dict(os.environ), cwd="/", fence=words)
+                assert (done.output, done.code) == ("42\n", 9)
+
+    def test_the_outpost(self, python, tmp_path):
+        request = {"root": str(tmp_path), "protected": [], "frozen": "", "private": ""}
+        for words, key in (
+            ({"verb": "write", "path": "a/b", "data": "eA=="}, None),
+            ({"verb": "read", "path": "a/b", "offset": 0, "limit": 9}, "data"),
+            ({"verb": "list", "path": "a", "most": 9}, "entries"),
+            ({"verb": "read", "path": "../x", "offset": 0, "limit": 9}, "refused"),
+        ):
+            line = json.dumps({**request, **words}).encode() + b"\n"
+            done = subprocess.run([python, "-I", "-S", outpost.__file__], input=line, capture_output=True, check=True)
+            assert set(json.loads(done.stdout)) >= ({key} if key else set())
 
     def test_a_stop_ends_daemons_too(self, old_lab, alive):
         ref = old_lab.start("trap '' TERM; setsid env -i sleep 1000 & echo up; while :; do sleep 0.02; done")

@@ -205,7 +205,7 @@ class Yard:
                 ):
                     continue
                 if path.is_file() and not path.is_symlink():
-                    found[name] = (path.read_bytes(), path.stat().st_mode)
+                    found[name] = (content(path), path.stat().st_mode)
                 elif not path.is_dir():
                     found[name] = "gone"
         found["link"] = False
@@ -269,6 +269,13 @@ def attempt(yard, walls):
         return done.output, guard.after(), between
 
     return go
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        return b"not to be read"
 
 
 def unchanged(before, now, *ignored):
@@ -338,6 +345,53 @@ def test_shared_memory_leaves_nothing(yard, walls, attempt):
     with contextlib.suppress(OSError):
         os.unlink(name)
     assert not left or walls.mode != "bubblewrap"
+
+
+@pytest.mark.parametrize("kind", ["shell", "training"])
+def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
+    """It could, on a file system that takes no write: a request to stop is a byte in one."""
+    os.makedirs(yard.paths.requests)
+    os.mkfifo(yard.paths.poke)
+    reader = os.open(yard.paths.poke, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        made = {
+            "shell": lambda: shell_profile(
+                yard.kept, temporary=str(yard.base / "tmp"), home=str(yard.home), variables={}
+            ),
+            "training": lambda: training_profile(yard.kept, out=str(yard.run / "out")),
+        }[kind]()
+        shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
+        command = "echo stop > workspace/requests/poke; echo '{}' > workspace/requests/stop"
+        done = shell.run(command, timeout=20, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(made))
+        assert not done.error
+        with contextlib.suppress(BlockingIOError):
+            assert os.read(reader, 100) == b"" or walls.mode != "bubblewrap"
+        assert os.listdir(yard.paths.requests) == ["poke"] or walls.mode != "bubblewrap"
+    finally:
+        os.close(reader)
+
+
+def test_the_kernels_own_settings(yard, walls, attempt):
+    """What is written is what stands there already."""
+    if walls.mode == "none":
+        pytest.skip("root may")
+    place = "/proc/sys/kernel/core_pattern"
+    said, _, _ = attempt(f'old=$(cat {place}); if echo "$old" > {place}; then echo written; fi')
+    assert "written" not in said
+    said, _, _ = attempt(
+        "for f in /sys/kernel/mm/transparent_hugepage/enabled /sys/power/state; do echo x > $f; done; echo h > /proc/sysrq-trigger && echo written"
+    )
+    assert "written" not in said
+
+
+def test_the_first_process_inside_cannot_be_spoken_for(yard, walls, attempt):
+    if walls.mode != "bubblewrap":
+        pytest.skip("there is none")
+    said, _, _ = attempt(
+        "readlink /proc/1/fd/* && echo open; for f in /proc/1/fd/*; do echo 0 > $f && echo open; done; kill -9 1; echo alive"
+    )
+    assert "open" not in said
+    assert said.endswith("alive\n")
 
 
 def test_a_door_to_a_process_outside(yard, walls, attempt):
@@ -502,6 +556,71 @@ def test_signals_still_reach_what_is_ours(yard, walls):
     ending = launcher.state([ref])[ref].exit
     assert (ending.code, ending.signal, ending.stopped) == (5, None, "enough")
     assert "saved" in log.read_text()
+
+
+WORKERS = """
+import multiprocessing as mp
+from multiprocessing import shared_memory
+
+def work(name, queue, lock):
+    block = shared_memory.SharedMemory(name=name)
+    with lock:
+        block.buf[0] += 1
+    block.close()
+    queue.put(1)
+
+if __name__ == "__main__":
+    context = mp.get_context("fork")
+    block = shared_memory.SharedMemory(create=True, size=16)
+    queue, lock = context.Queue(), context.Lock()
+    workers = [context.Process(target=work, args=(block.name, queue, lock)) for _ in range(4)]
+    for one in workers: one.start()
+    got = sum(queue.get() for _ in workers)
+    for one in workers: one.join()
+    print("workers", got, block.buf[0])
+    block.close()
+    block.unlink()
+"""
+
+
+@pytest.mark.parametrize("kind", ["shell", "training"])
+def test_workers_share_memory(yard, walls, kind):
+    """As the workers of a data loader do."""
+    (yard.project / "workers.py").write_text(WORKERS)
+    out = yard.paths.out("exp002/run01/a1")
+    os.makedirs(out)
+    if kind == "shell":
+        profile = shell_profile(yard.kept, temporary=str(yard.base / "tmp"), home=str(yard.home), variables={})
+    else:
+        profile = training_profile(yard.kept, out=out)
+    env = {"PATH": os.environ["PATH"], **profile.env}
+    shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
+    command = f"{sys.executable} workers.py"
+    done = shell.run(command, timeout=60, env=env, cwd=str(yard.project), fence=walls.words(profile))
+    assert "workers 4 4" in done.output, done
+
+
+def test_signs_of_life_are_seen_through_a_fence(yard, walls):
+    from auto_experiment.watch.activity import ProcessProbe
+
+    ref = Ref("exp002/run01/a1", yard.paths.attempt("exp002/run01/a1"))
+    words = walls.words(training_profile(yard.kept, out=yard.paths.out(ref.attempt)))
+    env = {"AUTO_EXPERIMENT_RUN_DIR": yard.paths.out(ref.attempt)}
+    code = "while ! test -e $AUTO_EXPERIMENT_RUN_DIR/rest; do :; done; exec sleep 1000"
+    spec = Spec(ref.attempt, ("sh", "-c", code), str(yard.project), env=env, fence=words)
+    launcher = ProcessLauncher(LocalHost(), env=os.environ)
+    launcher.ensure(ref, spec, dict(os.environ))
+    asked = []
+    probe = ProcessProbe(ref.folder, dump=lambda pid: asked.append(pid) or "")
+    wait(Path(ref.folder, "started.json").exists)
+    probe.look()
+    wait(lambda: "cores busy" in probe.look().words)
+    Path(yard.paths.out(ref.attempt), "rest").touch()
+    wait(lambda: not probe.look().busy)
+    probe.testify("why")
+    assert asked == [launcher.state([ref])[ref].pid]
+    launcher.stop(ref, "enough", grace_s=1)
+    wait(lambda: isinstance(launcher.state([ref])[ref], Ended))
 
 
 def wait(condition):

@@ -15,7 +15,7 @@ SPAWN_AND_CLAIM_SEEN = ("helper(ensure):start:after", "helper(ensure):answered")
 KINDS = ("ledger:begin(", "ledger:commit(", "atomic_write:replace(state.json)", "atomic_write:fsync(MEMORY_LOG.md",
          "atomic_write:replace(REPORT.md)", "helper(ensure):start", "watch.requests:", "link(spec.json)", "link(claim)",
          "link(started.json)", "rename(exit.json)", ":fork()", ":setsid()", ":wait4()", ":unlink(", "open_gate:write(",
-         "become_training:execvpe()")  # fmt: skip
+         "start_program:execvpe()")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_what_we_need_of_proc_goes_on_working(child):
     faulthandler.dump_traceback(file=open(os.devnull, "w"))
     for name in ("fd", "task"):
         assert os.listdir("/proc/self/" + name)
-    for name in ("stat", "status", "mountinfo", "io", "environ"):
+    for name in ("stat", "status", "mountinfo"):
         open("/proc/self/" + name, "rb").read()
     one = subprocess.run(["sh", "-c", "cat /proc/self/environ >/dev/null && readlink /proc/self/exe && echo 1 > /proc/self/oom_score_adj"], stdout=subprocess.PIPE)
     print(one.returncode, flush=True)

@@ -70,7 +70,6 @@ _DOORS = [
     "/run/lxd.socket",
     "/tmp/tmux-*",
     "/tmp/ssh-*",
-    "/tmp/.X11-unix",
     "/tmp/screens",
 ]
 _SECRETS = [
@@ -125,14 +124,18 @@ def shell_profile(kept: Protected, *, temporary: str, home: str, variables: Mapp
     root = os.path.realpath(kept.root)
     writable = (root, os.path.realpath(temporary), *caches(home, variables, root))
     secrets = tops(os.path.realpath(path) for path in (os.path.join(home, name) for name in _SECRETS))
-    private = [*kept.private_paths(), *(path for path in secrets if os.path.exists(path) and not is_below(root, path))]
+    private = [
+        *kept.private_paths(),
+        *kept.closed(),
+        *(path for path in secrets if os.path.exists(path) and not is_below(root, path)),
+    ]
     env = {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "GIT_OPTIONAL_LOCKS": "0"}  # `git status` writes nothing
     return Profile(writable, _bounded(kept.paths()), private=tuple(private), gpus=False, env=env)
 
 
 def training_profile(kept: Protected, *, out: str) -> Profile:
     """For a run: all that the user may, but what is protected; of the workspace only its own ``out``."""
-    return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),))
+    return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),), private=tuple(kept.closed()))
 
 
 def caches(home: str, variables: Mapping[str, str], root: str) -> list[str]:
@@ -204,7 +207,8 @@ class Fence:
         base = ["--bind" if profile.writable is None else "--ro-bind", "/", "/"]
         devices = _devices(_GPUS if profile.gpus else ())
         shared = ["--bind-try", "/dev/shm", "/dev/shm"] if profile.gpus else ["--unshare-ipc"]
-        rest = ["--ro-bind", "/sys", "/sys", *_doors(profile)]
+        settings = ("/sys", "/proc/sys", "/proc/sysrq-trigger")  # a root owns the kernel's: bwrap leaves some writable
+        rest = [*(word for path in settings for word in ("--ro-bind-try", path, path)), *_doors(profile)]
         return [self.program, *self.options, *base, "--dev", "/dev", *devices, *shared, "--proc", "/proc", *rest] + [
             word for mount in _mounts(profile) for word in mount
         ]
@@ -225,7 +229,7 @@ class Fence:
 def _mounts(profile: Profile) -> list[list[str]]:
     """Outer folders before inner ones. A folder on the way to something protected is mounted onto itself: a mount point
     cannot be renamed, so that nobody puts another folder in the place of the one that we look at."""
-    mounts = {path: ["--bind", path, path] for path in (*(profile.writable or ()), *_ways(profile))}
+    mounts = {path: ["--bind-try", path, path] for path in (*(profile.writable or ()), *_ways(profile))}
     mounts.update((path, ["--ro-bind-try", path, path]) for path in profile.protected)
     mounts.update((path, ["--bind", path, path]) for path in profile.inside)
     mounts.update((path, _unreadable(path)) for path in profile.private)
@@ -255,7 +259,8 @@ def _devices(names: Iterable[str]) -> list[str]:
 
 def _doors(profile: Profile) -> list[str]:
     """Folders are emptied, sockets replaced; not one that the project lies in."""
-    found = {os.path.realpath(path) for name in _DOORS for path in glob.glob(name)}
+    names = _DOORS if profile.gpus else [*_DOORS, "/tmp/.X11-unix"]  # a training may have a window
+    found = {os.path.realpath(path) for name in names for path in glob.glob(name)}
     needed = (*profile.protected, *profile.inside, *(profile.writable or ()))
     doors = sorted(path for path in found if not any(is_below(other, path) for other in needed))
     return [word for path in doors for word in _unreadable(path)]

@@ -97,6 +97,7 @@ class Guard:
 
     def _files_of_project(self) -> Iterator[str]:
         mine = self._paths.workspace
+        yield from self._protected.links()
         for path in self._protected.paths():
             if not is_below(path, mine) and path not in (self._paths.ledger, PACKAGE):
                 yield from _files(path, skip=_NOT_OF_GIT if os.path.basename(path) == ".git" else ())

@@ -28,11 +28,16 @@ class Protected:
     fixed: tuple[str, ...]
     frozen: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
+    doors: tuple[str, ...] = ()  # folders with FIFOs of ours: a FIFO can be written where nothing else can
 
     def paths(self) -> list[str]:
         """What there is now that must not be changed: the highest of each branch, real and absolute."""
         found = [path for path in self.fixed if os.path.lexists(path)]
         return tops(map(os.path.realpath, [*found, *self.matches(self.frozen)]))
+
+    def links(self) -> list[str]:
+        """Those that are links: what they lead to is in ``paths``, and they themselves no kernel can keep."""
+        return [path for path in (*self.fixed, *self.matches(self.frozen)) if os.path.islink(path)]
 
     def missing(self) -> list[str]:
         """What is protected and does not exist: a kernel cannot forbid a name."""
@@ -46,6 +51,9 @@ class Protected:
         """For ``outpost.py``, which imports nothing of ours."""
         frozen, private = pattern_of_all(self.frozen), pattern_of_all(self.private)
         return {"root": self.root, "protected": list(self.fixed), "frozen": frozen, "private": private}
+
+    def closed(self) -> list[str]:
+        return [os.path.realpath(path) for path in self.doors if os.path.isdir(path)]
 
     def matches(self, globs: tuple[str, ...]) -> list[str]:
         if not globs:
@@ -82,7 +90,7 @@ def protected_of(
     configs = [os.path.join(paths.root, name) for name in dict.fromkeys(("config.yaml", config))]
     own = [paths.brief, *configs, paths.workspace]
     fixed = (*own, *outside, *_git(paths.root), PACKAGE)
-    return Protected(paths.root, paths.workspace, fixed, tuple(frozen), tuple(private))
+    return Protected(paths.root, paths.workspace, fixed, tuple(frozen), tuple(private), (paths.requests,))
 
 
 def pattern_of_all(globs: Iterable[str]) -> str:

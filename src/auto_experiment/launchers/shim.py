@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     Json = Dict[str, Any]
 
 FORMAT = 1
+SELF = os.path.abspath(__file__)  # before anybody changes the folder
 TOKEN = b"AUTO_EXPERIMENT_ATTEMPT"  # set in the training's environment to the attempt's folder
 RUN_DIR = b"AUTO_EXPERIMENT_RUN_DIR"
 LATER = b"AUTO_EXPERIMENT_LATER_"  # a variable that the fence must not obey itself has this before its name
@@ -741,7 +742,7 @@ def enter_fence(
         os.set_inheritable(fd, True)
     refuse_signals()  # a group is asked to end as a whole: bwrap and `inner` are in it, and must outlive the training
     numbers = [str(number).encode() for number in (gate, word, told)]
-    ours = [os.fsencode(part) for part in (sys.executable, "-I", "-S", os.path.abspath(__file__), "inner")]
+    ours = [os.fsencode(part) for part in (sys.executable, "-I", "-S", SELF, "inner")]
     argv = [raw(part) for part in spec["fence"]["argv"]] + ours + numbers + [oom or b"-"]
     start_program(argv + [raw(part) for part in spec["argv"]], hide(env), doing)
 
@@ -775,6 +776,7 @@ def inner(words: "List[bytes]") -> int:
     main = os.fork()
     if main == 0:
         become_fenced(words[4:], gate, word, told, words[3])
+    prctl(4, 0)  # PR_SET_DUMPABLE: the training must not write what we tell, nor into our memory
     os.close(gate)
     tell(told, b"up\n")
     while True:

@@ -219,6 +219,9 @@ def _idle(spans: Sequence[tuple[float, float]], sessions: Sequence[tuple[float, 
 def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], now: Standing | None) -> list[str]:
     """What a reader of the numbers must know: what was switched off, cut, changed or not readable."""
     found = [f"{_md(notice)}." for notice in project.notices[:20]]
+    fence = ledger.last_event("fence")  # stored when runs are started behind one, or could not be
+    if fence:
+        found.append(f"Fence: {_md(str(fence.body['said']))}.")
     waived = [a.run_name for a in attempts if a.gate == "waived"]
     if waived:
         found.append(f"Started without a dry run (`experiment.mandatory_dry_run: false`): {_some(waived)}.")
