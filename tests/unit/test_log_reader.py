@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auto_experiment.records.observation import Fault, Progress
+from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.reader import LogReader, read_line
 from auto_experiment.watch.metrics.summary import direction_of, summarise
 
@@ -513,6 +515,25 @@ def test_names_are_names(line):
         assert 0 < len(name) <= 60
         assert any(c.isalpha() for c in name)
         assert isinstance(value, float)
+
+
+_LOOKS_ALIKE = st.lists(
+    st.sampled_from(["loss", "acc", " ", "=", ": ", ",", ".", "/", "[", "]", "(", ")", "%", "epoch ", "step ", "nan", "inf", "tensor(", "it/s", "k", "best ", "val ", "| ", "e-"])
+    | st.integers(0, 1234).map(str), max_size=14,
+).map("".join)  # fmt: skip
+
+
+@given(_LOOKS_ALIKE, st.randoms(use_true_random=False))
+@example("loss: 0,234 acc: nan.5", random.Random(1))
+@settings(max_examples=500, deadline=None)
+def test_a_line_is_read_alike_whichever_line_of_its_shape_came_before(line, dice):
+    other = "".join(str(dice.randrange(10)) if c.isdigit() else c for c in line)
+    read_line(other)
+    after_another = repr(read_line(line))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shapes, "of", lambda text: b"its own: " + text.encode())
+        patched.setattr(shapes, "text_of", lambda shape: shape.decode().removeprefix("its own: "))
+        assert repr(read_line(line)) == after_another
 
 
 def test_memory_is_bounded():
