@@ -335,6 +335,52 @@ def test_old_keras_redraws_with_backspaces():
     assert (reader.series["loss"].final, reader.series["loss"].count, reader.lines) == (0.8, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "values", "tail"),
+    [
+        ("loss: 0.9\b\b\b0.8\n", [0.9, 0.8], ["loss: 0.8"]),
+        ("loss: 0.9\x1b[3D0.8\n", [0.9, 0.8], ["loss: 0.8"]),
+        ("loss: 0.9 ok\x1b[7G0.8\n", [0.9, 0.8], ["loss: 0.8 ok"]),
+        ("loss: 0.9 ok\x1b[7G0.8\x1b[K\n", [0.9, 0.8], ["loss: 0.8"]),
+        ("\x1b[32mloss: 0.9\x1b[0m\x1b[K\n", [0.9], ["loss: 0.9"]),
+        ("loss: 0.9\x1b[2K\rloss: 0.8\x1b[2K\r", [0.9, 0.8], []),
+        ("loss: 0.9123\rloss: 0.8\n", [0.9123, 0.8], ["loss: 0.8"]),  # what a longer state leaves is no part of it
+        ("loss:\x1b[3C0.9\n", [0.9], ["loss:   0.9"]),
+        ("loss: 0.9 |\b/\b-\b\\\b|\n", [0.9], ["loss: 0.9 |"]),
+        ("one\nloss: 0.9\nend\x1b[1A\rloss: 0.8\x1b[B\rend\nlast\n", [0.9, 0.8], ["one", "loss: 0.8", "end", "last"]),
+        ("loss: 0.9\nacc: 0.1\n\x1b[2Floss: 0.8\x1b[Eacc: 0.1\n", [0.9, 0.1, 0.8], ["loss: 0.8", "acc: 0.1"]),
+        ("loss: 0.9\nacc: 0.1\n\x1b[2A\x1b[Jloss: 0.8\nend\n", [0.9, 0.1, 0.8], ["loss: 0.8", "end"]),
+        ("\x1b[99A\x1b[99Bloss: 0.9\n", [0.9], ["loss: 0.9"]),
+        ("loss: 0.9 ok\n\rbar, 4 columns\x1b[A{'loss': 0.8}\n", [0.9, 0.8], ["              {'loss': 0.8}", "bar, 4 columns"]),
+    ],
+)  # fmt: skip
+def test_the_last_state_of_what_is_redrawn_is_read(text, values, tail):
+    reader, points = read(text)
+    assert [point.value for point in points] == values
+    assert reader.tail == tail
+
+
+def test_nested_bars_are_each_one_row():
+    inner = "".join(
+        f"\n\rinner: {i}%|#| {i}/100 [00:01<00:01, 9it/s, loss={0.5 if i < 60 else 0.4}]\x1b[A" for i in range(1, 101)
+    )
+    outer = "\r 50%|#| 1/2 [00:01<00:01, 9it/s, acc=0.7]"
+    reader, points = read(outer + inner + outer + "\n\n")
+    assert [(p.name, p.value) for p in points] == [("acc", 0.7), ("loss", 0.5), ("loss", 0.4)]
+    assert len(reader.tail) == 2
+    assert "1/2" in reader.tail[0]
+    assert "100/100" in reader.tail[1]
+
+
+def test_a_table_that_is_redrawn_says_only_what_is_new():
+    def table(loss: float) -> str:
+        return f"┌──────┬─────┐\n│ loss │ {loss} │\n│ acc │ 0.5 │\n└──────┴─────┘\n"
+
+    up = "\x1b[4A\x1b[J"
+    _, points = read(table(0.9) + up + table(0.9) + up + table(0.8))
+    assert [(p.name, p.value) for p in points] == [("loss", 0.9), ("acc", 0.5), ("loss", 0.8)]
+
+
 def test_the_unfinished_line_counts_at_the_end_only():
     reader = LogReader()
     assert reader.feed(b"loss: 0.") == []
@@ -467,6 +513,7 @@ SAMPLE = (
     + "KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n"
     + TRACE
     + "RuntimeError: CUDA out of memory.\n"
+    "\n 10%|#| 1/10 [0:00<0:01, 9it/s, loss=0.3]\x1b[A\r\x1b[2Kloss: 0.2\x1b[3D0.1\x1b[K\n\n"
     "1/2 [=>...] - loss: 0.9\b\b\b\b2/2 [=====] - loss: 0.8"
 ).encode()
 
@@ -496,14 +543,19 @@ def test_chunking_changes_nothing(cuts):
 
 _TOKENS = st.sampled_from(
     [b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
-     b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000]
+     b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000, b"x" * 65533]
+)  # fmt: skip
+_MOVES = st.sampled_from(
+    [b"\x1b[A", b"\x1b[2A", b"\x1b[9F", b"\x1b[B", b"\x1b[3E", b"\x1b[K", b"\x1b[1K", b"\x1b[2K", b"\x1b[J", b"\x1b[1G", b"\x1b[12G", b"\x1b[3C", b"\x1b[2D", b"\b\b\b",
+     b"\x1b[1;1H", b"\x1b[", b"loss: 0.", b"25", b"\n\n\n", b"| acc | 0.5 |\n"]
 )  # fmt: skip
 
 
 @given(
-    st.lists(_TOKENS | st.binary(max_size=20), max_size=30).map(b"".join), st.lists(st.integers(0, 10**6), max_size=8)
+    st.lists(_TOKENS | _MOVES | st.binary(max_size=20), max_size=30).map(b"".join),
+    st.lists(st.integers(0, 10**6), max_size=8),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_anything_is_read_alike_in_any_chunks_and_never_raises(data, cuts):
     assert in_pieces(data, cuts) == in_pieces(data, [])
 
@@ -551,6 +603,16 @@ def test_memory_is_bounded():
     assert reader.series["acc"].count == 1
     assert reader.series["loss"].final == 0.5
     assert all(len(line) <= 300 for line in reader.tail)
+    for piece in (
+        b"y\x1b[K" * 10_000,
+        b"\x1b[2K1" * 10_000,
+        b"\x1b[9A" * 10_000,
+        b"\x1b[9C1" * 10_000,
+        b"loss: 0.5\n\x1b[2A\n" * 5_000,
+    ):
+        reader.feed(piece)
+        assert len(reader._row.text) <= 64 * 1024
+        assert len(reader._earlier) <= 32
     assert len(reader.tail) == 5
 
 
@@ -575,7 +637,8 @@ def test_garbage_does_not_raise():
      "epoch " * 10_000, "a.b." * 15_000, "- " * 30_000, "1:" * 30_000, "|" * 60_000, "loss 1 " * 8_000, "A" * 60_000 + "=1", "━" * 20_000 + "1/2 ", "a" + " " * 60_000 + "b1", "step" + " " * 60_000 + "x1", ":" * 60_000 + "1", " " * 60_000 + "Average 1",
      "Error " * 10_000, "A" * 60_000 + "rror: 1", "a." * 30_000 + "Error", "cuda " * 12_000, "|a" + " " * 60_000 + "1", "1/2" + " " * 60_000, "x:1" + ",111" * 15_000 + "x", "{'a': tensor(" + "," * 60_000, "batch " * 10_000, "1 a" * 20_000,
      "a" * 65_000 + " 1%", "1 " + "0" * 65_000 + "x 0.5", "\x1b[0" * 21_000 + " loss 0.5 1", "epoch 1 " * 8_000, "step 5: loss 0.5, " * 3_600, "'epoch 7', " * 5_900, '"a": 1, _' + "\t " * 32_000 + "1:2:",
-     "[1/" * 20_000, "1%|" + "|1/" * 20_000, "Epoch[" * 10_000, "\x1b[" * 30_000, "\x1b]" * 30_000, "12:34 " * 10_000, "/1 (1" * 12_000],
+     "[1/" * 20_000, "1%|" + "|1/" * 20_000, "Epoch[" * 10_000, "\x1b[" * 30_000, "\x1b]" * 30_000, "12:34 " * 10_000, "/1 (1" * 12_000,
+     "\b1" * 30_000, "loss: 0.5 " * 28 + "\b1" * 30_000, "\x1b[2K1" * 12_000, "\x1b[A1" * 16_000, "1\n\x1b[9A\x1b[J" * 6_000, "\x1b[99C1\x1b[9D" * 6_000, "a" * 60_000 + "\b1" * 2_000, "1\x1b[K" * 15_000],
     ids=lambda line: line[:6],
 )  # fmt: skip
 def test_no_line_is_slow(line):

@@ -1,22 +1,22 @@
 """A growing training log, bytes in, metric points out. Constant memory, any chunking, never an error.
 
 It knows no file, no process and no exit status: ``watch/log_tail.py`` opens files, ``watch/faults.py`` knows how a run
-ended. A line feed ends a line; within a line a carriage return or a backspace starts the next state of a redrawn one.
-Each state is read when it is complete; a redraw that repeats a value adds no point.
+ended. A line feed ends a line; within a line a carriage return starts the next state of a redrawn one, and
+``terminal.py`` knows what other movements of the cursor do. Each state is read when it is complete; a redraw that
+repeats a value adds no point, also where several rows are drawn again and again.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import counters, documents, headings, prefixes, settings, text
+from auto_experiment.watch.metrics import counters, documents, headings, prefixes, settings, terminal, text
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
@@ -27,6 +27,8 @@ from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
 LONGEST_LINE = 64 * 1024
 _RECENT = 20
 _LONGEST_RECENT = 1024
+_MOST_EARLIER = 32
+_ESCAPE = 0x1B
 _TABLE_SIDES = {"│".encode(), "┃".encode()}
 _MOST_RANKED = 500  # metrics
 _MOST_HELD = 200  # rows of a box
@@ -57,11 +59,14 @@ class LogReader:
         self.non_finite: str | None = None
         self._buffer = b""
         self._clues: Sequence[bytes] = CLUES  # those words for a fault that the block of bytes at hand holds
-        self._state = b""  # the last state of the line that is being redrawn
+        self._row = terminal.Row()  # the last state of the line that is being written or redrawn
         self._shown: dict[str, float] = {}  # what the line's earlier states reported
-        self._tail: deque[bytes] = deque(maxlen=max(tail_lines, 0))
-        self._tail_chars = tail_chars
-        self._recent: deque[bytes] = deque(maxlen=_RECENT)  # the lines above, of which a heading or a header may be one
+        self._earlier: dict[int, dict[str, float]] = {}  # what the last lines did, should the cursor go up to them
+        self._lift = 0  # line feeds that led to a row that was there before
+        self._bottom = -1  # the lowest row from which the cursor went up
+        self._tail_lines, self._tail_chars = max(tail_lines, 0), tail_chars
+        self._tail = terminal.Rows(self._tail_lines)
+        self._recent = terminal.Rows(_RECENT)  # the lines above, of which a heading or a header may be one
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
@@ -84,8 +89,8 @@ class LogReader:
         points: list[Point] = []
         rest, self._buffer = self._buffer, b""
         self._clues = CLUES
-        self._read(rest, points)
-        if rest or self._state:
+        self._finish_state(rest, points)
+        if rest or self._row.text:
             self._end_line(points)
         self._release(points)
         return points
@@ -93,10 +98,12 @@ class LogReader:
     def restart(self) -> None:
         """The file was truncated or replaced: what comes next starts a line; what was read stays read."""
         self._held = []
-        if self._state.strip():
+        if self._row.text.strip():
             self._end_line([])
-        self._buffer, self._state = b"", b""
-        self._shown.clear()
+        self._lift -= max(self._bottom + 1 - self._at, 0)
+        self._row.enter(b"")
+        self._buffer = b""
+        self._shown = {}
 
     @property
     def progress(self) -> Progress | None:
@@ -125,10 +132,10 @@ class LogReader:
     @property
     def tail(self) -> list[str]:
         """The last lines that are not blank, as a terminal would show them, the unfinished one included."""
-        last = self._buffer if self._buffer.strip() else self._state
-        raw = [*self._tail, last[:_LONGEST_TAIL]]
+        last = self._row.with_(self._buffer)[:_LONGEST_TAIL]
+        raw = [*reversed(list(self._tail.upwards(self._at))), last, *self._tail.downwards(self._at)]
         cleaned = (clean(line.decode("utf-8", "replace"), self._tail_chars) for line in raw)
-        return [line for line in cleaned if line][-(self._tail.maxlen or 0) :] if self._tail.maxlen else []
+        return [line for line in cleaned if line][-self._tail_lines :] if self._tail_lines else []
 
     @property
     def note(self) -> str | None:
@@ -144,63 +151,137 @@ class LogReader:
                 return
             data = data[end.start() :]
         data = self._buffer + data
-        if b"\b" in data:
-            data = data.replace(b"\b", b"\r")
         low = data.lower()
         self._clues = [clue for clue in CLUES if clue in low]
         lines = data.split(b"\n")
         rest = lines.pop()
+        drawn = self._row.is_open or terminal.is_drawn(data)
         if not (
             self._clues
             or self._held
             or self._faults.found
             or self._faults.inside
-            or self._state
+            or self._row.text
+            or drawn
             or b"\r" in data
-            or _may_report(data)
+            or self._at <= self._bottom
+            or _has_number(data, low)
         ):
             self._pass_over(lines)
             lines = []
         for line in lines:
-            if b"\r" in line:
+            if drawn and (self._row.is_open or terminal.is_drawn(line)):
+                self._finish_state(self._draw(line, points), points)
+            elif b"\r" in line:
                 for state in line.split(b"\r"):
                     self._read(state, points)
             else:
                 self._read(line, points)
             self._end_line(points)
-        if b"\r" in rest:
+        if drawn and (self._row.is_open or terminal.is_drawn(rest)):
+            rest = self._draw(rest, points)
+        elif b"\r" in rest:
             *states, rest = rest.split(b"\r")
             for state in states:
                 self._read(state, points)
         self._buffer = rest[:LONGEST_LINE]
 
+    @property
+    def _at(self) -> int:
+        """The row that the cursor is in."""
+        return self.lines - self._lift
+
+    def _draw(self, data: bytes, points: list[Point]) -> bytes:
+        """A line with movements of the cursor, or a part of one; what comes after the last of them is returned."""
+        done = 0
+        for start, end, control in terminal.controls(data, LONGEST_LINE):
+            self._row.write(data[done : min(start, done + LONGEST_LINE)])
+            if self._row.is_new and self._row.goes_back(control):
+                self._read_row(points)
+            self._change_row(control, points)
+            self._row.move(control)
+            done = end
+        return data[done:]
+
+    def _change_row(self, control: terminal.Control, points: list[Point]) -> None:
+        if control.what not in b"ABEFJ":
+            return
+        self._bottom = max(self._bottom, self._at)
+        if control.what == b"J" and not control.number:
+            self._tail.cut(self._at)
+            self._recent.cut(self._at)
+        up = terminal.rows_up(control, self._at, self._bottom)
+        if up:  # or down: the column stays
+            if self._row.is_new:
+                self._read_row(points)
+            self._leave_row(points)
+            self._lift += up
+            self._enter_row(self._row.column)
+
+    def _finish_state(self, rest: bytes, points: list[Point]) -> None:
+        """``rest`` is the last that comes of the line."""
+        if not self._row.is_open:
+            self._read(rest, points)
+            return
+        self._row.write(rest[:LONGEST_LINE])
+        if self._row.is_new:
+            self._read_row(points)
+
+    def _read_row(self, points: list[Point]) -> None:
+        self._row.is_new = False
+        self._read(self._row.text, points)
+
     def _pass_over(self, lines: list[bytes]) -> None:
         """Whole lines that report nothing: counted, and kept as the tail."""
+        rows = range(self._at + len(lines) - 1, -1, -1)
         self.lines += len(lines)
-        newest = (line for line in reversed(lines) if line and not line.isspace())
-        kept = list(islice(newest, max(self._tail.maxlen or 0, _RECENT)))[::-1]
-        self._tail.extend(line[:_LONGEST_TAIL] for line in kept)
-        self._recent.extend(line[:_LONGEST_RECENT] for line in kept)
+        newest = ((row, line) for row, line in zip(rows, reversed(lines), strict=False) if line and not line.isspace())
+        kept = list(islice(newest, max(self._tail_lines, _RECENT)))[::-1]
+        self._tail.extend([(row, line[:_LONGEST_TAIL]) for row, line in kept])
+        self._recent.extend([(row, line[:_LONGEST_RECENT]) for row, line in kept[-_RECENT:]])
         if lines and self._shown:
             self._shown = {}
 
     def _end_line(self, points: list[Point]) -> None:
+        self._leave_row(points)
         self.lines += 1
-        if self._held and self._state.lstrip()[:3] not in _TABLE_SIDES and self._state.lstrip()[:1] != b"|":
+        if self._bottom >= 0 or self._row.is_open:
+            self._enter_row()
+        else:
+            self._row.text = b""
+
+    def _leave_row(self, points: list[Point]) -> None:
+        state, row = self._row.text, self.lines - self._lift
+        if self._held and state.lstrip()[:3] not in _TABLE_SIDES and state.lstrip()[:1] != b"|":
             self._release(points)
-        if self._state.strip():
-            self._tail.append(self._state[:_LONGEST_TAIL])
-            self._recent.append(self._state[:_LONGEST_RECENT])
-        self._state = b""
+        if row <= self._bottom:
+            self._tail.put(row, state[:_LONGEST_TAIL])
+            self._recent.put(row, state[:_LONGEST_RECENT])
+        elif state and not state.isspace():
+            self._tail.append((row, state[:_LONGEST_TAIL]))
+            self._recent.append((row, state[:_LONGEST_RECENT]))
         if self._shown:
+            self._earlier[row] = self._shown
             self._shown = {}
+            if len(self._earlier) > _MOST_EARLIER:
+                del self._earlier[next(iter(self._earlier))]
+
+    def _enter_row(self, column: int = 0) -> None:
+        row = self.lines - self._lift
+        if row <= self._bottom:
+            self._row.enter(self._recent.at(row), column)
+            self._shown = self._earlier.pop(row, {})
+        else:
+            self._row.enter(b"")
 
     def _read(self, raw: bytes, points: list[Point]) -> None:
         """One state of the current line."""
         if not raw:
             return
         raw = raw[:LONGEST_LINE]
-        self._state = raw
+        if raw[0] == _ESCAPE and terminal.is_silent(raw):
+            return
+        self._row.text = raw
         faults = self._faults
         clue = faults.inside or (bool(self._clues) and _has_one(self._clues, raw))
         inside = faults.inside
@@ -224,7 +305,7 @@ class LogReader:
         reading = read_line(line, self._tables, self._above)
         if not self._place.has_begun:
             counters.take_limits(line, reading)
-        if not reading.pairs and self._recent:
+        if not reading.pairs:
             self._read_alone(line.strip(), reading)
         if len(reading.pairs) == 1 and not reading.has_counter and settings.is_setting(line, self._above()):
             reading.pairs.clear()
@@ -288,18 +369,17 @@ class LogReader:
         held, self._held = self._held, []
         if self._report(held, Reading(), points) and self._faults.found:
             self._faults.went_on()
-        self._shown = {}
 
     def _read_alone(self, text: str, into: Reading) -> None:
         """A value without a name, when the line above is one."""
         value = _ALONE.fullmatch(text) if len(text) < _LONGEST_VALUE else None
-        name = headings.title(next(self._above())) if value else None
+        name = headings.title(next(self._above(), "")) if value else None
         if value and name:
             into.pairs.append((name, to_float(value[1])))
 
     def _above(self) -> Iterator[str]:
         """The lines before this one that are not blank, the nearest one first."""
-        return (_plain(raw) for raw in reversed(self._recent))
+        return map(_plain, self._recent.upwards(self._at))
 
     def _is_spokesman(self, rank: int, name: str) -> bool:
         """Of several ranks that report the same metric, the first one counts."""
@@ -363,14 +443,17 @@ def _plain(raw: bytes) -> str:
 
 def _may_report(raw: bytes) -> bool:
     """Is there a digit in it, or a word for a number?"""
-    if len(raw) < _SHORT:
-        return _DIGIT.search(raw) is not None or _has_word_for_number(raw)
-    return len(raw.translate(None, _DIGITS)) < len(raw) or _has_word_for_number(raw)
-
-
-def _has_word_for_number(raw: bytes) -> bool:
+    if len(raw) >= _SHORT:
+        return _has_number(raw, raw.lower())
+    if _DIGIT.search(raw) is not None:
+        return True
     low = raw.lower()
     return b"nan" in low or b"inf" in low
+
+
+def _has_number(raw: bytes, low: bytes) -> bool:
+    """The same of many bytes; ``low``: in small letters."""
+    return len(raw.translate(None, _DIGITS)) < len(raw) or b"nan" in low or b"inf" in low
 
 
 def _at_the_margin(line: str) -> bool:
