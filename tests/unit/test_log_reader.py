@@ -504,6 +504,76 @@ def test_non_finite_names_the_first_metric():
     assert reader.series["loss"].highest is None
 
 
+def ranked(form: str, ranks: int = 2) -> str:
+    """Some epochs of ranks that write in turn, the last one first; each has a loss of its own."""
+    lines = ["Loading the data", "Building the model"]
+    lines += [f"epoch {epoch}/5 loss: 0.{5 - epoch}{{rank}}" for epoch in range(5)]
+    return "".join(
+        form.format(rank=rank) + line.format(rank=rank) + "\n" for line in lines for rank in reversed(range(ranks))
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["[rank{rank}]: ", "[default{rank}]:", "[trainer{rank}]:", "[1,{rank}]<stdout>:", "[1,{rank}]<stderr>: ", "[prterun-node01-77@1,{rank}]<stdout>: ", "(rank {rank}) ", "(rank {rank}): ", "worker-{rank}: ",
+     "2024-03-01 10:00:00 [rank{rank}]: ", "{rank}: ", "{rank}: [default0]:", " {rank}: ", "[{rank}]: "],
+)  # fmt: skip
+def test_of_several_ranks_the_first_counts(form):
+    reader, points = read(ranked(form))
+    assert [point.value for point in points] == [0.51, 0.41, 0.31, 0.21, 0.11]
+    assert reader.progress == Progress(4, 5, "epoch")
+
+
+def test_of_rays_workers_the_first_counts():
+    text = ranked("\x1b[36m(RayTrainWorker pid={rank}77, ip=10.0.0.{rank})\x1b[0m ").replace("pid=077", "pid=976")
+    reader, _ = read("(train pid=12) acc: 0.5\n" + text)
+    assert (reader.series["loss"].final, reader.series["loss"].count) == (0.11, 5)
+    assert reader.series["acc"].final == 0.5
+
+
+def test_one_who_is_gone_is_replaced():
+    text = "(train pid=1) loss: 0.5\n" * 3 + "".join(f"(train pid=2) loss: 0.{9999 - i}\n" for i in range(400))
+    assert read(text)[0].series["loss"].final == 0.96
+
+
+def test_what_is_unmarked_beside_ranks_is_of_rank_0():
+    text = "epoch {e} loss: 0.{l}0\n[rank1]: epoch {e} loss: 0.{l}1\n"
+    reader, _ = read("".join(text.format(e=e, l=9 - e) for e in range(4)))
+    assert [reader.series["loss"].final, reader.series["loss"].count] == [0.6, 4]
+    text = "[rank1]: epoch {e} loss: 0.{l}1\nepoch {e} loss: 0.{l}0\n[rank0]: note\n"
+    reader, _ = read("".join(text.format(e=e, l=9 - e) for e in range(4)))
+    assert [reader.series["loss"].final, reader.series["loss"].count] == [0.6, 5]  # the first one was rank 1's
+
+
+def test_a_bar_keeps_the_rank_that_it_begins_with():
+    bars = "".join(
+        f"[1,{rank}]<stderr>:\r 10%|#| 1/9 [0:1<0:1, 1it/s, loss=0.5{rank}]\r 20%|#| 2/9 [0:1<0:1, 1it/s, loss=0.4{rank}]\n"
+        for rank in (0, 1)
+    )
+    assert [point.value for point in read(bars)[1]] == [0.5, 0.4]
+
+
+def test_headings_and_tables_of_ranks_that_mix():
+    lines = ["epoch  train_loss  val_acc", "1  0.5{rank}  0.7{rank}", "2  0.4{rank}  0.8{rank}"]
+    text = "".join(f"[1,{rank}]<stdout>:" + line.format(rank=rank) + "\n" for line in lines for rank in (0, 1, 2))
+    reader, _ = read(text)
+    assert (reader.series["val_acc"].final, reader.series["val_acc"].count) == (0.8, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["".join(f"{i}: loss: 0.{i}1\n" for i in range(1, 10)), "".join(f"{i}:\tlearn: 0.{i}1\ttotal: 1ms\n" for i in range(1, 10)),
+     "".join(f"epoch {e}\n" + "".join(f"{i}: loss: 0.{e}{i}\n" for i in range(4)) for e in range(5)),
+     "".join(f"12:0{i}:03 loss: 0.{i}1\n13:0{i}:03 loss: 0.{i}2\n" for i in range(9)),
+     "".join(f"   {i}: core::ops::function call\n" for i in range(9)) + "1: loss: 0.5\n2: loss: 0.4\n"],
+    ids=["counter", "catboost", "batches", "clock", "frames"],
+)  # fmt: skip
+def test_a_counter_in_front_is_no_rank(text):
+    reader, _ = read(text)
+    assert not reader._labels.are_ranks
+    assert sum(series.count for series in reader.series.values()) == text.count("0.")
+
+
 SAMPLE = (
     "Epoch 1/3\r\n"
     "\r 0%|   | 0/4 [00:00<?, ?it/s]\r 50%|#  | 2/4 [00:01<00:01, 2it/s, loss=0.7]\r100%|###| 4/4 [00:02<00:00, 2it/s, loss=0.6]\n"

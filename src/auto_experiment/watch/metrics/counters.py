@@ -103,15 +103,18 @@ class _Kind(NamedTuple):
     leading: bool
 
 
-def take(text: str, into: Reading) -> str:
-    """Put the line's counters into ``into``; return the text with a bar where each of them stood."""
-    kind = _kind_by_shape(shapes.of(text)) if len(text) <= shapes.LONGEST else _kind(text)
+def take(text: str, into: Reading, shape: bytes | None = None) -> str:
+    """Put the line's counters into ``into``; return the text with a bar where each of them stood. ``shape``: its own,
+    where it is known."""
+    shape = shapes.of(text) if shape is None else shape
+    kind = _kind_by_shape(shape) if len(text) <= shapes.LONGEST else _kind(text)
     into.evaluates = kind.evaluates
     if kind.bars:
         text = _take_bars(text, into)
     if kind.leading or kind.bars:
         text = _take_leading(text, into)
-    text = _take_all_named(text, into)
+        shape = shapes.of(text)
+    text = _take_all_named(text, shape, into)
     if "[" in text:
         text = _take_bracket(text, into)
     if into.evaluates:  # its batches are not the training's
@@ -146,8 +149,8 @@ def _take_bars(text: str, into: Reading) -> str:
     return text
 
 
-def _take_all_named(text: str, into: Reading) -> str:
-    spots = _spots_by_shape(shapes.of(text)) if len(text) <= shapes.LONGEST else _spots(text)
+def _take_all_named(text: str, shape: bytes, into: Reading) -> str:
+    spots = _spots_by_shape(shape) if len(text) <= shapes.LONGEST else _spots(text)
     if not spots:
         return text
     pieces, last, after = [], 0, False

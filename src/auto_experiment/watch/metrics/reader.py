@@ -16,7 +16,7 @@ from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import counters, documents, headings, prefixes, settings, terminal, text
+from auto_experiment.watch.metrics import counters, documents, headings, prefixes, ranks, settings, terminal, text
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
@@ -30,7 +30,7 @@ _LONGEST_RECENT = 1024
 _MOST_EARLIER = 32
 _ESCAPE = 0x1B
 _TABLE_SIDES = {"│".encode(), "┃".encode()}
-_MOST_RANKED = 500  # metrics
+_COUNTERS = ""  # no metric's name
 _MOST_HELD = 200  # rows of a box
 _LAST_REDRAWS = 2
 _BLOCK = 32 * 1024
@@ -70,7 +70,9 @@ class LogReader:
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
-        self._ranks: dict[str, int] = {}  # metric -> the rank that it is taken from
+        self._labels = ranks.Labels()
+        self._speakers = ranks.Speakers()  # whose word counts for a metric
+        self._who: ranks.Who | None = None  # who writes the line; its mark stands in front of its first state alone
         self._bar_moves = 0  # since a fault was found
         self._place = Place()
         self._series = SeriesTable()
@@ -102,7 +104,7 @@ class LogReader:
             self._end_line([])
         self._lift -= max(self._bottom + 1 - self._at, 0)
         self._row.enter(b"")
-        self._buffer = b""
+        self._buffer, self._who = b"", None
         self._shown = {}
 
     @property
@@ -162,7 +164,9 @@ class LogReader:
             or self._faults.found
             or self._faults.inside
             or self._row.text
-            or drawn
+            or self._row.is_open
+            or b"\x1b" in data  # of a line of colours alone nothing is kept
+            or b"\b" in data
             or b"\r" in data
             or self._at <= self._bottom
             or _has_number(data, low)
@@ -244,6 +248,7 @@ class LogReader:
 
     def _end_line(self, points: list[Point]) -> None:
         self._leave_row(points)
+        self._who = None
         self.lines += 1
         if self._bottom >= 0 or self._row.is_open:
             self._enter_row()
@@ -301,7 +306,10 @@ class LogReader:
             self._metrics(line, points)
 
     def _metrics(self, line: str, points: list[Point]) -> None:
-        rank, line = prefixes.strip(line)
+        label, line = self._labels.strip(line, self.lines)
+        inner, line = prefixes.strip(line)
+        if label is not None or inner is not None:
+            self._who = ranks.joined(label, inner)
         reading = read_line(line, self._tables, self._above)
         if not self._place.has_begun:
             counters.take_limits(line, reading)
@@ -311,12 +319,11 @@ class LogReader:
             reading.pairs.clear()
         if not reading.pairs and not reading.has_counter and not reading.limits:
             return
-        moved, bar_moved = self._place.take(reading)
+        listens = self._listens(reading) if self._who is not None or self._speakers else True
+        moved, bar_moved = self._place.take(reading) if listens else (False, False)
         self._bar_moves += bar_moved
         if reading.pairs:
             self._place.credit()
-        if rank is not None:
-            reading.pairs = [pair for pair in reading.pairs if self._is_spokesman(rank, pair[0])]
         if reading.waits:
             self._held += [(name, value, self.lines + 1) for name, value in reading.pairs]
             if len(self._held) > _MOST_HELD:
@@ -378,14 +385,22 @@ class LogReader:
             into.pairs.append((name, to_float(value[1])))
 
     def _above(self) -> Iterator[str]:
-        """The lines before this one that are not blank, the nearest one first."""
-        return map(_plain, self._recent.upwards(self._at))
+        """The lines before this one that are not blank, the nearest one first; of several processes only its own."""
+        lines = (_plain(raw, self._labels.are_ranks) for raw in self._recent.upwards(self._at))
+        own = (self._who,) if self._who else (None, 0)
+        return (text for who, text in lines if who in own)
 
-    def _is_spokesman(self, rank: int, name: str) -> bool:
-        """Of several ranks that report the same metric, the first one counts."""
-        if len(self._ranks) >= _MOST_RANKED:
-            return True
-        return self._ranks.setdefault(name, rank) == rank
+    def _listens(self, reading: Reading) -> bool:
+        """Leave the pairs of a line of one of several processes that count, and say whether its counters do."""
+        who, speakers, series = self._who, self._speakers, self._series
+        if who is not None:
+            reading.pairs = [pair for pair in reading.pairs if speakers.counts(who, pair[0], known=pair[0] in series)]
+            return not reading.has_counter or speakers.counts(who, _COUNTERS, known=self._place.has_begun)
+        for name, _ in reading.pairs:
+            speakers.unmarked(name)
+        if reading.has_counter:
+            speakers.unmarked(_COUNTERS)
+        return True
 
     def _judge(self, name: str, value: float) -> None:
         if math.isfinite(value):
@@ -436,9 +451,12 @@ def _has_one(clues: Sequence[bytes], raw: bytes) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _plain(raw: bytes) -> str:
-    """A line without colours and prefixes."""
-    return prefixes.strip(strip_ansi(raw.decode("utf-8", "replace")))[1]
+def _plain(raw: bytes, are_labelled: bool) -> tuple[ranks.Who | None, str]:
+    """Who wrote a line, and the line without colours and prefixes."""
+    line = strip_ansi(raw.decode("utf-8", "replace"))
+    label, line = ranks.without_label(line) if are_labelled else (None, line)
+    inner, line = prefixes.strip(line)
+    return ranks.joined(label, inner), line
 
 
 def _may_report(raw: bytes) -> bool:

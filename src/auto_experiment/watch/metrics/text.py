@@ -155,14 +155,15 @@ class _Spot(NamedTuple):
 
 def read(text: str, into: Reading) -> None:
     """Put the counters and the pairs of a line of text into ``into``."""
-    is_plain, dumps = _kind(shapes.of(text)) if len(text) <= shapes.LONGEST else (False, False)
+    shape = shapes.of(text)
+    is_plain, dumps = _kind(shape) if len(text) <= shapes.LONGEST else (False, False)
     if not is_plain:
         text = rewrites.plain(text)
-        dumps = is_dump(text)
+        dumps, shape = is_dump(text), shapes.of(text)
     if dumps:
         return
     low = "best" in text or "Best" in text or "BEST" in text
-    text = counters.take(text, into)
+    text = counters.take(text, into, shape)
     if into.passed < 1.0:
         return  # its means so far; what the whole of it comes to is still to be printed
     found = _named_values(text, into, low=low)
