@@ -611,6 +611,22 @@ def test_chunking_changes_nothing(cuts):
     assert in_pieces(SAMPLE, cuts) == in_pieces(SAMPLE, [])
 
 
+@given(st.sampled_from(["utf-16", "utf-16-be", "utf-8-sig"]), st.lists(st.integers(0, 10_000), max_size=40))
+@example("utf-16", list(range(3000)))
+@settings(max_examples=60, deadline=None)
+def test_a_log_with_a_byte_order_mark_is_read_like_any_other(encoding, cuts):
+    text = SAMPLE.decode() + "\U0001f600 loss: 0.25\n"
+    data = text.encode(encoding)
+    if encoding == "utf-16-be":
+        data = b"\xfe\xff" + data
+    assert in_pieces(data, cuts) == in_pieces(text.encode(), [])
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xef\xbb", b"\xff\xfel", b"\xff\xfe\x00\xd8", b"\xef\xbbloss: 0.5"])
+def test_a_log_that_ends_in_its_mark_does_not_raise(data):
+    assert in_pieces(data, []) == in_pieces(data, list(range(10)))
+
+
 _TOKENS = st.sampled_from(
     [b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
      b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000, b"x" * 65533]

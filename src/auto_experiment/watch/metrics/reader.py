@@ -16,7 +16,17 @@ from itertools import islice
 
 from auto_experiment.records.observation import LogFault, Point, Progress, Series
 from auto_experiment.watch.log_tail import clean, strip_ansi
-from auto_experiment.watch.metrics import counters, documents, headings, prefixes, ranks, settings, terminal, text
+from auto_experiment.watch.metrics import (
+    counters,
+    documents,
+    encoding,
+    headings,
+    prefixes,
+    ranks,
+    settings,
+    terminal,
+    text,
+)
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float
 from auto_experiment.watch.metrics.progress import Place
 from auto_experiment.watch.metrics.reading import Reading
@@ -57,6 +67,7 @@ class LogReader:
     def __init__(self, *, tail_lines: int = 50, tail_chars: int = 300) -> None:
         self.lines = 0
         self.non_finite: str | None = None
+        self._utf8 = encoding.ToUtf8()
         self._buffer = b""
         self._clues: Sequence[bytes] = CLUES  # those words for a fault that the block of bytes at hand holds
         self._row = terminal.Row()  # the last state of the line that is being written or redrawn
@@ -82,13 +93,17 @@ class LogReader:
     def feed(self, data: bytes) -> list[Point]:
         """The points of all line states that ``data`` completes."""
         points: list[Point] = []
+        self._take(self._utf8.feed(data), points)
+        return points
+
+    def _take(self, data: bytes, points: list[Point]) -> None:
         for start in range(0, len(data), _BLOCK):
             self._block(data[start : start + _BLOCK], points)
-        return points
 
     def finish(self) -> list[Point]:
         """The file has ended: an unfinished last line counts as it stands."""
         points: list[Point] = []
+        self._take(self._utf8.finish(), points)
         rest, self._buffer = self._buffer, b""
         self._clues = CLUES
         self._finish_state(rest, points)
@@ -99,6 +114,7 @@ class LogReader:
 
     def restart(self) -> None:
         """The file was truncated or replaced: what comes next starts a line; what was read stays read."""
+        self._utf8 = encoding.ToUtf8()
         self._held = []
         if self._row.text.strip():
             self._end_line([])
