@@ -611,6 +611,13 @@ def test_chunking_changes_nothing(cuts):
     assert in_pieces(SAMPLE, cuts) == in_pieces(SAMPLE, [])
 
 
+def test_a_fault_in_a_row_that_comes_in_pieces_is_seen():
+    data = b"ValueError: oh\x1b[C no\n"
+    assert read(data)[0].fault.fault is Fault.EXCEPTION
+    for cut in range(len(data)):
+        assert in_pieces(data, [cut]) == in_pieces(data, [])
+
+
 @given(st.sampled_from(["utf-16", "utf-16-be", "utf-8-sig"]), st.lists(st.integers(0, 10_000), max_size=40))
 @example("utf-16", list(range(3000)))
 @settings(max_examples=60, deadline=None)

@@ -173,8 +173,21 @@ class LogReader:
         self._clues = [clue for clue in CLUES if clue in low]
         lines = data.split(b"\n")
         rest = lines.pop()
+        if self._is_dull(data, low):
+            self._pass_over(lines)
+            lines = []
         drawn = self._row.is_open or terminal.is_drawn(data)
-        if not (
+        for line in lines:
+            if drawn or b"\r" in line:
+                self._finish_state(self._states(line, points), points)
+            else:
+                self._read(line, points)
+            self._end_line(points)
+        self._buffer = self._states(rest, points)[:LONGEST_LINE]
+
+    def _is_dull(self, data: bytes, low: bytes) -> bool:
+        """Are the bytes lines that report nothing, and not in the middle of anything? ``low``: in small letters."""
+        return not (
             self._clues
             or self._held
             or self._faults.found
@@ -186,25 +199,17 @@ class LogReader:
             or b"\r" in data
             or self._at <= self._bottom
             or _has_number(data, low)
-        ):
-            self._pass_over(lines)
-            lines = []
-        for line in lines:
-            if drawn and (self._row.is_open or terminal.is_drawn(line)):
-                self._finish_state(self._draw(line, points), points)
-            elif b"\r" in line:
-                for state in line.split(b"\r"):
-                    self._read(state, points)
-            else:
-                self._read(line, points)
-            self._end_line(points)
-        if drawn and (self._row.is_open or terminal.is_drawn(rest)):
-            rest = self._draw(rest, points)
-        elif b"\r" in rest:
-            *states, rest = rest.split(b"\r")
+        )
+
+    def _states(self, data: bytes, points: list[Point]) -> bytes:
+        """Read the states of a line, or of a part of one, that are complete; what comes after them is returned."""
+        if self._row.is_open or terminal.is_drawn(data):
+            return self._draw(data, points)
+        if b"\r" in data:
+            *states, data = data.split(b"\r")
             for state in states:
                 self._read(state, points)
-        self._buffer = rest[:LONGEST_LINE]
+        return data
 
     @property
     def _at(self) -> int:
@@ -249,7 +254,9 @@ class LogReader:
 
     def _read_row(self, points: list[Point]) -> None:
         self._row.is_new = False
+        clues, self._clues = self._clues, CLUES  # a part of the row may have come with other bytes
         self._read(self._row.text, points)
+        self._clues = clues
 
     def _pass_over(self, lines: list[bytes]) -> None:
         """Whole lines that report nothing: counted, and kept as the tail."""
