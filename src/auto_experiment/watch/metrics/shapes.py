@@ -7,7 +7,7 @@ looked for once for each shape, and the line itself is only cut there. No parsin
 from __future__ import annotations
 
 LONGEST = 600  # characters of a line whose shape is worth keeping
-MOST = 4096  # shapes that each cache keeps
+MOST = 1024  # shapes that each cache keeps: a run prints a few dozen, and a controller is to stay small
 _ONE = bytes.maketrans(b"023456789", b"111111111")
 
 
