@@ -127,7 +127,7 @@ CLUES = (
     b"enied",
     b"panic",
     b"lua:",
-    b"^c",
+    b"^",  # of ^C: one byte is looked for ten times as fast as two
     b"status",
     b"exit",
     b"exceed",
