@@ -300,8 +300,9 @@ class LogReader:
 
     def _end_line(self, points: list[Point]) -> None:
         self._leave_row(points)
-        self._others += self._is_anothers
-        self._who = None
+        if self._who is not None:
+            self._others += self._is_anothers
+            self._who = None
         self.lines += 1
         if self._bottom >= 0 or self._row.is_open:
             self._enter_row()
@@ -394,7 +395,7 @@ class LogReader:
                 self._release(points)
             news = False
         else:
-            news = self._report_line(reading, label, points)
+            news = bool(reading.pairs) and self._report_line(reading, label, points)
         if not self._faults.found and not self._faults.inside:
             self._bar_moves = 0
         elif self._is_alive(reading, moved=moved, news=news):
@@ -403,14 +404,14 @@ class LogReader:
     def _report_line(self, reading: Reading, label: str, points: list[Point]) -> bool:
         """Take a line's metrics under the names that its heading and its label give them. True when one of them says
         something new."""
-        named = self._headings.name(reading, self.lines, self._above) if reading.pairs else ()
+        named = self._headings.name(reading, self.lines, self._above)
         if len(named) > _TWO or self._beside:
             self._note_neighbours(named)
         if reading.percents:
             both = zip(reading.pairs, named, strict=True)
-            reading.percents = {full for (plain, _), (full, _) in both if plain in reading.percents}
+            reading.percents = frozenset(full for (plain, _), (full, _) in both if plain in reading.percents)
         found = [(name, value, self.lines + 1) for name, value in named]
-        if label and found:
+        if label:
             before, found = self._rows.take(label, self._own_line, found)
             if before:
                 self._report_row(before, points)

@@ -349,8 +349,8 @@ def _join_splits(found: list[tuple[_Name, float]], signed: list[int], into: Read
     for name, (_, value) in zip(full, found, strict=True):
         if name is not None:
             into.pairs.append((name, value))
-    for i in signed:
-        into.percents.add(full[i] or "")
+    if signed:
+        into.percents = frozenset(full[i] or "" for i in signed)
 
 
 @lru_cache(maxsize=4096)
