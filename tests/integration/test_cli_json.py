@@ -361,6 +361,31 @@ def test_metrics_of_a_log_that_is_called_like_a_file_of_metrics(tmp_path):
     assert "epoch 2" in said
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_metrics_of_standard_input(encoding):
+    """Through a pipe whose writer takes its time, and stops in the middle of a character."""
+    data = "".join(f"epoch {e}/3 größe=1 val_acc=0.{e}\r\n" for e in (1, 2, 3)).encode(encoding)
+    words = [PROGRAM, "metrics", "-", "--objective", "val_acc", "--json"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False) as started:
+        for start in range(0, len(data), 37):
+            started.stdin.write(data[start : start + 37])
+            started.stdin.flush()
+        said, _ = started.communicate(timeout=60)
+    assert started.returncode == 0
+    document = one_document(said.decode())
+    assert document["metrics"]["val_acc"] == {"final": 0.3, "count": 3}
+    assert document["progress"] == {"done": 3.0, "total": 3.0, "unit": "epoch"}
+    assert "val_acc" in program("metrics", "-", input="val_acc=0.5\n").stdout
+
+
+def test_metrics_of_an_input_that_is_empty_or_closed():
+    assert one_document(program("metrics", "-", "--json", input="").stdout)["metrics"] == {}
+    closed = subprocess.run(
+        ["sh", "-c", f"'{PROGRAM}' metrics - <&-"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (closed.returncode, "standard input is closed" in closed.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("objective", ["", "  ", "x" * 201])
 def test_an_objective_that_is_no_name_is_refused(tmp_path, objective):
     (tmp_path / "a.log").write_text("loss=0.5\n")

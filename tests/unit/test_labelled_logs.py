@@ -16,6 +16,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import labelled  # noqa: E402
 import read_logs  # noqa: E402
+from auto_experiment.watch.metrics import shapes  # noqa: E402
 
 KNOWN = {
     labelled.OWN: {
@@ -70,6 +71,18 @@ def test_ten_thousand_cuts_change_nothing():
     cuts, differing = read_logs.cut_anywhere(labelled.labels(labelled.OWN), 10_000)
     assert cuts >= 10_000
     assert differing == 0
+
+
+def test_what_is_known_of_a_lines_shape_changes_nothing(monkeypatch):
+    """With every line a shape of its own, as if none had been seen before, the same is read."""
+
+    def read_all():
+        found = [*labelled.labels(labelled.OWN), *labelled.labels(labelled.WRITTEN)]
+        return [read_logs._all_of(lambda reader, one=one: reader.feed(one.log.read_bytes())) for one in found]
+
+    by_shape = read_all()
+    monkeypatch.setattr(shapes, "of", lambda text: text.encode("utf-8", "surrogatepass"))
+    assert read_all() == by_shape
 
 
 def test_the_scorer_can_fail():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auto_experiment.records.observation import Fault, Progress
+from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.reader import LogReader, read_line
 from auto_experiment.watch.metrics.summary import direction_of, summarise
 
@@ -337,6 +339,52 @@ def test_old_keras_redraws_with_backspaces():
     assert (reader.series["loss"].final, reader.series["loss"].count, reader.lines) == (0.8, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "values", "tail"),
+    [
+        ("loss: 0.9\b\b\b0.8\n", [0.9, 0.8], ["loss: 0.8"]),
+        ("loss: 0.9\x1b[3D0.8\n", [0.9, 0.8], ["loss: 0.8"]),
+        ("loss: 0.9 ok\x1b[7G0.8\n", [0.9, 0.8], ["loss: 0.8 ok"]),
+        ("loss: 0.9 ok\x1b[7G0.8\x1b[K\n", [0.9, 0.8], ["loss: 0.8"]),
+        ("\x1b[32mloss: 0.9\x1b[0m\x1b[K\n", [0.9], ["loss: 0.9"]),
+        ("loss: 0.9\x1b[2K\rloss: 0.8\x1b[2K\r", [0.9, 0.8], []),
+        ("loss: 0.9123\rloss: 0.8\n", [0.9123, 0.8], ["loss: 0.8"]),  # what a longer state leaves is no part of it
+        ("loss:\x1b[3C0.9\n", [0.9], ["loss:   0.9"]),
+        ("loss: 0.9 |\b/\b-\b\\\b|\n", [0.9], ["loss: 0.9 |"]),
+        ("one\nloss: 0.9\nend\x1b[1A\rloss: 0.8\x1b[B\rend\nlast\n", [0.9, 0.8], ["one", "loss: 0.8", "end", "last"]),
+        ("loss: 0.9\nacc: 0.1\n\x1b[2Floss: 0.8\x1b[Eacc: 0.1\n", [0.9, 0.1, 0.8], ["loss: 0.8", "acc: 0.1"]),
+        ("loss: 0.9\nacc: 0.1\n\x1b[2A\x1b[Jloss: 0.8\nend\n", [0.9, 0.1, 0.8], ["loss: 0.8", "end"]),
+        ("\x1b[99A\x1b[99Bloss: 0.9\n", [0.9], ["loss: 0.9"]),
+        ("loss: 0.9 ok\n\rbar, 4 columns\x1b[A{'loss': 0.8}\n", [0.9, 0.8], ["              {'loss': 0.8}", "bar, 4 columns"]),
+    ],
+)  # fmt: skip
+def test_the_last_state_of_what_is_redrawn_is_read(text, values, tail):
+    reader, points = read(text)
+    assert [point.value for point in points] == values
+    assert reader.tail == tail
+
+
+def test_nested_bars_are_each_one_row():
+    inner = "".join(
+        f"\n\rinner: {i}%|#| {i}/100 [00:01<00:01, 9it/s, loss={0.5 if i < 60 else 0.4}]\x1b[A" for i in range(1, 101)
+    )
+    outer = "\r 50%|#| 1/2 [00:01<00:01, 9it/s, acc=0.7]"
+    reader, points = read(outer + inner + outer + "\n\n")
+    assert [(p.name, p.value) for p in points] == [("acc", 0.7), ("loss", 0.5), ("loss", 0.4)]
+    assert len(reader.tail) == 2
+    assert "1/2" in reader.tail[0]
+    assert "100/100" in reader.tail[1]
+
+
+def test_a_table_that_is_redrawn_says_only_what_is_new():
+    def table(loss: float) -> str:
+        return f"┌──────┬─────┐\n│ loss │ {loss} │\n│ acc │ 0.5 │\n└──────┴─────┘\n"
+
+    up = "\x1b[4A\x1b[J"
+    _, points = read(table(0.9) + up + table(0.9) + up + table(0.8))
+    assert [(p.name, p.value) for p in points] == [("loss", 0.9), ("acc", 0.5), ("loss", 0.8)]
+
+
 def test_the_unfinished_line_counts_at_the_end_only():
     reader = LogReader()
     assert reader.feed(b"loss: 0.") == []
@@ -461,6 +509,133 @@ def test_non_finite_names_the_first_metric():
     assert reader.series["loss"].highest is None
 
 
+def ranked(form: str, ranks: int = 2) -> str:
+    """Some epochs of ranks that write in turn, the last one first; each has a loss of its own."""
+    lines = ["Loading the data", "Building the model"]
+    lines += [f"epoch {epoch}/5 loss: 0.{5 - epoch}{{rank}}" for epoch in range(5)]
+    return "".join(
+        form.format(rank=rank) + line.format(rank=rank) + "\n" for line in lines for rank in reversed(range(ranks))
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["[rank{rank}]: ", "[default{rank}]:", "[trainer{rank}]:", "[1,{rank}]<stdout>:", "[1,{rank}]<stderr>: ", "[prterun-node01-77@1,{rank}]<stdout>: ", "(rank {rank}) ", "(rank {rank}): ", "worker-{rank}: ",
+     "2024-03-01 10:00:00 [rank{rank}]: ", "{rank}: ", "{rank}: [default0]:", " {rank}: ", "[{rank}]: "],
+)  # fmt: skip
+def test_of_several_ranks_the_first_counts(form):
+    reader, points = read(ranked(form))
+    assert [point.value for point in points] == [0.51, 0.41, 0.31, 0.21, 0.11]
+    assert reader.progress == Progress(4, 5, "epoch")
+
+
+def test_of_rays_workers_the_first_counts():
+    text = ranked("\x1b[36m(RayTrainWorker pid={rank}77, ip=10.0.0.{rank})\x1b[0m ").replace("pid=077", "pid=976")
+    reader, _ = read("(train pid=12) acc: 0.5\n" + text)
+    assert (reader.series["loss"].final, reader.series["loss"].count) == (0.11, 5)
+    assert reader.series["acc"].final == 0.5
+
+
+def test_one_who_is_gone_is_replaced():
+    text = "(train pid=1) loss: 0.5\n" * 3 + "".join(f"(train pid=2) loss: 0.{9999 - i}\n" for i in range(400))
+    assert read(text)[0].series["loss"].final == 0.96
+
+
+def test_what_is_unmarked_beside_ranks_is_of_rank_0():
+    text = "epoch {e} loss: 0.{l}0\n[rank1]: epoch {e} loss: 0.{l}1\n"
+    reader, _ = read("".join(text.format(e=e, l=9 - e) for e in range(4)))
+    assert [reader.series["loss"].final, reader.series["loss"].count] == [0.6, 4]
+    text = "[rank1]: epoch {e} loss: 0.{l}1\nepoch {e} loss: 0.{l}0\n[rank0]: note\n"
+    reader, _ = read("".join(text.format(e=e, l=9 - e) for e in range(4)))
+    assert [reader.series["loss"].final, reader.series["loss"].count] == [0.6, 5]  # the first one was rank 1's
+
+
+def test_a_bar_keeps_the_rank_that_it_begins_with():
+    bars = "".join(
+        f"[1,{rank}]<stderr>:\r 10%|#| 1/9 [0:1<0:1, 1it/s, loss=0.5{rank}]\r 20%|#| 2/9 [0:1<0:1, 1it/s, loss=0.4{rank}]\n"
+        for rank in (0, 1)
+    )
+    assert [point.value for point in read(bars)[1]] == [0.5, 0.4]
+
+
+def test_headings_and_tables_of_ranks_that_mix():
+    lines = ["epoch  train_loss  val_acc", "1  0.5{rank}  0.7{rank}", "2  0.4{rank}  0.8{rank}"]
+    text = "".join(f"[1,{rank}]<stdout>:" + line.format(rank=rank) + "\n" for line in lines for rank in (0, 1, 2))
+    reader, _ = read(text)
+    assert (reader.series["val_acc"].final, reader.series["val_acc"].count) == (0.8, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["".join(f"{i}: loss: 0.{i}1\n" for i in range(1, 10)), "".join(f"{i}:\tlearn: 0.{i}1\ttotal: 1ms\n" for i in range(1, 10)),
+     "".join(f"epoch {e}\n" + "".join(f"{i}: loss: 0.{e}{i}\n" for i in range(4)) for e in range(5)),
+     "".join(f"12:0{i}:03 loss: 0.{i}1\n13:0{i}:03 loss: 0.{i}2\n" for i in range(9)),
+     "".join(f"   {i}: core::ops::function call\n" for i in range(9)) + "1: loss: 0.5\n2: loss: 0.4\n"],
+    ids=["counter", "catboost", "batches", "clock", "frames"],
+)  # fmt: skip
+def test_a_counter_in_front_is_no_rank(text):
+    reader, _ = read(text)
+    assert not reader._labels.are_ranks
+    assert sum(series.count for series in reader.series.values()) == text.count("0.")
+
+
+@pytest.mark.parametrize(
+    "ranks", [["[rank0]: ", "[rank1]: "], ["", "[rank3]: "], ["", "(rank 1) 2024-03-01 10:00:00 INFO: "]]
+)
+def test_a_list_of_classes_of_which_every_rank_prints_its_own(ranks):
+    lines = ["epoch {e}", "cat: acc 0.{e}1", "dog: acc 0.{e}2", "mean: acc 0.{e}3"]
+    text = "".join(rank + line.format(e=e) + "\n" for e in range(1, 4) for line in lines for rank in ranks)
+    reader, points = read(text)
+    assert {name: one.final for name, one in reader.series.items()} == {"cat acc": 0.31, "dog acc": 0.32, "acc": 0.33}
+    assert [point.epoch for point in points] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert in_pieces(text.encode(), list(range(len(text)))) == everything(reader, points)
+
+
+def test_a_row_that_waits_is_of_its_own_rank():
+    text = "[rank0]: cat: acc 0.5\n[rank1]: cat: acc 0.4\n[rank1]: dog: acc 0.3\n[rank0]: done 1\n[rank0]: end 1\n"
+    assert [(point.name, point.value, point.line) for point in read(text)[1]] == [("acc", 0.5, 1)]
+
+
+@pytest.mark.parametrize("again", ["\x1b[2A\r", "\x1b[2A\r\x1b[J", "\x1b[2F"])
+def test_a_list_of_classes_that_is_drawn_again_says_only_what_is_new(again):
+    text = "cat: acc 0.5\ndog: acc 0.6\n" + again + "cat: acc 0.5\ndog: acc 0.7\n"
+    assert [(point.name, point.value) for point in read(text)[1]] == [
+        ("cat acc", 0.5),
+        ("dog acc", 0.6),
+        ("dog acc", 0.7),
+    ]
+    text = "cat: acc 0.5\n\x1b[A\rcat: acc 0.5\n\x1b[A\rcat: acc 0.6\n"
+    assert [(point.name, point.value) for point in read(text)[1]] == [("acc", 0.5), ("acc", 0.6)]
+
+
+def test_a_row_that_waits_is_told_when_its_list_does_not_go_on():
+    reader = LogReader()
+    assert reader.feed(b"cat: acc 0.5\n") == []
+    assert [point.value for point in reader.feed(b"some words\nand more\n")] == [0.5]
+    assert [point.value for point in read("cat: acc 0.5\racc: 0.5\racc: 0.6\n")[1]] == [0.5, 0.6]
+    reader.feed(b"cat: f1 0.5\n")
+    reader.restart()
+    reader.feed(b"dog: f1 0.6\n")
+    reader.finish()
+    assert reader.series["f1"].count == 2
+
+
+def test_a_share_behind_a_count_is_at_most_one():
+    lines = ["acc: 95/100 (5.5)", "acc: 90/100 (0.9)", "acc: 96/100 (5.5)", "acc: 70/100 (1.0)"]
+    for order in (lines, lines[::-1]):
+        assert {line: pairs(line) for line in order} == dict(
+            zip(lines, [{}, {"acc": 0.9}, {}, {"acc": 1.0}], strict=True)
+        )
+
+
+def test_a_traceback_beside_another_ranks_words_is_its_own():
+    text = "[1,1]<stderr>:Exception ignored in: <f>\n[1,0]<stderr>:Traceback (most recent call last):\n"
+    rest = '[1,0]<stderr>:  File "a.py", line 1, in f\n[1,0]<stderr>:ValueError: x\n'
+    assert read(text + rest)[0].ends_in_exception
+    assert not read(text.replace("[1,1]", "[1,0]") + rest)[0].ends_in_exception
+    assert not read((text + rest).replace("[1,0]", "[1,1]"))[0].ends_in_exception
+
+
 SAMPLE = (
     "Epoch 1/3\r\n"
     "\r 0%|   | 0/4 [00:00<?, ?it/s]\r 50%|#  | 2/4 [00:01<00:01, 2it/s, loss=0.7]\r100%|###| 4/4 [00:02<00:00, 2it/s, loss=0.6]\n"
@@ -472,6 +647,7 @@ SAMPLE = (
     + "RuntimeError: CUDA out of memory.\n"
     "p: 50%\np: 0.4\ncat: acc 0.9\ndog: acc 0.8\nmean: acc 0.85\nresult: f1 0.8\nresult: f1 0.8\n"
     "epoch 4 train_loss 0.9 val_loss 0.8 f1 0.7\n"
+    "\n 10%|#| 1/10 [0:00<0:01, 9it/s, loss=0.3]\x1b[A\r\x1b[2Kloss: 0.2\x1b[3D0.1\x1b[K\n\n"
     "1/2 [=>...] - loss: 0.9\b\b\b\b2/2 [=====] - loss: 0.8"
 ).encode()
 
@@ -481,7 +657,7 @@ def everything(reader: LogReader, points: list) -> tuple:
     series = tuple(repr(one) for one in reader.series.values())
     return (
         values, series, reader.progress, reader.fault, reader.steps_seen, reader.lines, tuple(reader.tail), reader.non_finite,
-        reader.beside_validation,
+        reader.beside_validation, reader.unhandled, reader.ends_in_exception,
     )  # fmt: skip
 
 
@@ -500,16 +676,44 @@ def test_chunking_changes_nothing(cuts):
     assert in_pieces(SAMPLE, cuts) == in_pieces(SAMPLE, [])
 
 
+def test_a_fault_in_a_row_that_comes_in_pieces_is_seen():
+    data = b"ValueError: oh\x1b[C no\n"
+    assert read(data)[0].fault.fault is Fault.EXCEPTION
+    for cut in range(len(data)):
+        assert in_pieces(data, [cut]) == in_pieces(data, [])
+
+
+@given(st.sampled_from(["utf-16", "utf-16-be", "utf-8-sig"]), st.lists(st.integers(0, 10_000), max_size=40))
+@example("utf-16", list(range(3000)))
+@settings(max_examples=60, deadline=None)
+def test_a_log_with_a_byte_order_mark_is_read_like_any_other(encoding, cuts):
+    text = SAMPLE.decode() + "\U0001f600 loss: 0.25\n"
+    data = text.encode(encoding)
+    if encoding == "utf-16-be":
+        data = b"\xfe\xff" + data
+    assert in_pieces(data, cuts) == in_pieces(text.encode(), [])
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xef\xbb", b"\xff\xfel", b"\xff\xfe\x00\xd8", b"\xef\xbbloss: 0.5"])
+def test_a_log_that_ends_in_its_mark_does_not_raise(data):
+    assert in_pieces(data, []) == in_pieces(data, list(range(10)))
+
+
 _TOKENS = st.sampled_from(
-    [b"loss: 5%", b"cat: acc 0.5", b"dog: acc 0.5", b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
-     b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000]
+    [b"loss: 5%", b"cat: acc 0.5", b"dog: acc 0.5", b"[rank1]: ", b"loss", b"=", b": ", b"0.5", b"nan", b"\n", b"\r", b"\r\n", b"\b", b" ", b"epoch 3/9", b"{", b"}", b"'a': 1", b"\x1b[31m", b"\xff", b"\0",
+     b"Traceback (most recent call last):\n", b'  File "a.py", line 1, in f\n', b"ValueError: x\n", b"Killed\n", b"|", b" 5%|# | 3/7 [0:0<0:1, 1it/s]", b"x" * 70000, b"x" * 65533]
+)  # fmt: skip
+_MOVES = st.sampled_from(
+    [b"\x1b[A", b"\x1b[2A", b"\x1b[9F", b"\x1b[B", b"\x1b[3E", b"\x1b[K", b"\x1b[1K", b"\x1b[2K", b"\x1b[J", b"\x1b[1G", b"\x1b[12G", b"\x1b[3C", b"\x1b[2D", b"\b\b\b",
+     b"\x1b[1;1H", b"\x1b[", b"loss: 0.", b"25", b"\n\n\n", b"| acc | 0.5 |\n"]
 )  # fmt: skip
 
 
 @given(
-    st.lists(_TOKENS | st.binary(max_size=20), max_size=30).map(b"".join), st.lists(st.integers(0, 10**6), max_size=8)
+    st.lists(_TOKENS | _MOVES | st.binary(max_size=20), max_size=30).map(b"".join),
+    st.lists(st.integers(0, 10**6), max_size=8),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_anything_is_read_alike_in_any_chunks_and_never_raises(data, cuts):
     assert in_pieces(data, cuts) == in_pieces(data, [])
 
@@ -521,6 +725,25 @@ def test_names_are_names(line):
         assert 0 < len(name) <= 60
         assert any(c.isalpha() for c in name)
         assert isinstance(value, float)
+
+
+_LOOKS_ALIKE = st.lists(
+    st.sampled_from(["loss", "acc", " ", "=", ": ", ",", ".", "/", "[", "]", "(", ")", "%", "epoch ", "step ", "nan", "inf", "tensor(", "it/s", "k", "best ", "val ", "| ", "e-"])
+    | st.integers(0, 1234).map(str), max_size=14,
+).map("".join)  # fmt: skip
+
+
+@given(_LOOKS_ALIKE, st.randoms(use_true_random=False))
+@example("loss: 0,234 acc: nan.5", random.Random(1))
+@settings(max_examples=500, deadline=None)
+def test_a_line_is_read_alike_whichever_line_of_its_shape_came_before(line, dice):
+    other = "".join(str(dice.randrange(10)) if c.isdigit() else c for c in line)
+    read_line(other)
+    after_another = repr(read_line(line))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shapes, "of", lambda text: b"its own: " + text.encode())
+        patched.setattr(shapes, "text_of", lambda shape: shape.decode().removeprefix("its own: "))
+        assert repr(read_line(line)) == after_another
 
 
 def test_memory_is_bounded():
@@ -538,6 +761,16 @@ def test_memory_is_bounded():
     assert reader.series["acc"].count == 1
     assert reader.series["loss"].final == 0.5
     assert all(len(line) <= 300 for line in reader.tail)
+    for piece in (
+        b"y\x1b[K" * 10_000,
+        b"\x1b[2K1" * 10_000,
+        b"\x1b[9A" * 10_000,
+        b"\x1b[9C1" * 10_000,
+        b"loss: 0.5\n\x1b[2A\n" * 5_000,
+    ):
+        reader.feed(piece)
+        assert len(reader._row.text) <= 64 * 1024
+        assert len(reader._earlier) <= 32
     assert len(reader.tail) == 5
 
 
@@ -562,7 +795,8 @@ def test_garbage_does_not_raise():
      "epoch " * 10_000, "a.b." * 15_000, "- " * 30_000, "1:" * 30_000, "|" * 60_000, "loss 1 " * 8_000, "A" * 60_000 + "=1", "━" * 20_000 + "1/2 ", "a" + " " * 60_000 + "b1", "step" + " " * 60_000 + "x1", ":" * 60_000 + "1", " " * 60_000 + "Average 1",
      "Error " * 10_000, "A" * 60_000 + "rror: 1", "a." * 30_000 + "Error", "cuda " * 12_000, "|a" + " " * 60_000 + "1", "1/2" + " " * 60_000, "x:1" + ",111" * 15_000 + "x", "{'a': tensor(" + "," * 60_000, "batch " * 10_000, "1 a" * 20_000,
      "a" * 65_000 + " 1%", "1 " + "0" * 65_000 + "x 0.5", "\x1b[0" * 21_000 + " loss 0.5 1", "epoch 1 " * 8_000, "step 5: loss 0.5, " * 3_600, "'epoch 7', " * 5_900, '"a": 1, _' + "\t " * 32_000 + "1:2:",
-     "[1/" * 20_000, "1%|" + "|1/" * 20_000, "Epoch[" * 10_000, "\x1b[" * 30_000, "\x1b]" * 30_000, "12:34 " * 10_000, "/1 (1" * 12_000],
+     "[1/" * 20_000, "1%|" + "|1/" * 20_000, "Epoch[" * 10_000, "\x1b[" * 30_000, "\x1b]" * 30_000, "12:34 " * 10_000, "/1 (1" * 12_000,
+     "\b1" * 30_000, "loss: 0.5 " * 28 + "\b1" * 30_000, "\x1b[2K1" * 12_000, "\x1b[A1" * 16_000, "1\n\x1b[9A\x1b[J" * 6_000, "\x1b[99C1\x1b[9D" * 6_000, "a" * 60_000 + "\b1" * 2_000, "1\x1b[K" * 15_000],
     ids=lambda line: line[:6],
 )  # fmt: skip
 def test_no_line_is_slow(line):

@@ -177,13 +177,14 @@ def report_command(formats: str, project: str) -> None:
 
 
 @click.command("metrics", epilog="Example: auto-experiment metrics train.log --objective 'val accuracy' --json")
-@click.argument("log", metavar="PATH", type=click.Path(exists=True))
+@click.argument("log", metavar="PATH", type=click.Path(exists=True, allow_dash=True))
 @click.option("--objective", metavar="NAME", help="The metric that the run is judged by, as you would call it.")
 @click.option("--direction", type=click.Choice(["max", "min"]), help="Whether more or less of it is better.")
 @json_option
 def metrics_command(log: str, objective: str | None, direction: str | None, as_json: bool) -> None:
     """What is read of any training log: metrics, objective, progress, fault. PATH may also be a file of metrics (CSV,
     JSON lines, TensorBoard events, trainer_state.json, W&B's .wandb), the folder of a run, or any folder of such files.
+    With - for PATH a log is read from standard input.
     """
     from auto_experiment.views import reading
     from auto_experiment.watch.metrics import summary
@@ -194,9 +195,13 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     curves: dict[str, list[float]] = {}
     try:
         document = None
-        if structured.is_structured(log):
+        if log == "-":
+            document = summary.summarise(_standard_input(), objective, direction, curves)
+        elif structured.is_structured(log):
             document = structured.summarise(log, objective, direction, curves)
-        if document is None or not (document["metrics"] or os.path.isdir(log)):  # a log by the name of x.json
+        if document is None or not (
+            document["metrics"] or log == "-" or os.path.isdir(log)
+        ):  # a log by the name of x.json
             document = summary.summarise(log, objective, direction, curves)
     except OSError as error:
         raise UsageError(
@@ -209,6 +214,14 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
 
 
 _LONGEST_OBJECTIVE = 200
+_CHUNK = 1 << 20
+
+
+def _standard_input() -> Iterator[bytes]:
+    if sys.stdin is None:
+        raise UsageError("-: standard input is closed; give a log: `auto-experiment metrics - < train.log`")
+    while chunk := os.read(sys.stdin.fileno(), _CHUNK):
+        yield chunk
 
 
 def _has_braille() -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
 
+from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.numbers import count_of
 from auto_experiment.watch.metrics.reading import Reading
 
@@ -81,10 +84,39 @@ _SIDE_WORK = re.compile(
 )
 
 
-def take(text: str, into: Reading) -> str:
-    """Put the line's counters into ``into``; return the text with a bar where each of them stood."""
-    into.evaluates = _EVALUATES.match(text) is not None
-    text = _take_all(text, into)
+class _Spot(NamedTuple):
+    """Where a counter with a name stands, and what the words before it say of it."""
+
+    start: int
+    end: int
+    word: str
+    done: slice
+    total: slice | None
+    phase: str | None
+    is_past: bool  # of another time or another run
+    is_after: bool  # "Score at iteration 40 is 0.98"
+
+
+class _Kind(NamedTuple):
+    evaluates: bool
+    bars: bool
+    leading: bool
+
+
+def take(text: str, into: Reading, shape: bytes | None = None) -> str:
+    """Put the line's counters into ``into``; return the text with a bar where each of them stood. ``shape``: its own,
+    where it is known."""
+    shape = shapes.of(text) if shape is None else shape
+    kind = _kind_by_shape(shape) if len(text) <= shapes.LONGEST else _kind(text)
+    into.evaluates = kind.evaluates
+    if kind.bars:
+        text = _take_bars(text, into)
+    if kind.leading or kind.bars:
+        text = _take_leading(text, into)
+        shape = shapes.of(text)
+    text = _take_all_named(text, shape, into)
+    if "[" in text:
+        text = _take_bracket(text, into)
     if into.evaluates:  # its batches are not the training's
         into.counts_batches = bool(into.step_total or into.bar)
         if into.step is not None and into.step_total and not into.trains:
@@ -95,43 +127,76 @@ def take(text: str, into: Reading) -> str:
     return text
 
 
-def _take_all(text: str, into: Reading) -> str:
+@lru_cache(maxsize=shapes.MOST)
+def _kind_by_shape(shape: bytes) -> _Kind:
+    return _kind(shapes.text_of(shape))
+
+
+def _kind(text: str) -> _Kind:
+    return _Kind(
+        _EVALUATES.match(text) is not None,
+        _take_bars(text, Reading()) is not text,
+        _take_leading(text, Reading()) is not text,
+    )
+
+
+def _take_bars(text: str, into: Reading) -> str:
     if "%|" in text:
         text = _take_bar(_TQDM, text, into)
     elif "it [" in text:
         text = _take_bar(_TQDM_OPEN, text, into)
     if "/" in text and into.bar is None and (" [" in text or "━" in text):
         text = _take_bar(_KERAS, text, into)
-    text = _take_leading(text, into)
-    low = text.lower()
-    if "ep" in low or "it" in low or "batch" in low or "up" in low or _OTHER_WORDS.search(low):
-        is_best = low.lstrip()[:5] == "best "  # what stands on such a line is of the past
-
-        def blank(match: re.Match[str]) -> str:
-            before = text[max(match.start() - _FAR, 0) : match.start()]
-            if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
-                return match[0]
-            rest = text[match.end() :].lstrip()
-            is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
-            is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
-            is_now = is_now and not is_best and not is_aside
-            if is_now and not _take_named(match, into):
-                return match[0]
-            if match["phase"]:
-                into.evaluates = match["phase"] != "train"
-                if into.evaluates and not match["word"].lower().startswith("e"):
-                    into.step = into.step_total = None  # MMEngine's Iter(val) [500] counts what it evaluates
-                return f" {match['phase']} | "
-            if rest.startswith(("is ", ": ", "= ")) and _AT_COUNTER.search(before):
-                return _GONE
-            return " | "
-
-        text = _NAMED.sub(blank, text)
-        if _GONE in text:
-            text = _AT_END.sub(" ", text.replace(_GONE, " "))
-    if "[" in text:
-        text = _take_bracket(text, into)
     return text
+
+
+def _take_all_named(text: str, shape: bytes, into: Reading) -> str:
+    spots = _spots_by_shape(shape) if len(text) <= shapes.LONGEST else _spots(text)
+    if not spots:
+        return text
+    pieces, last, after = [], 0, False
+    for spot in spots:
+        if not spot.is_past and not _take_named(spot, text, into):
+            continue
+        pieces.append(text[last : spot.start])
+        last = spot.end
+        if spot.phase:
+            into.evaluates = spot.phase != "train"
+            if into.evaluates and not spot.word.startswith("e"):
+                into.step = into.step_total = None  # MMEngine's Iter(val) [500] counts what it evaluates
+            pieces.append(f" {spot.phase} | ")
+        else:
+            pieces.append(_GONE if spot.is_after else " | ")
+            after = after or spot.is_after
+    text = "".join(pieces) + text[last:]
+    return _AT_END.sub(" ", text.replace(_GONE, " ")) if after else text
+
+
+@lru_cache(maxsize=shapes.MOST)
+def _spots_by_shape(shape: bytes) -> tuple[_Spot, ...]:
+    return tuple(_spots(shapes.text_of(shape)))
+
+
+def _spots(text: str) -> list[_Spot]:
+    low = text.lower()
+    if not ("ep" in low or "it" in low or "batch" in low or "up" in low or _OTHER_WORDS.search(low)):
+        return []
+    is_best = low.lstrip()[:5] == "best "  # what stands on such a line is of the past
+    spots = []
+    for match in _NAMED.finditer(text):
+        before = text[max(match.start() - _FAR, 0) : match.start()]
+        if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
+            continue
+        is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
+        is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
+        rest = text[match.end() :].lstrip()
+        is_after = rest.startswith(("is ", ": ", "= ")) and _AT_COUNTER.search(before) is not None
+        total = slice(*match.span("total")) if match["total"] else None
+        spots.append(
+            _Spot(*match.span(), match["word"].lower(), slice(*match.span("done")), total, match["phase"],
+                  not is_now or is_best or is_aside, is_after)
+        )  # fmt: skip
+    return spots
 
 
 def take_limits(text: str, into: Reading) -> None:
@@ -177,11 +242,11 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     return text[: match.start()] + desc + " | " + text[match.end() :]
 
 
-def _take_named(match: re.Match[str], into: Reading) -> bool:
+def _take_named(spot: _Spot, text: str, into: Reading) -> bool:
     """False: it is no counter, for it is no whole number."""
-    done = _safe(match["done"])
-    total = _safe(match["total"]) if match["total"] else None
-    word = match["word"].lower()
+    done = _safe(text[spot.done])
+    total = _safe(text[spot.total]) if spot.total else None
+    word = spot.word
     if word in {"epoch", "epochs", "ep", "ep."}:
         if word[:3] != "epo" and total is None and into.step is not None:
             return True  # beside a step "ep" counts episodes

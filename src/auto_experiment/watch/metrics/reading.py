@@ -31,7 +31,7 @@ class Reading:
     waits: bool = False
     evaluates: bool = False
     trains: bool = False
-    percents: set[str] = field(default_factory=set)
+    percents: frozenset[str] = frozenset()
     counts_batches: bool = False
     passed: float = 1.0
     rest: str = ""

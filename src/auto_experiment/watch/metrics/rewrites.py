@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.numbers import NUMBER
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
@@ -60,6 +61,7 @@ _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\
 
 _BY_SIGN = tuple((sign, tuple(one for one in _REWRITES if sign in one[0])) for sign in ("%", "#", "poc"))
 _OTHERS = tuple(one for one in _REWRITES if not any(sign in one[0] for sign in ("%", "#", "poc")))
+_SHAPED_MARKS = tuple(shapes.text_of(shapes.of(mark)) for mark, *_ in _REWRITES)
 
 
 def plain(text: str) -> str:
@@ -70,6 +72,11 @@ def plain(text: str) -> str:
         if sign in text:
             text = _each(rewrites, text)
     return _each(_OTHERS, text)
+
+
+def is_plain(text: str) -> bool:
+    """Does a line of the shape of ``text`` say nothing in a way of its own?"""
+    return text.isascii() and not any(mark in text for mark in _SHAPED_MARKS)
 
 
 def _each(rewrites: Sequence[tuple[str, re.Pattern[str], str]], text: str) -> str:

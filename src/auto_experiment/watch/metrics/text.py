@@ -8,10 +8,11 @@ only metrics have.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from auto_experiment.watch.metrics import counters, rewrites
+from auto_experiment.watch.metrics import counters, rewrites, shapes
 from auto_experiment.watch.metrics.numbers import (
     NUMBER,
     in_thousands,
@@ -35,6 +36,8 @@ _PAIR = re.compile(
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
 _CLOSED = {"[": "]", '"': '"', "'": "'"}
+# Groups of three after a comma, which must not begin with 0, a padded NaN, and a share of at most 1.
+_DIGITS_MATTER = re.compile(r"\d,\d{3}|(?i:nan|inf|infinity)\.\d|/\s*\d+\s*\(\s*\d?\.\d")
 _MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
 _FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)")
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
@@ -138,30 +141,63 @@ def is_dump(text: str) -> bool:
     return compares and _COMPARISON.search(text) is not None
 
 
+class _Spot(NamedTuple):
+    """Where a value of a line stands, and what the characters around it say of it."""
+
+    at: int  # where the separator before the number begins
+    end: int  # of the number
+    past: int  # where its unit ends
+    bare: bool  # only blanks stand before it
+    colon: bool  # and nothing but a colon
+    number: slice
+    value: slice | None  # of what the number reports, which may be a share behind it; None: no metric
+    mean: slice | None  # in an evaluation
+    signed: bool  # it has a percent sign
+
+
 def read(text: str, into: Reading) -> None:
     """Put the counters and the pairs of a line of text into ``into``."""
-    text = rewrites.plain(text)
-    if is_dump(text):
+    shape = shapes.of(text)
+    is_plain, dumps = _kind(shape) if len(text) <= shapes.LONGEST else (False, False)
+    if not is_plain:
+        text = rewrites.plain(text)
+        dumps, shape = is_dump(text), shapes.of(text)
+    if dumps:
         return
     low = "best" in text or "Best" in text or "BEST" in text
-    text = counters.take(text, into)
+    text = counters.take(text, into, shape)
     if into.passed < 1.0:
         return  # its means so far; what the whole of it comes to is still to be printed
+    found, signed = _named_values(text, into, low=low)
+    if found:
+        _join_splits(found, signed, into)
+        if "best: " in text and (best := _BEST_SO_FAR.search(text)) is not None and len(into.pairs) > 1:
+            names = [name for name, _ in into.pairs if name.lower() != "best"]
+            into.best_so_far = (names[-1], to_float(best[1]), float(best[2]))
+
+
+@lru_cache(maxsize=shapes.MOST)
+def _kind(shape: bytes) -> tuple[bool, bool]:
+    """(is a line of this shape printed as plainly as it can be?, is it a dump?)"""
+    text = shapes.text_of(shape)
+    return rewrites.is_plain(text), is_dump(text)
+
+
+def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_Name, float]], list[int]]:
+    """The values of a line without its counters, with the names before them, and which of them have a percent sign.
+    ``low``: "best" is somewhere in it."""
     found: list[tuple[_Name, float]] = []
-    signed: list[int] = []  # which of them have a percent sign
+    signed: list[int] = []
     start, apart = 0, None
-    for match in _PAIR.finditer(text):
-        sep, opened, number, percent = match.groups()
-        if sep[0] == ">" and not text.endswith("-", 0, match.start()):
-            continue  # a comparison, not an arrow
-        bare = not (":" in sep or "=" in sep or ">" in sep)
-        named = _name_before(text[max(start, match.start() - _FAR) : match.start()].removesuffix("-"))
+    for at, end, past, bare, colon, digits, place, mean, percent in _spots_of(text):
+        named = _name_before(text[max(start, at - _FAR) : at].removesuffix("-"))
         if bare and not named.bare and not (named.alone and into.has_counter):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
-        begin, start = start, past_unit(text, match.end())
-        value = _value(text, match.end(), number, opened, percent, mean=into.counts_batches)
+        begin, start = start, past
+        reported = mean if mean is not None and into.counts_batches else place
+        value = to_float(text[reported]) if reported is not None else None
         if value is None and named.name and ends_like_metric(named.name):
-            value = in_thousands(number, text, match.end())
+            value = in_thousands(text[digits], text, end)
         apart = named.apart or apart
         name = named.name
         if name is None or value is None:
@@ -171,34 +207,57 @@ def read(text: str, into: Reading) -> None:
         if apart and not named.apart:  # it stood before a time, which is no metric
             named = named._replace(apart=apart)
         apart = None
-        if sep == ":" and number.isdigit() and ("." in name or name.startswith("ip-")):
+        if colon and ("." in name or name.startswith("ip-")) and text[digits].isdigit():
             continue  # evaluator.py:164, ip-10-0-1-2:7
-        if low and "best" not in name.lower() and _stands_under_best(text[: match.start()]):
+        if low and "best" not in name.lower() and _stands_under_best(text[:at]):
             named = named._replace(name=f"best {name}")
         found.append((named, value))
         if percent:
             signed.append(len(found) - 1)
-    if found:
-        _join_splits(found, signed, into)
-        if "best: " in text and (best := _BEST_SO_FAR.search(text)) is not None and len(into.pairs) > 1:
-            names = [name for name, _ in into.pairs if name.lower() != "best"]
-            into.best_so_far = (names[-1], to_float(best[1]), float(best[2]))
+    return found, signed
 
 
-def _value(text: str, end: int, number: str, opened: str | None, percent: str | None, *, mean: bool) -> float | None:
-    """What the number that ends at ``end`` reports. ``mean``: of a value with its mean in brackets, the mean."""
+def _spots_of(text: str) -> Sequence[_Spot]:
+    spots = _spots_by_shape(shapes.of(text)) if len(text) <= shapes.LONGEST else None
+    return _spots(text) if spots is None else spots
+
+
+@lru_cache(maxsize=shapes.MOST)
+def _spots_by_shape(shape: bytes) -> tuple[_Spot, ...] | None:
+    """None: which number stands there, and not only where, says what belongs to it."""
+    text = shapes.text_of(shape)
+    return None if _DIGITS_MATTER.search(text) is not None else tuple(_spots(text))
+
+
+def _spots(text: str) -> list[_Spot]:
+    spots = []
+    for match in _PAIR.finditer(text):
+        sep, opened, _, percent = match.groups()
+        if sep[0] == ">" and not text.endswith("-", 0, match.start()):
+            continue  # a comparison, not an arrow
+        bare = not (":" in sep or "=" in sep or ">" in sep)
+        end, number = match.end(), slice(*match.span("value"))
+        place = _place_of_value(text, end, number, opened, percent)
+        mean = None if opened or text[end : end + 1] not in {" ", "("} else _MEAN.match(text, end)
+        spots.append(
+            _Spot(match.start(), end, past_unit(text, end), bare, sep == ":", number, place,
+                  slice(*mean.span(1)) if mean else None, bool(percent))
+        )  # fmt: skip
+    return spots
+
+
+def _place_of_value(text: str, end: int, number: slice, opened: str | None, percent: str | None) -> slice | None:
+    """What the number that ends at ``end`` reports."""
     after = text[end : end + 2]
     if opened:  # a list of one
-        return to_float(number) if after[:1] == _CLOSED[opened] else None
-    if mean and after[:1] in " (" and (bracket := _MEAN.match(text, end)) is not None:
-        return to_float(bracket[1])
+        return number if after[:1] == _CLOSED[opened] else None
     if after in _PLAIN:
-        return to_float(number)
+        return number
     if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
-        return to_float(fraction[1] or fraction[2])  # "Accuracy: 9896/10000 (99%)": the share is the metric
+        return slice(*fraction.span(1 if fraction[1] else 2))  # "Accuracy: 9896/10000 (99%)": the share is the metric
     if not percent and is_something_else(text, end):
         return None
-    return to_float(number)
+    return number
 
 
 @lru_cache(maxsize=8192)
@@ -290,8 +349,8 @@ def _join_splits(found: list[tuple[_Name, float]], signed: list[int], into: Read
     for name, (_, value) in zip(full, found, strict=True):
         if name is not None:
             into.pairs.append((name, value))
-    for i in signed:
-        into.percents.add(full[i] or "")
+    if signed:
+        into.percents = frozenset(full[i] or "" for i in signed)
 
 
 @lru_cache(maxsize=4096)
