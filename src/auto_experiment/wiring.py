@@ -295,6 +295,7 @@ def _built(
             snapshots=_recorder(place, inputs.config, required=coded),
             toolbox=functools.partial(toolbox_of, place, ground, fence),
             guard=(lambda now: guard_of(place, now, ledger, fence)) if coded else None,
+            fence=(fence.mode, fence.said) if coded else None,
             launcher=launcher,
             monitor=monitor,
             host=host,

@@ -210,6 +210,8 @@ class Controller:
         open_cycle = None if cycle is None or cycle.phase is Phase.DONE else cycle
         with self._ledger.transaction() as tx:
             self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
+            if self._parts.fence:
+                tx.event("fence", mode=self._parts.fence[0], said=self._parts.fence[1])
             if crashed and open_cycle:
                 tx.recovery(open_cycle.id, open_cycle.recoveries + 1, open_cycle.phase)
         if crashed and last and cycle and not open_cycle and cycle.session == last.id:

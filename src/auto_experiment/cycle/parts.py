@@ -46,6 +46,7 @@ class Parts:
     snapshots: Snapshots | None
     toolbox: Callable[[Inputs], AbstractContextManager[Toolbox]]
     guard: Callable[[Inputs], Guard] | None
+    fence: tuple[str, str] | None  # mode and sentence of the fence around what the code agent and its trainings write
     launcher: Launcher
     monitor: Monitor
     host: Host
