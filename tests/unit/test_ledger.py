@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import random
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -523,3 +524,27 @@ def test_a_session_that_was_killed_counts_to_the_last_thing_it_stored(book):
     with book.tx() as tx:
         tx.end_session(book.writer.session, "over")
     assert book.writer.last_session().reason == "over"
+
+
+# --- ledgers of earlier versions
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "data" / "ledgers").glob("*.db")), ids=lambda p: p.stem
+)
+def test_a_ledger_of_an_earlier_version_is_carried_on(tmp_path, path):
+    """Written by the program as it was then, three experiments long."""
+    shutil.copy(path, tmp_path / "ledger.db")
+    before = sqlite3.connect(path).execute("SELECT count(*) FROM event").fetchone()[0]
+    book = Book(tmp_path)
+    ledger = book.writer
+    assert sqlite3.connect(book.path).execute("PRAGMA user_version").fetchone()[0] == migrations.VERSION
+    assert [e.name for e in ledger.experiments()] == ["exp001", "exp002", "exp003"]
+    assert ledger.best("validation accuracy|max|best", "max").run_name == "exp003/run01"
+    assert ledger.last_cycle().phase is Phase.DONE
+    assert ledger.plan(3).action is Action.EXPERIMENT
+    assert ledger.llm()["calls"] == 0
+    assert len(ledger.events("phase")) <= before
+    book.experiment()
+    assert ledger.experiment_count() == 4
+    book.close()
