@@ -236,6 +236,14 @@ def _recorder(place: Place, config: Config, *, required: bool) -> Snapshots | No
     )
 
 
+def _same_kind(minds: Callable[[Config], Minds], coded: bool, config: Config) -> Minds:
+    """Fence and record were made for who changes the code, or for nobody: that is settled for a call of `run`."""
+    found = minds(config)
+    if (found.model is not None) != coded:
+        raise ConfigError(f"agent.provider: {config.agent.provider} takes over with the next `run`, not in the middle")
+    return found
+
+
 @contextmanager
 def toolbox_of(place: Place, ground: Ground, fence: Fence, inputs: Inputs) -> Iterator[Toolbox]:
     """The code agent's tools for one dispatch, with a temporary folder of its own."""
@@ -291,7 +299,7 @@ def _built(
         parts = Parts(
             ground=ground,
             ledger=ledger,
-            minds=minds,
+            minds=functools.partial(_same_kind, minds, coded),
             snapshots=_recorder(place, inputs.config, required=coded),
             toolbox=functools.partial(toolbox_of, place, ground, fence),
             guard=(lambda now: guard_of(place, now, ledger, fence)) if coded else None,

@@ -387,3 +387,38 @@ def test_secrets_are_in_no_sink(model_project, monkeypatch):
     assert not leaks
     log = Path(work.paths.train_log(full(work)[0].name)).read_text()
     assert key not in log.split("my key")[0], "a training has no key in its environment"
+
+
+def test_another_kind_of_provider_takes_over_with_the_next_run(model_project):
+    space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
+    work = model_project(brief=BRIEF + space)
+
+    def switched(_heard):
+        text = (work.root / "config.yaml").read_text()
+        (work.root / "config.yaml").write_text(text.replace("anthropic", "optuna"))
+        return reflection()
+
+    script = Script(think=[plan(command="python train.py"), plan(command="python train.py --lr 2")], reflect=[switched])
+    said = []
+    minds = Minds(Leader(script.model), None, script.model, PRICES)
+    search = Minds(OptunaPlanner())
+    place = Place.of(str(work.root))
+    with controller_of(
+        place, said.append, minds=lambda config: search if config.agent.provider == "optuna" else minds
+    ) as controller:
+        controller.run()
+    assert len(full(work)) == 2
+    assert any("takes over with the next `run`" in line for line in said), said
+
+
+def test_without_git_it_does_not_start(model_project, monkeypatch, tmp_path):
+    work = model_project()
+    work.env["ANTHROPIC_API_KEY"] = "k"
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("python", "python3", "bash", "env"):
+        (programs / name).symlink_to(shutil.which(name))
+    work.env["PATH"] = str(programs)
+    said = work.cli("run", status=3).stderr
+    assert "git is not installed" in said
+    assert "MISSING" in work.cli("check", status=3).stdout

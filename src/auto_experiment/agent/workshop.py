@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from auto_experiment.agent.base import Entry, ShellResult, ToolRefused
+from auto_experiment.errors import HostError
 from auto_experiment.hosts.fence import Fence, Profile
 from auto_experiment.hosts.outpost import Outpost, Refused
 from auto_experiment.hosts.shell import Shell
@@ -63,14 +64,17 @@ class FencedShell:
 
     def run(self, command: str, timeout: float) -> ShellResult:
         profile = self._profile()
-        done = self._shell.run(
-            f"{self._before}{command}",
-            timeout=timeout,
-            cap=_KEPT,
-            env={**self._env, **profile.env},
-            cwd=self._cwd,
-            fence=self._fence.words(profile),
-        )
+        try:
+            done = self._shell.run(
+                f"{self._before}{command}",
+                timeout=timeout,
+                cap=_KEPT,
+                env={**self._env, **profile.env},
+                cwd=self._cwd,
+                fence=self._fence.words(profile),
+            )
+        except HostError as error:
+            raise ToolRefused(f"the shell cannot be started now: {error}") from error
         if done.error:
             raise ToolRefused(done.error)
         output = done.output.encode("utf-8", "replace")

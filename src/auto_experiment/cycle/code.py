@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from auto_experiment.agent.snapshots import Snapshots
+from auto_experiment.errors import EnvironmentNotReady, NotNow
 from auto_experiment.ledger.rows import CycleRow, ExperimentRow
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.records.change import FileChange, Snapshot
@@ -36,21 +37,38 @@ class Held:
 
 
 class Code:
-    def __init__(self, snapshots: Snapshots | None, ledger: Writer, say: Callable[[str], None]) -> None:
-        self._snapshots, self._ledger, self._say = snapshots, ledger, say
+    """``required``: somebody changes the code, so it has to be recorded."""
+
+    def __init__(
+        self, snapshots: Snapshots | None, ledger: Writer, say: Callable[[str], None], *, required: bool
+    ) -> None:
+        self._snapshots, self._ledger, self._say, self._required = snapshots, ledger, say, required
+        self._said = ""
         self._skipped: tuple[str, ...] = ()
 
     def record(self, why: str) -> Snapshot | None:
         """The folder's code now. None where nothing can be recorded."""
         if self._snapshots is None:
             return None
-        found = self._snapshots.record(why)
+        try:
+            found = self._snapshots.record(why)
+        except EnvironmentNotReady as error:
+            if self._required or isinstance(error, NotNow):
+                raise NotNow(str(error)) from error  # the controller waits and tries again
+            self._unrecorded(str(error))
+            return None
         if found.skipped != self._skipped:
             self._skipped = found.skipped
             if found.skipped:
                 more = f" and {len(found.skipped) - 3} more" if len(found.skipped) > 3 else ""
                 self._say(f"  not recorded with the code: {'; '.join(found.skipped[:3])}{more}")
         return found
+
+    def _unrecorded(self, why: str) -> None:
+        """Where nobody but humans changes the code, a campaign goes on without a record of it."""
+        if why != self._said:
+            self._said = why
+            self._say(f"  the code is not recorded: {why}")
 
     def held(self, now: Snapshot | None) -> Held:
         """Whose code it is, given that the folder was just recorded."""

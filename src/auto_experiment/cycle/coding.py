@@ -19,7 +19,7 @@ from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.runner import Runner
-from auto_experiment.errors import ModelError
+from auto_experiment.errors import ModelError, UsageError
 from auto_experiment.ledger.rows import CycleRow, ExperimentRow, Phase, ToolCallRow
 from auto_experiment.models.base import Ask, Model, Reply, ToolResult
 from auto_experiment.records.change import LaunchRequest
@@ -53,7 +53,11 @@ class Coding:
         """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
         frozen = (*inputs.brief.frozen, *inputs.config.experiment.frozen)
         keep = (f"/{inputs.config.project.brief}", f"/{CONFIG_NAME}", *frozen)
-        self._code.start(cycle, experiment, plan, best, keep)
+        try:
+            self._code.start(cycle, experiment, plan, best, keep)
+        except UsageError as error:  # something of the human's stands in the way
+            self._give_up(cycle, f"the code that it starts from could not be put into the folder: {error}")
+            return
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
             self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)

@@ -24,7 +24,7 @@ from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.runner import Runner, settle
 from auto_experiment.cycle.surroundings import surroundings
-from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
+from auto_experiment.errors import AutoExperimentError, DiskFault, EnvironmentNotReady, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
 from auto_experiment.ledger.rows import (
@@ -71,7 +71,7 @@ class Controller:
         self._parts, self._inputs = parts, inputs
         self._ledger, self._monitor, self._say = parts.ledger, parts.monitor, parts.say
         self._paths = parts.ground.paths
-        self._code = Code(parts.snapshots, parts.ledger, parts.say)
+        self._code = Code(parts.snapshots, parts.ledger, parts.say, required=parts.fence is not None)
         guarding = Guarding(parts.guard, parts.ledger, parts.say)
         self._runner = Runner(parts, self._code, guarding, self._show)
         self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish)
@@ -508,9 +508,19 @@ class Controller:
     def _who(self, inputs: Inputs) -> Minds:
         """By the config as it is now: another model, address or key counts from the next step on."""
         digest = inputs.config.digest
-        if self._minds is None or self._minds[0] != digest:
+        if self._minds is None:
             self._minds = (digest, self._parts.minds(inputs.config))
+        elif self._minds[0] != digest:
+            self._minds = (digest, self._minds_after_edit(inputs, self._minds[1]))
         return self._minds[1]
+
+    def _minds_after_edit(self, inputs: Inputs, before: Minds) -> Minds:
+        """A human's edit that cannot be followed now (no key for it, another kind of provider) ends nothing."""
+        try:
+            return self._parts.minds(inputs.config)
+        except (UsageError, EnvironmentNotReady) as error:
+            self._say(f"who plans stays as it was: {error}")
+            return before
 
     def _fallback(self, minds: Minds) -> Planner:
         if minds.fallback is None:
