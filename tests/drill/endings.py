@@ -256,9 +256,12 @@ class Own:
 STOP_WHEN = """
 from dataclasses import replace
 from auto_experiment.planners.optuna import OptunaPlanner
+from auto_experiment.models.base import answer_of, decided
 from auto_experiment.records.plan import StopWhen
 plan = OptunaPlanner.plan
-OptunaPlanner.plan = lambda self, view: replace(plan(self, view), stop_when=(StopWhen("loss", above=3.0),))
+OptunaPlanner.plan = lambda self, view: decided(
+    replace(answer_of(plan(self, view)), stop_when=(StopWhen("loss", above=3.0),))
+)
 """
 EAT = STEP + "food = []\nwhile True:\n    food.append(b'x' * (1 << 22))\n"
 # A worker is killed for want of memory, and the training dies of that, as with PyTorch's DataLoader.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -240,9 +241,15 @@ def test_show_has_the_code(campaign):
     assert "\ncode " not in show("show", "exp004").stdout
 
 
-def test_a_campaign_without_code(project):
+def test_a_campaign_without_code(project, tmp_path):
     work = project()
+    programs = tmp_path / "without_git"
+    programs.mkdir()
+    for name in ("python", "python3", "bash", "env"):
+        (programs / name).symlink_to(shutil.which(name))
+    before, work.env["PATH"] = work.env["PATH"], str(programs)
     work.cli("run", "--max-cycles", "1")
+    work.env["PATH"] = before
     assert "exp001 has no recorded code" in work.cli("diff", "exp001", status=2).stderr
     assert "exp001 has no recorded code" in work.cli("restore", "exp001", status=2).stderr
     assert json.loads(work.cli("show", "exp001", "--json").stdout)["code"] is None

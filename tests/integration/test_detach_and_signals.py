@@ -100,8 +100,9 @@ Monitor.__enter__ = slow
 
 PLAN_SAYS_WAIT = """
 from auto_experiment.planners.optuna import OptunaPlanner
+from auto_experiment.models.base import decided
 from auto_experiment.records.plan import Action, Plan
-OptunaPlanner.plan = lambda self, view: Plan(Action.WAIT, reason="the data is not there yet")
+OptunaPlanner.plan = lambda self, view: decided(Plan(Action.WAIT, reason="the data is not there yet"))
 """
 
 

@@ -37,8 +37,9 @@ print("step 3/3 val_acc=0.3", flush=True)
 
 PLAN_SAYS_WAIT = """
 from auto_experiment.planners.optuna import OptunaPlanner
+from auto_experiment.models.base import decided
 from auto_experiment.records.plan import Action, Plan
-OptunaPlanner.plan = lambda self, view: Plan(Action.WAIT, reason="the data is not there yet")
+OptunaPlanner.plan = lambda self, view: decided(Plan(Action.WAIT, reason="the data is not there yet"))
 """
 
 KILL_BEFORE_TRAINING_STARTS = """
