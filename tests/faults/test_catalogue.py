@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from auto_experiment.launchers.process import SHIM
+from auto_experiment.ledger import migrations
 from auto_experiment.records.run import Kind, RunState
 from drill.memory_group import Unavailable, memory_group
 
@@ -325,16 +326,16 @@ def test_a21_a_migration_that_was_interrupted(project, when):
     kill = "os.kill(os.getpid(), signal.SIGKILL)" if when == "in the middle" else "pass"
     patch = MIGRATES.format(kill=kill) + ("" if when == "in the middle" else LATE_KILL)
     assert work.start("run", "--max-cycles", 1, patch=patch).wait() == -signal.SIGKILL
-    assert schema(work) == (1, False)
+    assert schema(work) == (migrations.VERSION, False)
     assert [row["title"] for row in work.json("list")] == titles
     done = work.start("run", "--max-cycles", 1, patch=MIGRATES.format(kill="pass"))
     assert done.wait() == 0, done.text
-    assert schema(work) == (2, True)
+    assert schema(work) == (migrations.VERSION + 1, True)
     assert "newer auto-experiment" in one_line(work.cli("run", status=3)), "and an older program leaves it alone"
 
 
 def schema(work):
-    """(version, whether the second migration's table is there) of a sound ledger."""
+    """(version, whether the added migration's table is there) of a sound ledger."""
     with contextlib.closing(sqlite3.connect(work.paths.ledger)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE name = 'extra'")]

@@ -23,7 +23,7 @@ def why_end(ledger: Writer, config: Config, objective: Objective, best: AttemptR
     if why := unmeasurable(ledger, objective):
         return why
     most = config.budget.experiments
-    if most is not None and ledger.experiment_count() >= most:
+    if most is not None and ledger.spent_experiments() >= most:
         return f"{USED_UP}: {most} experiments"
     return used_up(ledger, config)
 
@@ -66,7 +66,7 @@ def left(ledger: Reader, config: Config, session: int) -> Left:
     wall_hours = wall_seconds(ledger) / 3600
     return Left(
         cycles=_cycles_left(ledger, config.agent.max_cycles, session),
-        experiments=None if budget.experiments is None else budget.experiments - ledger.experiment_count(),
+        experiments=None if budget.experiments is None else budget.experiments - ledger.spent_experiments(),
         usd=None if budget.usd is None else budget.usd - usd,
         gpu_hours=None if budget.gpu_hours is None else budget.gpu_hours - gpu_hours,
         wall_hours=None if budget.wall_hours is None else budget.wall_hours - wall_hours,

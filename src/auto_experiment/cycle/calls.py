@@ -85,6 +85,7 @@ class Caller:
         self._failures = 0
         self._since = 0.0  # when the faults began
         self._again_at = 0.0  # before that it is not asked
+        self._of_a_human = False  # the last fault was one that a human has to mend
 
     def drive(self, steps: Steps[T], terms: Terms) -> T:
         """Run steps that ask a model to their end."""
@@ -110,6 +111,7 @@ class Caller:
                 reply = self._once(ask, terms)
             except ModelError as error:
                 if error.fault in _TO_THE_STEPS:
+                    self._answered(terms)  # it is there, if not of our opinion
                     raise
                 self._failed(error, terms)
             else:
@@ -168,7 +170,8 @@ class Caller:
                 raise ModelAway
             self._monitor.wait(min(left, terms.look_s))
             if terms.changed():
-                self._again_at = 0.0
+                if self._of_a_human:  # it may be mended now; what mends itself is not asked more often for it
+                    self._again_at = 0.0
                 raise InputsChanged
 
     def _failed(self, error: ModelError, terms: Terms) -> None:
@@ -177,7 +180,8 @@ class Caller:
             self._since = now
         self._failures += 1
         pause = retry.wait(error, self._failures, self._chance)
-        if error.fault in _OF_A_HUMAN:  # nothing that a minute of patience mends
+        self._of_a_human = error.fault in _OF_A_HUMAN
+        if self._of_a_human:  # nothing that a minute of patience mends
             self._since = min(self._since, now - PATIENT_S)
         self._again_at = now + pause
         self._tell(error, pause, terms)

@@ -29,6 +29,7 @@ from auto_experiment.views.standing import Standing
 SHELL = "run_shell"  # the one tool that could change what the others refuse
 _STORED_ARGS, _STORED_RESULT = 20_000, 4_000  # characters of a call that the ledger keeps
 _SHOWN_CALL = 200
+_SHOWN_CALLS = 40
 _SAID = 100
 _TAIL = 30  # lines of a failed dry run that the next dispatch is shown
 NO_LAUNCH = "no launch that passed its dry run"
@@ -60,7 +61,9 @@ class Coding:
             return
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
-            self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)
+            refused = self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)
+            if refused and not self._ledger.attempts(experiment.id):  # it is no command: nothing was started
+                self._ended(cycle, cycle.dispatches, refused)
         elif minds.model is None or cycle.dispatches >= inputs.config.agent.max_steps_per_cycle:
             self._give_up(cycle, failed)
         else:
@@ -91,7 +94,7 @@ class Coding:
         self._say(f"  code agent, dispatch {number}: {' '.join(plan.task.split())[:_SAID]}")
         view = self._view(cycle, experiment, plan, inputs, number, failed)
         with self._ledger.transaction() as tx:
-            tx.dispatch(cycle.id, number)
+            tx.event("dispatch", cycle=cycle.id, number=number)
         with self._parts.toolbox(inputs) as tools:
             steps = dispatch(view, model, tools)
             try:
@@ -99,9 +102,14 @@ class Coding:
             finally:
                 steps.close()
         if reason:
-            with self._ledger.transaction() as tx:
-                tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
+            self._ended(cycle, number, reason)
             self._say(f"  code agent, dispatch {number}: ended without a launch: {reason}")
+
+    def _ended(self, cycle: CycleRow, number: int, reason: str) -> None:
+        """A dispatch counts when it has come to its own end: one that a human or a crash broke off is sent out anew."""
+        with self._ledger.transaction() as tx:
+            tx.dispatched(cycle.id, number)
+            tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
 
     def _follow(
         self,
@@ -160,8 +168,9 @@ class Coding:
         """Why it was refused; None when the training is about to start, or a human ended the dry run."""
         call = self._intend(launch.call.name, launch.call.arguments, cycle, number)
         refused = self._runner.gate(cycle, experiment, plan, launch.request, inputs, now)
+        said = refused or ("a human ended its dry run" if self._parts.monitor.stop_run_asked else "accepted")
         with self._ledger.transaction() as tx:
-            tx.tool_result(call, (refused or "accepted")[:_STORED_RESULT])
+            tx.tool_result(call, said[:_STORED_RESULT])
         return refused
 
     def _intend(self, name: str, arguments: object, cycle: CycleRow, number: int) -> int:
@@ -179,7 +188,8 @@ class Coding:
         number: int,
         failed: str,
     ) -> DispatchView:
-        last = self._ledger.tool_calls(cycle.id, number - 1)
+        done = self._ledger.tool_calls(cycle.id)
+        latest = [call for call in done if call.dispatch >= number - 1]
         return DispatchView(
             experiment=experiment.name,
             plan=plan,
@@ -189,22 +199,23 @@ class Coding:
             dispatch=number,
             dispatches=inputs.config.agent.max_steps_per_cycle,
             failed=failed,
-            last_calls=tuple(_line(call) for call in last if call.result is not None),
-            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in last if call.result is None),
+            last_calls=tuple(_line(call) for call in latest if call.result is not None)[-_SHOWN_CALLS:],
+            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in done if call.result is None),
             frozen=(*inputs.brief.frozen, *inputs.config.experiment.frozen),
         )
 
     def _why_failed(self, cycle: CycleRow, experiment: ExperimentRow) -> str:
         """Why this experiment has no training yet: its last dry run with the log's tail, or how the last dispatch
         ended; "" when nothing was tried."""
-        attempts = [a for a in self._ledger.attempts(experiment.id) if a.passed is False]
+        parts = []
         ended = self._ledger.last_event("dispatch_ended")
-        if ended is not None and ended.body["cycle"] == cycle.id and ended.body["number"] == cycle.dispatches:
-            return str(ended.body["reason"])
-        if not attempts:
-            return ""
-        outcome = reflect.recall(attempts[-1])
-        return "\n".join([f"{outcome.reason} ({attempts[-1].command})", *outcome.tail[-_TAIL:]])
+        if ended is not None and ended.body["cycle"] == cycle.id:
+            parts.append(str(ended.body["reason"]))
+        attempts = [a for a in self._ledger.attempts(experiment.id) if a.passed is False]
+        if attempts:
+            outcome = reflect.recall(attempts[-1])
+            parts += [f"{outcome.reason} ({attempts[-1].command})", *outcome.tail[-_TAIL:]]
+        return "\n".join(parts)
 
 
 def _about(arguments: Mapping[str, object]) -> str:

@@ -14,17 +14,24 @@ from dataclasses import replace
 
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
-from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway, Terms
-from auto_experiment.cycle.code import CURRENT, Code, listed
+from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway
+from auto_experiment.cycle.code import CURRENT, Code
 from auto_experiment.cycle.coding import Coding
 from auto_experiment.cycle.guarding import Guarding
-from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
+from auto_experiment.cycle.inputs import (
+    Directive,
+    Inputs,
+    add_directive,
+    archive_directive,
+    archive_name,
+    read_directive,
+)
 from auto_experiment.cycle.notebook import Notebook
-from auto_experiment.cycle.parts import Minds, Parts
+from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.patience import Patience
+from auto_experiment.cycle.planning import Planning
 from auto_experiment.cycle.runner import Runner, settle
-from auto_experiment.cycle.surroundings import surroundings
-from auto_experiment.errors import AutoExperimentError, DiskFault, EnvironmentNotReady, UsageError, disk_fault
+from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
 from auto_experiment.ledger.rows import (
@@ -37,9 +44,8 @@ from auto_experiment.ledger.rows import (
     experiment_name,
 )
 from auto_experiment.ledger.writer import Transaction
-from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import NoPlan, Planner, PlanView, ReflectView
+from auto_experiment.planners.base import NoPlan, ReflectView
 from auto_experiment.project import bar_of
 from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
@@ -50,6 +56,7 @@ from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import status
 from auto_experiment.watch.monitor import STOP_RUN_REASON, StopAsked
 
+_LONGEST_PAUSE_S = 3600.0
 UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
@@ -76,7 +83,8 @@ class Controller:
         self._runner = Runner(parts, self._code, guarding, self._show)
         self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish)
         self._coding = Coding(parts, self._caller, self._runner, self._code, guarding)
-        self._minds: tuple[str, Minds] | None = None  # by the config's digest
+        self._planning = Planning(parts, self._caller, self._code)
+        self._planless = 0  # how often in a row the planner could not plan
         self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
         self._cycles = 0  # of this call of run
@@ -125,7 +133,8 @@ class Controller:
             try:
                 self._step(cycle)
             except InputsChanged:
-                self._say("brief or config changed while the model could not be asked: with those again")
+                self._say("something was changed while the model could not be asked: this step again, with that")
+                self._read_inputs()
             except BudgetUsedUp as used_up:
                 ended = str(used_up)
         self._show()
@@ -155,7 +164,7 @@ class Controller:
         if cycle.phase is Phase.TRAINING:
             self._runner.training(cycle, experiment, plan, self._inputs, now)
         else:
-            after = Phase.EXECUTE if self._who(self._inputs).model else Phase.REFLECT
+            after = Phase.EXECUTE if self._coded else Phase.REFLECT
             self._runner.dry_run(cycle, experiment, plan, self._inputs, now, on_failure=after)
 
     def _next_cycle(self) -> str:
@@ -212,6 +221,8 @@ class Controller:
             self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
             if self._parts.fence:
                 tx.event("fence", mode=self._parts.fence[0], said=self._parts.fence[1])
+            if open_cycle and open_cycle.parked:
+                tx.park(open_cycle.id, None)
             if crashed and open_cycle:
                 tx.recovery(open_cycle.id, open_cycle.recoveries + 1, open_cycle.phase)
         if crashed and last and cycle and not open_cycle and cycle.session == last.id:
@@ -243,13 +254,16 @@ class Controller:
         now = self._state_objective(inputs)
         self._remember(now)
         memory, directive = self._notebook.text() or "", self._directive()
+        shown = think.basis(inputs, directive, memory)
+        terms = self._planning.terms(cycle, inputs, lambda: self._seen() != shown)
         try:
-            plan, directive = self._planned(cycle, inputs, now, directive, memory)
+            plan, directive = self._planning.plan(terms, inputs, now, directive, memory)
         except NoPlan as none:
-            self._pause(cycle, f"no plan: {none.reason}")
+            self._pause(cycle, str(none))
             return
+        self._planless = 0
         basis = think.basis(inputs, directive, memory)
-        launch = self._at_once(plan, inputs, now) if plan.action is Action.EXPERIMENT else None
+        launch = self._at_once(plan, inputs)
         with self._ledger.transaction() as tx:
             self._store_plan(tx, cycle, plan, basis, directive)
             self._store_objective(tx, plan, now)
@@ -273,60 +287,11 @@ class Controller:
         elif plan.action is Action.WAIT:
             self._park(cycle, think.basis(inputs, None, memory), plan.reason)
 
-    def _planned(
-        self, cycle: CycleRow, inputs: Inputs, now: Standing, directive: Directive | None, memory: str
-    ) -> tuple[Plan, Directive | None]:
-        """The plan, and the directive that it was made with: one that waits for the model is not taken by anybody
-        else."""
-        minds = self._who(inputs)
-        if directive is None and (brought := self._brought(cycle, inputs)) is not None:
-            return brought, None
-        try:
-            view = self._plan_view(inputs, now, directive, memory)
-            return self._caller.drive(minds.planner.plan(view), self._terms(cycle, inputs)), directive
-        except ModelAway:
-            if directive:
-                self._say("the directive waits until the model answers")
-            view = self._plan_view(inputs, now, None, memory)
-            return answer_of(self._fallback(minds).plan(view)), None
-
-    def _plan_view(self, inputs: Inputs, now: Standing, directive: Directive | None, memory: str) -> PlanView:
-        """What a model is shown of the code is added where one is asked."""
-        if self._who(inputs).model is None:
-            return think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory)
-        folder = self._code.record("before a plan")
-        held, codes = self._code.held(folder), self._code.digests(folder)
-        view = think.plan_view(self._ledger, inputs, now, directive=directive, memory=memory, code_of=codes)
-        return replace(
-            view,
-            code=held.of,
-            edited=listed(held.edited),
-            base=self._code.default_base(view.best.experiment if view.best else None, held),
-            note=self._ledger.code_note(),
-            files=surroundings(self._paths.root, inputs.command, inputs.config.agent.private, self._paths.workspace),
-            agent=True,
-            objective_open=not now.objective.metric,
-        )
-
-    def _brought(self, cycle: CycleRow, inputs: Inputs) -> Plan | None:
-        """The plan that the last reflection brought along; None when it brought none, or a human has said something
-        since."""
-        event = self._ledger.last_event("next_plan")
-        if event is None or event.body["cycle"] != cycle.id - 1 or event.body["basis"] != inputs.digest:
+    def _at_once(self, plan: Plan, inputs: Inputs) -> LaunchRow | None:
+        """What a plan of a command launches as the folder stands. With a model that is for EXECUTE: another code may
+        have to be put there first, and a command that is none is the code agent's business."""
+        if plan.action is not Action.EXPERIMENT or self._planning.who(inputs).model is not None:
             return None
-        edited = self._ledger.last_event("memory_taken")
-        if edited is not None and edited.id > event.id:
-            return None
-        return Plan.from_document(event.body["plan"])
-
-    def _at_once(self, plan: Plan, inputs: Inputs, now: Standing) -> LaunchRow | None:
-        """What a plan launches without any change to the folder; None when that is for EXECUTE."""
-        best = best_attempt(self._ledger, now)
-        leads = experiment_name(best.experiment) if best else None
-        if plan.task or not plan.command or self._who(inputs).model is not None:
-            base = plan.base or (self._code.default_base(leads, self._code.held(self._code.record("before a plan"))))
-            if plan.task or not plan.command or base != CURRENT:
-                return None
         return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
 
     def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> None:
@@ -385,8 +350,11 @@ class Controller:
         through(lambda: self._mark_parked(cycle, None))
 
     def _pause(self, cycle: CycleRow, why: str) -> None:
-        """The planner could not plan: it is asked again after ``cooldown_interval``, or when a human asks to look."""
-        pause = float(self._inputs.config.agent.cooldown_interval)
+        """The planner could not plan: it is asked again after ``cooldown_interval``, then ever more rarely, or when a
+        human asks to look."""
+        self._planless += 1
+        first = float(self._inputs.config.agent.cooldown_interval)
+        pause = max(first, min(first * 2 ** (self._planless - 1), _LONGEST_PAUSE_S))
         self._say(f"{why}; asked again in {clock.human(pause)}")
         self._patience.through(lambda: self._mark_parked(cycle, clock.later(pause), why))
         self._show()
@@ -401,13 +369,27 @@ class Controller:
         directive = read_directive(self._paths)
         return think.basis(self._read_inputs(), directive, self._notebook.text() or "")
 
+    def _seen(self) -> str:
+        """What the humans have said by now, when it can be read; said and stored is it with the next step."""
+        try:
+            inputs = self._parts.read_inputs()
+        except UsageError:
+            inputs = self._inputs
+        return think.basis(inputs, read_directive(self._paths), self._notebook.text() or "")
+
+    def _settings_changed(self) -> bool:
+        try:
+            return self._parts.read_inputs().digest != self._inputs.digest
+        except UsageError:
+            return False
+
     # -- EXECUTE ------------------------------------------------------------------------------------------------
 
     def _execute(self, cycle: CycleRow) -> None:
         experiment, plan, now, inputs = self._experiment(cycle), self._plan(cycle), self._standing(), self._inputs
         best = best_attempt(self._ledger, now)
         leads = experiment_name(best.experiment) if best else None
-        minds, terms = self._who(inputs), self._terms(cycle, inputs)
+        minds, terms = self._planning.who(inputs), self._planning.terms(cycle, inputs, self._settings_changed)
         try:
             self._coding.execute(cycle, experiment, plan, inputs, now, minds, terms, leads)
         except ModelAway:
@@ -420,7 +402,11 @@ class Controller:
             f"{experiment.name}: put off, the model could not be asked while it changed the code; nothing was run",
             Next.ITERATE,
         )
+        consumed = self._ledger.last_event("directive")
+        if consumed is not None and consumed.body["cycle"] == cycle.id:  # nothing came of it: it is pending again
+            add_directive(self._paths, str(consumed.body["text"]))
         with self._ledger.transaction() as tx:
+            tx.event("put_off", cycle=cycle.id, experiment=experiment.id)
             tx.lesson(cycle.id, Lesson(Result.INCONCLUSIVE, said))
             tx.note("decision", said.decision, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
@@ -448,7 +434,7 @@ class Controller:
             result=result,
             memory=memory,
             change=self._code.change_of(experiment, attempt.tree if attempt else None),
-            ahead=self._plan_view(self._inputs, now, None, memory) if self._who(self._inputs).model else None,
+            ahead=self._planning.view(self._inputs, now, None, memory) if self._coded else None,
         )
         said, following = self._reflected(cycle, view, outcome)
         with self._ledger.transaction() as tx:
@@ -468,13 +454,10 @@ class Controller:
         self._remember(now)
 
     def _reflected(self, cycle: CycleRow, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
-        """What is said of an outcome, whoever can say it: the outcome itself is stored, and no fault of a model may
-        hold it up for ever."""
-        minds = self._who(self._inputs)
+        """The outcome is stored, and an empty purse does not hold it up for ever."""
+        terms = self._planning.terms(cycle, self._inputs, self._settings_changed)
         try:
-            return self._caller.drive(minds.planner.reflect(view, outcome), self._terms(cycle, self._inputs))
-        except ModelAway:
-            return answer_of(self._fallback(minds).reflect(view, outcome))
+            return self._planning.reflect(terms, self._inputs, view, outcome)
         except BudgetUsedUp as used_up:
             decision = f"{view.experiment}: {view.result.value}; not reflected on: {used_up}"
             self._asked_for_end = str(used_up)
@@ -503,48 +486,12 @@ class Controller:
             tx.phase(cycle.id, Phase.DONE)
         self._say(said.decision)
 
-    # -- who thinks ---------------------------------------------------------------------------------------------
-
-    def _who(self, inputs: Inputs) -> Minds:
-        """By the config as it is now: another model, address or key counts from the next step on."""
-        digest = inputs.config.digest
-        if self._minds is None:
-            self._minds = (digest, self._parts.minds(inputs.config))
-        elif self._minds[0] != digest:
-            self._minds = (digest, self._minds_after_edit(inputs, self._minds[1]))
-        return self._minds[1]
-
-    def _minds_after_edit(self, inputs: Inputs, before: Minds) -> Minds:
-        """A human's edit that cannot be followed now (no key for it, another kind of provider) ends nothing."""
-        try:
-            return self._parts.minds(inputs.config)
-        except (UsageError, EnvironmentNotReady) as error:
-            self._say(f"who plans stays as it was: {error}")
-            return before
-
-    def _fallback(self, minds: Minds) -> Planner:
-        if minds.fallback is None:
-            raise RuntimeError("the model is away, and there is no fallback")
-        return minds.fallback
-
-    def _terms(self, cycle: CycleRow, inputs: Inputs) -> Terms:
-        minds, config = self._who(inputs), inputs.config
-        return Terms(
-            cycle=cycle.id,
-            prices=minds.prices,
-            most_usd=config.budget.usd,
-            fallback=minds.fallback is not None,
-            look_s=float(config.agent.cooldown_interval),
-            changed=lambda: self._changed_since(inputs),
-        )
-
-    def _changed_since(self, inputs: Inputs) -> bool:
-        try:
-            return self._parts.read_inputs().digest != inputs.digest
-        except UsageError:
-            return False
-
     # -- what the steps share -----------------------------------------------------------------------------------
+
+    @property
+    def _coded(self) -> bool:
+        """Is there somebody who changes the code?"""
+        return self._planning.who(self._inputs).model is not None
 
     def _read_inputs(self) -> Inputs:
         """Brief and config afresh. When a human's edit cannot be read, it is said, and the last good reading stands."""

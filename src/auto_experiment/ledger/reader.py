@@ -118,6 +118,10 @@ class Reader:
     def experiment_count(self) -> int:
         return self._number("SELECT count(*) FROM experiment")
 
+    def spent_experiments(self) -> int:
+        """Those that count against a budget: all but the ones that an absent model has put off."""
+        return self.experiment_count() - self._number("SELECT count(*) FROM event WHERE kind = 'put_off'")
+
     def run_count(self) -> int:
         return self._number("SELECT count(*) FROM run")
 

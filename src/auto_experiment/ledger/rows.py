@@ -32,7 +32,7 @@ class CycleRow:
     started_at: str
     ended_at: str | None
     parked_why: str | None = None
-    dispatches: int = 0  # of the code agent, those that a kill broke off included
+    dispatches: int = 0  # of the code agent, those that came to an end of their own
 
 
 @dataclass(frozen=True)

@@ -89,10 +89,9 @@ class Transaction:
         """``why`` None: the plan says wait."""
         self._update("cycle", cycle, parked=until, parked_why=why)
 
-    def dispatch(self, cycle: int, number: int) -> None:
-        """The code agent is sent out for the ``number``-th time."""
+    def dispatched(self, cycle: int, number: int) -> None:
+        """The code agent has come back for the ``number``-th time."""
         self._update("cycle", cycle, dispatches=number)
-        self.event("dispatch", cycle=cycle, number=number)
 
     def model_call(self, cycle: int, purpose: str, model: str, usd_reserved: float | None) -> int:
         """The intent of one call."""
