@@ -17,6 +17,7 @@ from auto_experiment.planners.leader import Leader
 from auto_experiment.planners.optuna import OptunaPlanner
 from auto_experiment.project import Place
 from auto_experiment.records.run import Kind, RunState
+from auto_experiment.watch.monitor import Monitor, StopAsked
 from auto_experiment.wiring import controller_of, redactor_of
 
 PRICES = Prices(3.0, 15.0, 0.3, 3.75)
@@ -422,3 +423,122 @@ def test_without_git_it_does_not_start(model_project, monkeypatch, tmp_path):
     said = work.cli("run", status=3).stderr
     assert "git is not installed" in said
     assert "MISSING" in work.cli("check", status=3).stdout
+
+
+@pytest.mark.parametrize("text", ["python nosuch.py", "nosuchprogram train.py", "./train.py"])
+def test_a_plan_whose_command_is_none_is_the_code_agents_business(model_project, text):
+    work = model_project()
+
+    def mended(heard):
+        assert "nosuch" in str(heard.said) or "./train.py" in str(heard.said)
+        return launch("python train.py")
+
+    script = Script(think=[plan(command=text)], code=[mended])
+    ending, said = run(work, script)
+    assert ending.reason == "enough", said
+    assert len(full(work)) == 1
+
+
+def test_a_script_that_vanishes_ends_nothing(model_project):
+    work = model_project()
+
+    def renames(_heard):
+        (work.root / "train.py").rename(work.root / "other.py")
+        return reflection(plan=dict(plan(command="python train.py --again", reason="again").calls[0].arguments))
+
+    script = Script(think=[plan(command="python train.py")], reflect=[renames], code=[launch("python other.py")])
+    ending, said = run(work, script)
+    assert ending.reason == "enough", said
+    assert len(full(work)) == 2
+
+
+def test_a_directive_that_comes_while_the_model_is_away_is_in_the_next_plan(model_project):
+    work = model_project(config={"agent": {"cooldown_interval": 1}})
+
+    def away(_heard):
+        work.cli("direct", "use seed 7")
+        return ModelError("no credit", ModelFault.QUOTA, reached=False)
+
+    def obeyed(heard):
+        assert "use seed 7" in str(heard.said)
+        return plan(command="python train.py --seed 7")
+
+    script = Script(think=[away, obeyed])
+    _, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py --seed 7"], said
+    assert work.json("status")["pending_directive"] is None
+
+
+def test_a_config_that_is_mended_while_the_agent_cannot_be_asked_costs_no_dispatch(model_project):
+    work = model_project(config={"agent": {"cooldown_interval": 1, "max_steps_per_cycle": 1, "model": "wrong"}})
+
+    def no_such_model(_heard):
+        text = (work.root / "config.yaml").read_text()
+        (work.root / "config.yaml").write_text(text.replace("wrong", "right"))
+        return ModelError("no such model", ModelFault.AUTH, reached=False)
+
+    script = Script(
+        think=[plan(task="better")], code=[no_such_model, call("write_file", path="train.py", content=BETTER), launch()]
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73], said
+
+
+def test_a_directive_whose_experiment_is_put_off_is_pending_again(model_project):
+    space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
+    work = model_project(
+        TRAIN.replace("import judge", "import sys, judge"), brief=BRIEF + space,
+        config={"agent": {"fallback": "optuna"}, "budget": {"experiments": 1}},
+    )  # fmt: skip
+    work.cli("direct", "make it better")
+    down = ModelError("no credit", ModelFault.QUOTA, reached=False)
+    script = Script(think=[plan(task="better")], code=[down])
+    ending, said = run(work, script, fallback=OptunaPlanner())
+    assert "1 experiments" in ending.reason, said
+    assert work.json("status")["pending_directive"] == "make it better"
+    assert len(full(work)) == 1, "what was put off has not cost an experiment"
+
+
+def test_a_model_that_never_plans_is_asked_ever_more_rarely(model_project, monkeypatch):
+    work = model_project(config={"agent": {"cooldown_interval": 10}})
+    waits = []
+
+    def wait(monitor, timeout_s):
+        if timeout_s > 0:
+            waits.append(timeout_s)
+        if len(waits) == 12:
+            raise StopAsked("enough of it", interrupted=False)
+        return False
+
+    monkeypatch.setattr(Monitor, "wait", wait)
+    _, said = run(work, Script(think=[words("no")] * 100))
+    assert waits[:4] == [10, 20, 40, 80], said
+    assert waits[-1] == 3600
+
+
+def test_nothing_is_parked_once_it_goes_on(model_project, monkeypatch):
+    work = model_project()
+    down = ModelError("529", ModelFault.TRANSIENT, reached=False)
+    wait = Monitor.wait
+
+    def impatient(monitor, timeout_s):
+        with work.ledger() as ledger:
+            cycle = ledger.last_cycle()
+        if cycle and cycle.parked:
+            raise StopAsked("now", interrupted=False)
+        return wait(monitor, min(timeout_s, 0.2))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Monitor, "wait", impatient)
+        run(work, Script(think=[down] * 20))
+    with work.ledger() as ledger:
+        assert ledger.last_cycle().parked
+    seen = []
+
+    def looks(_heard):
+        with work.ledger() as ledger:
+            seen.append(ledger.last_cycle().parked)
+        return plan(command="python train.py")
+
+    run(work, Script(think=[looks]))
+    assert seen == [None]
