@@ -5,25 +5,27 @@ gate. What it may do, and when it is told off, is in ``agent/``; how calls are p
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 
 from auto_experiment import command
 from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, OpenCall
 from auto_experiment.agent.code_agent import dispatch
 from auto_experiment.config import CONFIG_NAME
 from auto_experiment.cycle import reflect
-from auto_experiment.cycle.calls import Caller, Terms
+from auto_experiment.cycle.calls import Caller, InputsChanged, Terms
 from auto_experiment.cycle.code import Code
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.runner import Runner
-from auto_experiment.errors import ModelError
+from auto_experiment.errors import DiskFault, ModelError, NotNow
 from auto_experiment.ledger.rows import CycleRow, ExperimentRow, Phase, ToolCallRow
 from auto_experiment.models.base import Ask, Model, Reply, ToolResult
 from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.plan import Plan
 from auto_experiment.views.standing import Standing
+from auto_experiment.watch.monitor import StopAsked
 
 SHELL = "run_shell"  # the one tool that could change what the others refuse
 _STORED_ARGS, _STORED_RESULT = 20_000, 4_000  # characters of a call that the ledger keeps
@@ -36,6 +38,7 @@ class Coding:
     def __init__(self, parts: Parts, caller: Caller, runner: Runner, code: Code, guarding: Guarding) -> None:
         self._parts, self._ledger, self._say = parts, parts.ledger, parts.say
         self._caller, self._runner, self._code, self._guarding = caller, runner, code, guarding
+        self._broken_off: tuple[int, int] | None = None  # cycle and dispatch that is to be sent out again
 
     def execute(
         self,
@@ -81,11 +84,12 @@ class Coding:
         terms: Terms,
         failed: str,
     ) -> None:
-        number = cycle.dispatches + 1
+        again = self._broken_off == (cycle.id, cycle.dispatches)
+        number = cycle.dispatches + (0 if again else 1)
         view = self._view(cycle, experiment, plan, inputs, number, failed)
         with self._ledger.transaction() as tx:
             tx.dispatch(cycle.id, number)
-        with self._parts.toolbox(inputs) as tools:
+        with self._parts.toolbox(inputs) as tools, self._counted_if_it_ends(cycle, number):
             steps = dispatch(view, model, tools)
             try:
                 reason = self._follow(steps, cycle, number, experiment, plan, inputs, now, terms)
@@ -95,6 +99,20 @@ class Coding:
             with self._ledger.transaction() as tx:
                 tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
             self._say(f"  code agent, dispatch {number}: ended without a launch: {reason}")
+
+    @contextmanager
+    def _counted_if_it_ends(self, cycle: CycleRow, number: int) -> Iterator[None]:
+        """A dispatch that a human or a full disk breaks off is none of those that the code agent may fail in. One that
+        was killed is: it may be what kills us."""
+        try:
+            yield
+        except NotNow:  # nothing can be stored now, and it is us who go on
+            self._broken_off = (cycle.id, number)
+            raise
+        except (StopAsked, InputsChanged):
+            with suppress(DiskFault), self._ledger.transaction() as tx:
+                tx.dispatch_withdrawn(cycle.id, number)
+            raise
 
     def _follow(
         self,
@@ -171,7 +189,8 @@ class Coding:
         number: int,
         failed: str,
     ) -> DispatchView:
-        last = self._ledger.tool_calls(cycle.id, number - 1)
+        calls = self._ledger.tool_calls(cycle.id)
+        last = max((call.dispatch for call in calls), default=0)  # a dispatch may have ended before its first call
         return DispatchView(
             experiment=experiment.name,
             plan=plan,
@@ -181,8 +200,8 @@ class Coding:
             dispatch=number,
             dispatches=inputs.config.agent.max_steps_per_cycle,
             failed=failed,
-            last_calls=tuple(_line(call) for call in last if call.result is not None),
-            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in last if call.result is None),
+            last_calls=tuple(_line(call) for call in calls if call.dispatch == last and call.result is not None),
+            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in calls if call.result is None),
             frozen=(*inputs.brief.frozen, *inputs.config.experiment.frozen),
         )
 

@@ -94,6 +94,11 @@ class Transaction:
         self._update("cycle", cycle, dispatches=number)
         self.event("dispatch", cycle=cycle, number=number)
 
+    def dispatch_withdrawn(self, cycle: int, number: int) -> None:
+        """It was broken off through no fault of the code agent's, and does not count."""
+        self._update("cycle", cycle, dispatches=number - 1)
+        self.event("dispatch_withdrawn", cycle=cycle, number=number)
+
     def model_call(self, cycle: int, purpose: str, model: str, usd_reserved: float | None) -> int:
         """The intent of one call."""
         return self._insert(
