@@ -13,7 +13,7 @@ from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, Op
 from auto_experiment.agent.code_agent import dispatch
 from auto_experiment.config import CONFIG_NAME
 from auto_experiment.cycle import reflect
-from auto_experiment.cycle.calls import Caller, InputsChanged, Terms
+from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, Terms
 from auto_experiment.cycle.code import Code
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs
@@ -102,14 +102,14 @@ class Coding:
 
     @contextmanager
     def _counted_if_it_ends(self, cycle: CycleRow, number: int) -> Iterator[None]:
-        """A dispatch that a human or a full disk breaks off is none of those that the code agent may fail in. One that
+        """A dispatch that a human, a full disk or the budget breaks off is none of those that the code agent may fail in. One that
         was killed is: it may be what kills us."""
         try:
             yield
         except NotNow:  # nothing can be stored now, and it is us who go on
             self._broken_off = (cycle.id, number)
             raise
-        except (StopAsked, InputsChanged):
+        except (StopAsked, InputsChanged, BudgetUsedUp):
             with suppress(DiskFault), self._ledger.transaction() as tx:
                 tx.dispatch_withdrawn(cycle.id, number)
             raise
