@@ -60,7 +60,7 @@ class Mind:
         self.asked: list[tuple[float, str, Request]] = []  # when, what for
         self.told_unknown: list[str] = []  # the sections that said so
         self.reported = False  # the next plan is to end the campaign
-        self.alone = 0.0  # a reflection brings no plan along before that many reflections
+        self.brings = True  # a reflection brings the next plan along, where it may
         self._clock: Callable[[], float] = time.time
 
     def __call__(self, request: Request) -> Answer | Plain:
@@ -89,10 +89,13 @@ class Mind:
         }  # fmt: skip
 
     def reflection(self, request: Request) -> dict[str, Any]:
-        said = {"finding": "supported", "decision": f"go on with variant {len(self.asked)}", "next": "iterate"}
-        schema = next(t for t in request.body["tools"])
-        takes_plan = "plan" in str(schema) and "the next plan" in str(schema)
-        return {**said, "plan": self.plan(request)} if takes_plan and not self.reported else said
+        said = {
+            "finding": "supported",
+            "decision": f"go on with variant {len(self.asked)}",
+            "next": "report" if self.reported else "iterate",
+        }
+        schema = request.body["tools"][0]
+        return {**said, "plan": self.plan(request)} if self.brings and "the next plan" in str(schema) else said
 
     def code(self, request: Request) -> Answer:
         """What comes next is read off how much was said in this talk."""
@@ -154,9 +157,12 @@ def config(server: ModelServer, wire: str = "anthropic", **more: Any) -> dict[st
 
 
 @contextlib.contextmanager
-def thoughtful(folder: Path, server: ModelServer, wire: str = "anthropic", **more: Any) -> Iterator[Any]:
+def thoughtful(
+    folder: Path, server: ModelServer, wire: str = "anthropic", *, script: str = "", **more: Any
+) -> Iterator[Any]:
     """A project whose planner and code agent ask that server."""
-    with opened(folder, TRAIN.format(mark="first"), brief=BRIEF, config=config(server, wire, **more)) as project:
+    script = script or TRAIN.format(mark="first")
+    with opened(folder, script, brief=BRIEF, config=config(server, wire, **more)) as project:
         project.env |= {"ANTHROPIC_API_KEY": "x" * 20, "OPENAI_API_KEY": "y" * 20}
         project.env["PATH"] = f"{Path(sys.executable).parent}:{project.env['PATH']}"
         yield project

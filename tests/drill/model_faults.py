@@ -101,7 +101,10 @@ def one_bad(sensible: Answer, _wire: str) -> Answer:
 
 
 def broken(sensible: Answer, wire: str) -> Answer:
-    kind = {"anthropic": anthropic_error("overloaded_error"), "openai": openai_error("server_error")}[wire]
+    kind = {
+        "anthropic": anthropic_error("overloaded_error"),
+        "openai": openai_error("server_error", kind="server_error"),
+    }[wire]
     return dataclasses.replace(sensible, error_after=3, error=kind)
 
 
@@ -149,7 +152,7 @@ CASES: dict[str, Case] = {
     "nothing with 200": Case(plain(200), 2, 2.4),
     "gzip that is none": Case(plain(200, b"garbage" * 50, content_encoding="gzip"), 2, 2.4),
     "arguments that are no JSON": Case(arguments(lambda given: "{'path': train.py")),
-    "arguments of wrong types": Case(arguments(lambda given: dict.fromkeys(given, [1]))),
+    "arguments of wrong types": Case(arguments(lambda given: {key: [1] for key in given})),
     "arguments with NUL and half a character": Case(arguments(lambda given: {**given, "path\0": "\ud800"})),
     "10 MB of arguments": Case(arguments(lambda given: {**given, "more": "x" * 10_000_000})),
     "a tool that there is not": Case(instead(Call("rm_rf", {"path": "/"}))),

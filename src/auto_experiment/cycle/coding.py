@@ -102,8 +102,8 @@ class Coding:
 
     @contextmanager
     def _counted_if_it_ends(self, cycle: CycleRow, number: int) -> Iterator[None]:
-        """A dispatch that a human, a full disk or the budget breaks off is none of those that the code agent may fail in. One that
-        was killed is: it may be what kills us."""
+        """A dispatch that a human, a full disk or the budget breaks off is none of those that the code agent may fail
+        in. One that was killed is: it may be what kills us."""
         try:
             yield
         except NotNow:  # nothing can be stored now, and it is us who go on
