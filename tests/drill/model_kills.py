@@ -30,7 +30,7 @@ STORIES = ("directed", "brought")
 OURS = ("ledger:commit(", "ledger:begin(_once", "ledger:begin(_act", "ledger:begin(_launch", "hosts.outpost:",
         "helper(ensure)", "helper(shell)", "helper(stop)", "atomic_write:replace")  # fmt: skip
 KEPT = ("plan", "lesson", "experiment", "run")  # rows that no kill may take away or change
-HELD = ("phase", "plan", "model_call", "tool_call", "lesson", "code", "next_plan", "outcome")  # what a stored step is
+LAST_ACTS_S = 0.3  # what a command of a killed controller may still do before its tree is ended
 
 
 def run(scale: float, seed: int, folder: Path) -> Iterator[Figure]:
@@ -56,7 +56,9 @@ class Thinking(Under):
         self.complaints: list[str] = []
         self._owed: list[str] = []  # marks of acts without a result, of which the next dispatch must be told
         self._kept: dict[str, dict[Any, Any]] = {name: {} for name in KEPT}
-        self._files: dict[str, int | None] = {}  # mark -> inode of its file when the controller was killed
+        self._effects: dict[
+            str, int
+        ] = {}  # mark -> its file's inode, or how often its command has run, at the last look
         self.told = 0
 
     def directed(self) -> None:
@@ -94,9 +96,12 @@ class Thinking(Under):
             return
         open_marks = [mark for call in calls if call.result is None for mark in MARK.findall(call.args)[:1]]
         self._owed = open_marks if killed and coding else []
+        if killed and open_marks:
+            time.sleep(LAST_ACTS_S)
+        done = self._commands()
         for mark, kind in self.mind.marks.items():
-            if kind == "file":
-                self._same_file(mark)
+            if kind != "script":
+                self._same_effect(mark, done[mark] if kind == "shell" else self._file(mark))
 
     def _compare(self, ledger: Any) -> None:
         for name in KEPT:
@@ -109,21 +114,25 @@ class Thinking(Under):
                     self.complaints.append(f"{name} {k}: was {row}, is {now.get(k)}")
             self._kept[name] = now
 
-    def _same_file(self, mark: str) -> None:
-        """Between two looks a controller may write a file only that the server has asked for between them."""
-        path = self.project.root / "made" / f"{mark}.txt"
-        now = path.stat().st_ino if path.exists() else None
-        before = self._files.setdefault(mark, now)
+    def _same_effect(self, mark: str, now: int) -> None:
+        """Between two looks a controller may carry out only what the server has asked for between them."""
+        before = self._effects.setdefault(mark, now)
         if now != before:
-            self.complaints.append(f"{mark}: its file was written after the kill that came after its intent")
-            self._files[mark] = now
+            self.complaints.append(f"{mark}: was carried out after the kill that came after its intent")
+            self._effects[mark] = now
+
+    def _file(self, mark: str) -> int:
+        path = self.project.root / "made" / f"{mark}.txt"
+        return path.stat().st_ino if path.exists() else 0
+
+    def _commands(self) -> Counter[str]:
+        effects = self.project.root / "effects.log"
+        return Counter(effects.read_text().split() if effects.exists() else ())
 
     def judged(self) -> Iterator[str]:
         self._look(killed=False)
         yield from self.complaints
-        effects = self.project.root / "effects.log"
-        done = Counter(effects.read_text().split() if effects.exists() else ())
-        yield from (f"{mark}: its command was carried out {n} times" for mark, n in done.items() if n > 1)
+        yield from (f"{mark}: its command was carried out {n} times" for mark, n in self._commands().items() if n > 1)
         yield from self._directives()
         with self.project.ledger() as ledger:
             doubled = Counter(row["cycle"] for row in ledger._all("SELECT cycle FROM lesson"))

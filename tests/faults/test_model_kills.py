@@ -15,9 +15,9 @@ from drill.model_kills import Thinking
 from model_server import ModelServer
 from model_server.server import text_of
 
-DRAWN = 5
+DRAWN = 3
 INTENT_AND_RESULT = ("ledger:commit(tool_call=write_file):after", "helper(shell):asked")
-LESSON = ("ledger:commit(lesson+note+phase=done):before", "ledger:commit(lesson+note+phase=done):after")
+LESSON = ("ledger:commit(lesson+note+phase=done):after",)
 STEPS = ("model_call=think", "model_answered=think", "model_call=code", "model_answered=code", "model_call=reflect",
          "model_answered=reflect", "commit(plan+", "commit(code)", "code_placed", "commit(dispatch)", "tool_call=run_shell",
          "tool_result=run_shell", "tool_call=write_file", "tool_result=write_file", "tool_call=launch_experiment",
@@ -49,12 +49,13 @@ def project(mind, tmp_path):
         assert not server.failures
 
 
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return model_kills.discover(tmp_path_factory.mktemp("found"))
+
+
 @pytest.mark.xdist_group("model kills")
 class TestNamedPoints:
-    @pytest.fixture(scope="class")
-    def found(self, tmp_path_factory):
-        return model_kills.discover(tmp_path_factory.mktemp("found"))
-
     def test_every_step_of_the_cycle_is_a_point(self, found):
         ours = model_kills.ours(found)
         assert len(ours) >= 60

@@ -52,16 +52,14 @@ def test_b18_a_config_that_is_put_right_is_used_at_once(tmp_path):
 
 
 class Costly(Mind):
-    """One answer, the ``number``-th, costs ``usd``."""
+    """One answer, the ``number``-th, costs ``usd``; the others next to nothing."""
 
     def __init__(self, number, usd):
         super().__init__(self._fault)
-        self._number, self._tokens = number, int(usd / PRICES.output * 1e6)
+        self._number, self._tokens = number, int(usd / PRICES.input * 1e6)
 
     def _fault(self, purpose, request):
-        if len(self.asked) != self._number:
-            return None
-        usage = {"input_tokens": 10, "output_tokens": self._tokens}
+        usage = {"input_tokens": self._tokens if len(self.asked) == self._number else 10, "output_tokens": 10}
         return dataclasses.replace(self.sensible(purpose, request), usage=usage)
 
 

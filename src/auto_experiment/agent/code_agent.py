@@ -47,8 +47,8 @@ class Limits:
 
 
 def dispatch(view: DispatchView, model: Model, tools: Toolbox, limits: Limits | None = None) -> AgentSteps:
-    """Raises what is thrown into it, but for a ModelError that says too long: then the talk begins anew, shorter; and one
-    that says that no such request is taken: then it ends."""
+    """Raises what is thrown into it, but for a ModelError that says too long (then the talk begins anew, shorter) or
+    that no such request is taken (then it ends)."""
     return _Dispatch(view, model, tools, limits or Limits()).steps()
 
 
