@@ -14,7 +14,7 @@ from auto_experiment.models.prices import Prices
 from drill import model_faults
 from drill.mind import Clock, Mind, inside, thoughtful
 from drill.model_faults import CASES, hasty, trial, trials
-from model_server import ModelServer
+from model_server import Answer, Call, ModelServer
 
 DRAWN = 8
 PRICES = Prices(3.0, 15.0, 0.3, 3.75)
@@ -32,7 +32,7 @@ def test_there_are_enough():
 
 
 @pytest.mark.parametrize("number", range(DRAWN))
-def test_b02_to_b17_faults_drawn_anew_each_time(number, tmp_path):
+def test_b02_b03_b04_b05_b06_b07_b08_b09_b10_b11_b12_b13_b14_drawn_anew_each_time(number, tmp_path):
     seed = secrets.randbelow(1 << 31)
     name, wire, place = random.Random(seed).choice(trials())
     print(f"seed {seed}: {name}, {wire}, {place}")
@@ -49,6 +49,22 @@ def test_b07_nothing_of_a_cut_answer_is_carried_out(tmp_path):
 
 def test_b18_a_config_that_is_put_right_is_used_at_once(tmp_path):
     tried("401, then the config is put right", "openai", "think", tmp_path)
+
+
+def test_b15_a_model_that_goes_in_circles_ends_a_dispatch_and_not_the_run(tmp_path):
+    def circles(purpose, _request):
+        return Answer(calls=[Call("list_files", {})]) if purpose == "code" and mind.counts()["code"] <= 5 else None
+
+    mind = Mind(circles)
+    with ModelServer(mind) as server, thoughtful(tmp_path / "p", server, agent={"max_cycles": 1}) as project:
+        with inside(project, [], Clock(), minds=hasty(project)) as controller:
+            controller.run()
+        with project.ledger() as ledger:
+            assert [row.result for row in ledger.lessons().values()] == ["improved"]
+            ended = [event.body["reason"] for event in ledger.events("dispatch_ended")]
+        assert len(ended) == 1
+        assert "circles" in ended[0]
+        assert mind.counts()["code"] == 5 + model_faults.TURNS
 
 
 class Costly(Mind):

@@ -15,7 +15,7 @@ def test_b01_a_day_of_529(tmp_path):
     assert 250 < figure.trials < 400
 
 
-def test_b01_b17_a_day_of_529_with_a_fallback(tmp_path):
+def test_b01_a_day_of_529_with_a_fallback(tmp_path):
     figure = outage("think", tmp_path / "p", fallback_h=4.0)
     assert figure.failures == ()
     assert figure.facts["experiments"] >= 6
