@@ -134,7 +134,7 @@ class Os:
 def plain(path: Any) -> str:
     """A file's name without what differs from time to time."""
     name = os.path.basename(os.fsdecode(path)) if isinstance(path, (str, bytes)) else str(path)
-    name = re.sub(r"\.\d+(-[0-9a-f]{8})?\.tmp$", ".tmp", name)
+    name = re.sub(r"\.\d+(-[0-9a-fA-F]{8})?\.tmp$", ".tmp", name)
     return re.sub(r"\d+", "N", name)
 
 
@@ -171,12 +171,23 @@ def _transactions(points: Points) -> None:
 
     stored: list[str] = []
     depth = [0]
+    last: dict[str, str] = {}
+
+    def about(name: str, args: Any) -> str:
+        """What a record is of, where that is worth a point of its own; an answer or a result is of what was asked."""
+        if name == "phase":
+            return str(args[-1].value)
+        if name in ("event", "model_call", "tool_call"):
+            last[name] = str(args[{"event": 0, "model_call": 1, "tool_call": 2}[name]])
+            return last[name]
+        asked = {"model_answered": "model_call", "model_failed": "model_call", "tool_result": "tool_call"}
+        return last.get(asked.get(name, ""), "")
 
     def named(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def noted(self: Any, *args: Any, **kw: Any) -> Any:
             if not depth[0]:
-                stored.append(f"{name}={args[-1].value}" if name == "phase" else name)
-                stored[-1] += f"={args[0]}" if name == "event" else ""
+                of = about(name, args)
+                stored.append(f"{name}={of}" if of else name)
             depth[0] += 1
             try:
                 return real(self, *args, **kw)
@@ -248,3 +259,24 @@ def _helpers(points: Points) -> None:
         return done
 
     local._start, local.LocalHost.run = watched_start, watched_run  # type: ignore[method-assign]
+    _shell(points)
+
+
+def _shell(points: Points) -> None:
+    """The helper of a shell command of the code agent: before its start, before it is told of the command, and after
+    (the command may be under way then, or done)."""
+    from auto_experiment.hosts import shell
+
+    start, ask = shell.Shell._start, shell._Talk.ask
+
+    def watched_start(self: Any) -> Any:
+        points.hit("helper(shell):start:before")
+        child = start(self)
+        points.hit("helper(shell):start:after")
+        return child
+
+    def watched_ask(self: Any, request: Any) -> None:
+        ask(self, request)
+        points.hit("helper(shell):asked")
+
+    shell.Shell._start, shell._Talk.ask = watched_start, watched_ask  # type: ignore[method-assign]

@@ -47,7 +47,8 @@ class Limits:
 
 
 def dispatch(view: DispatchView, model: Model, tools: Toolbox, limits: Limits | None = None) -> AgentSteps:
-    """Raises what is thrown into it, but for a ModelError that says too long: then the talk begins anew, shorter."""
+    """Raises what is thrown into it, but for a ModelError that says too long (then the talk begins anew, shorter) or
+    that no such request is taken (then it ends)."""
     return _Dispatch(view, model, tools, limits or Limits()).steps()
 
 
@@ -66,7 +67,12 @@ class _Dispatch:
 
     def steps(self) -> AgentSteps:
         while self.turns < self.limits.turns:
-            reply = yield from self._asked()
+            try:
+                reply = yield from self._asked()
+            except ModelError as error:
+                if error.fault is not ModelFault.BAD_REQUEST:
+                    raise
+                return DispatchEnd(f"the model's API takes no such request ({_quoted(str(error))})")
             end = yield from self._taken(reply)
             if end is not None:
                 return end

@@ -188,8 +188,8 @@ class Coding:
         number: int,
         failed: str,
     ) -> DispatchView:
-        done = self._ledger.tool_calls(cycle.id)
-        latest = [call for call in done if call.dispatch >= number - 1]
+        calls = self._ledger.tool_calls(cycle.id)
+        last = max((call.dispatch for call in calls), default=0)  # a dispatch may have ended before its first call
         return DispatchView(
             experiment=experiment.name,
             plan=plan,
@@ -199,8 +199,8 @@ class Coding:
             dispatch=number,
             dispatches=inputs.config.agent.max_steps_per_cycle,
             failed=failed,
-            last_calls=tuple(_line(call) for call in latest if call.result is not None)[-_SHOWN_CALLS:],
-            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in done if call.result is None),
+            last_calls=tuple(_line(c) for c in calls if c.dispatch == last and c.result is not None)[-_SHOWN_CALLS:],
+            unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in calls if call.result is None),
             frozen=(*inputs.brief.frozen, *inputs.config.experiment.frozen),
         )
 

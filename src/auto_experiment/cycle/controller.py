@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
@@ -71,6 +71,16 @@ class Ending:
         """An objective that no training shows is named wrongly in the brief or the config."""
         wrong = self.reason.startswith(budget.UNMEASURABLE)
         return 130 if self.interrupted else UsageError.exit_status if wrong else 0
+
+
+@dataclass(frozen=True)
+class CameTo:
+    """What an experiment came to. ``attempt``: its last one; ``before``: the best one until then."""
+
+    attempt: AttemptRow | None
+    outcome: Outcome
+    before: AttemptRow | None
+    result: Result
 
 
 class Controller:
@@ -417,41 +427,59 @@ class Controller:
     def _reflect(self, cycle: CycleRow) -> None:
         experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
         self._take_edits()
-        attempts = self._ledger.attempts(experiment.id)
-        attempt = attempts[-1] if attempts else None
-        outcome = self._outcome(cycle, attempt)
-        before = best_attempt(self._ledger, now, before=attempt.id if attempt else None)
-        bar = reflect.value_to_beat(now.objective, before, now.bar)
-        result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)
+        found = self._came_to(cycle, experiment, now)
         memory = self._notebook.text() or ""
         view = think.reflect_view(
             self._ledger,
             self._inputs,
             now,
             experiment=experiment,
-            before=before,
+            before=found.before,
             plan=plan,
-            result=result,
+            result=found.result,
             memory=memory,
-            change=self._code.change_of(experiment, attempt.tree if attempt else None),
+            change=self._code.change_of(experiment, found.attempt.tree if found.attempt else None),
             ahead=self._planning.view(self._inputs, now, None, memory) if self._coded else None,
         )
-        said, following = self._reflected(cycle, view, outcome)
+        said, following = self._reflected(cycle, view, found.outcome)
         with self._ledger.transaction() as tx:
-            tx.lesson(cycle.id, Lesson(result, said))
-            tx.note("decision", said.decision, author="planner", plan=cycle.id)
-            if said.milestone is not None or result is Result.IMPROVED:
-                line = reflect.key_result(experiment, outcome, now.objective, result, said.milestone or "")
-                tx.note("milestone", line, author="harness", plan=cycle.id)
+            self._store_lesson(tx, cycle, experiment, now, found, said, author="planner")
             if following is not None and said.next is not Next.REPORT:
                 tx.event("next_plan", cycle=cycle.id, plan=following.document(), basis=self._inputs.digest)
                 tx.keep_last_events("next_plan", 1)
-            tx.phase(cycle.id, Phase.DONE)
         if said.next is Next.REPORT:
             self._asked_for_end = said.decision
-        self._say(f"{experiment.name}: {reflect.one_line_result(outcome, now.objective, result)}")
+        self._say(f"{experiment.name}: {reflect.one_line_result(found.outcome, now.objective, found.result)}")
         self._take_edits()
         self._remember(now)
+
+    def _came_to(self, cycle: CycleRow, experiment: ExperimentRow, now: Standing) -> CameTo:
+        attempts = self._ledger.attempts(experiment.id)
+        attempt = attempts[-1] if attempts else None
+        outcome = self._outcome(cycle, attempt)
+        before = best_attempt(self._ledger, now, before=attempt.id if attempt else None)
+        bar = reflect.value_to_beat(now.objective, before, now.bar)
+        result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)
+        return CameTo(attempt, outcome, before, result)
+
+    def _store_lesson(
+        self,
+        tx: Transaction,
+        cycle: CycleRow,
+        experiment: ExperimentRow,
+        now: Standing,
+        found: CameTo,
+        said: Reflection,
+        *,
+        author: str,
+    ) -> None:
+        """The lesson and the end of the cycle, in one transaction."""
+        tx.lesson(cycle.id, Lesson(found.result, said))
+        tx.note("decision", said.decision, author=author, plan=cycle.id)
+        if said.milestone is not None or found.result is Result.IMPROVED:
+            line = reflect.key_result(experiment, found.outcome, now.objective, found.result, said.milestone or "")
+            tx.note("milestone", line, author="harness", plan=cycle.id)
+        tx.phase(cycle.id, Phase.DONE)
 
     def _reflected(self, cycle: CycleRow, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
         """The outcome is stored, and an empty purse does not hold it up for ever."""
@@ -473,8 +501,12 @@ class Controller:
         return replace(outcome, reason=why) if why and attempt.kind is Kind.DRY else outcome
 
     def _dead_letter(self, cycle: CycleRow) -> None:
-        """A step that took the controller down again and again: end its run, record the failure, go on."""
+        """A step that took the controller down again and again: end its run, record the failure, go on. Where a model
+        was asked for its words already, the outcome itself has done no harm, and stands."""
         experiment = self._ledger.experiment_of(cycle.id)
+        if experiment and cycle.phase is Phase.REFLECT and self._ledger.was_asked(cycle.id, "reflect"):
+            self._without_words(cycle, experiment)
+            return
         if experiment:
             self._runner.give_up(experiment, self._inputs, self._standing())
         said = reflect.dead_letter(experiment.name if experiment else f"cycle {cycle.id}", cycle.phase)
@@ -484,6 +516,14 @@ class Controller:
             tx.lesson(cycle.id, Lesson(Result.FAILED, said))
             tx.note("decision", said.decision, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
+        self._say(said.decision)
+
+    def _without_words(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
+        now = self._standing()
+        found = self._came_to(cycle, experiment, now)
+        said = reflect.without_words(experiment.name, found.result)
+        with self._ledger.transaction() as tx:
+            self._store_lesson(tx, cycle, experiment, now, found, said, author="harness")
         self._say(said.decision)
 
     # -- what the steps share -----------------------------------------------------------------------------------

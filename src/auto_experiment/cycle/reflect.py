@@ -56,6 +56,12 @@ def dead_letter(name: str, phase: Phase) -> Reflection:
     return Reflection(Finding.INCONCLUSIVE, decision, Next.ITERATE)
 
 
+def without_words(name: str, result: Result) -> Reflection:
+    """For an outcome that stands, and a model whose answer took the controller down again and again."""
+    why = f"the controller ended without a word more than {DEAD_LETTER_AFTER[Phase.REFLECT]} times at this step"
+    return Reflection(Finding.INCONCLUSIVE, f"{name}: {result.value}; not reflected on: {why}", Next.ITERATE)
+
+
 def value_to_beat(objective: Objective, best: AttemptRow | None, bar: float | None) -> float | None:
     return objective.best([best.value if best else None, bar])
 

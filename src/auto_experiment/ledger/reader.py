@@ -408,14 +408,13 @@ class Reader:
             "started_at < model_call.at AND (ended_at > model_call.at OR ended_at IS NULL AND state = 'running'))"
         )
 
-    def tool_calls(self, cycle: int, dispatch: int | None = None) -> list[ToolCallRow]:
-        rows = self._all(
-            "SELECT id, dispatch, name, args, result FROM tool_call WHERE cycle = ? AND (? IS NULL OR dispatch = ?) "
-            "ORDER BY id",
-            cycle,
-            dispatch,
-            dispatch,
-        )
+    def was_asked(self, cycle: int, purpose: str) -> bool:
+        """Was a call of a model begun for this?"""
+        return self._number("SELECT count(*) FROM model_call WHERE cycle = ? AND purpose = ?", cycle, purpose) > 0
+
+    def tool_calls(self, cycle: int) -> list[ToolCallRow]:
+        """Of all dispatches of a cycle, in order."""
+        rows = self._all("SELECT id, dispatch, name, args, result FROM tool_call WHERE cycle = ? ORDER BY id", cycle)
         return [ToolCallRow(*row) for row in rows]
 
 

@@ -129,7 +129,8 @@ def as_text(document: dict[str, Any]) -> str:
         lines.append("objective   not known yet")
     state = controller["state"] + (f", pid {controller['pid']}" if controller["pid"] else "")
     phase = f", {controller['phase']}" if controller["phase"] else ""
-    lines.append(f"controller  {state}{phase}" + (f" ({controller['reason']})" if controller["reason"] else ""))
+    until = f" until {controller['until']}" if controller["until"] else ""
+    lines.append(f"controller  {state}{phase}{until}" + (f" ({controller['reason']})" if controller["reason"] else ""))
     counts = (f"{document[what]} {what}" for what in ("cycles", "experiments", "runs"))
     lines.append(f"done        {', '.join(counts)}")
     lines.append(
