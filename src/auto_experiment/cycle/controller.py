@@ -317,11 +317,13 @@ class Controller:
 
     def _at_once(self, plan: Plan, inputs: Inputs, now: Standing) -> LaunchRow | None:
         """What a plan launches without any change to the folder; None when that is for EXECUTE."""
-        best = best_attempt(self._ledger, now)
-        leads = experiment_name(best.experiment) if best else None
-        if plan.task or not plan.command or self._who(inputs).model is not None:
-            base = plan.base or (self._code.default_base(leads, self._code.held(self._code.record("before a plan"))))
-            if plan.task or not plan.command or base != CURRENT:
+        if plan.task or not plan.command:
+            return None
+        if self._who(inputs).model is not None:
+            best = best_attempt(self._ledger, now)
+            leads = experiment_name(best.experiment) if best else None
+            base = plan.base or self._code.default_base(leads, self._code.held(self._code.record("before a plan")))
+            if base != CURRENT:
                 return None
         return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
 
