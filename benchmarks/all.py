@@ -23,7 +23,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results.json")
 PAGE = os.path.join(measuring.ROOT, "docs", "benchmarks.md")
 BEGIN, END = "<!-- figures: made by benchmarks/all.py -->", "<!-- end of figures -->"
-BENCHMARKS = ("reaction", "overhead", "idle", "start_up", "adopt", "read_logs", "leader_cost", "demo_seeds")
+BENCHMARKS = (
+    "reaction",
+    "overhead",
+    "idle",
+    "start_up",
+    "adopt",
+    "read_logs",
+    "leader_cost",
+    "agent_cost",
+    "model_cycles",
+    "demo_seeds",
+)
 
 
 def table(results: dict[str, Any]) -> str:
