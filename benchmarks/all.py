@@ -1,6 +1,6 @@
 """Run the benchmarks and rewrite the table of docs/benchmarks.md.
 
-    python benchmarks/all.py                     everything: about a quarter of an hour
+    python benchmarks/all.py                     everything: about twenty minutes
     python benchmarks/all.py reaction start_up   only these; the others keep their lines
     python benchmarks/all.py --table             no measurement: the table from results.json
 

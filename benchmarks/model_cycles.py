@@ -10,7 +10,6 @@ tokens.
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import json
 import os
@@ -117,41 +116,55 @@ def _parts(cycles: Sequence[Sequence[Paid]]) -> str:
     return ", ".join(f"{name} {cents:.2f}" for name, cents in found.items())
 
 
-def _money(result: measuring.Result, count: int) -> None:
+def _money(result: measuring.Result, count: int, quick: bool) -> None:
     short, full = training(0), training(0, **FULL)
-    base = [_cycles(Talker(with_task, written), short, count)]
-    base.append(_cycles(Talker(with_task, looked), short, count))
-    _cents(result, "write", "a file of 2,000 characters written and launched, 2 turns, cycle 20", base[0], 2.8)
-    result.notes.append(
-        f"US cents of one of these cycles: {_parts(base[0])}; with a look at the file first: {_parts(base[1])}"
-    )
-    _cents(result, "look_write", "the same after reading the file, 3 turns", base[1])
-    one = _cycles(Talker(with_task, at_once), short, count)
-    _cents(result, "write_at_once", "the same in one reply of the code agent", one)
-    two = _cycles(Talker(with_task, written, joined=False), short, count)
-    _cents(result, "write_two", "written and launched, and REFLECT and THINK asked apart", two)
-    for name, what, cycles in (("cached", "2 turns", base[0]), ("look_cached", "3 turns", base[1])):
-        share = [_cached_share(calls) for calls in cycles]
-        result.at_least(name, f"the code agent's input from the cache from its second turn on, {what}", share, "%", 40)
-    for name, what, train, joined, most in (
-        ("command", "the plan carries its command, log of 10 lines, 1 call", short, True, 1.2),
-        ("command_two", "the same, REFLECT and THINK asked apart, 2 calls", short, False, None),
-        ("command_full", "the plan carries its command, 50 lines of 300, 1 call", full, True, 2.5),
-        ("command_full_two", "the same, REFLECT and THINK asked apart, 2 calls", full, False, None),
+    wrote = _cycles(Talker(with_task, written), short, count)
+    _cents(result, "write", "a file of 2,000 characters written and launched, 2 turns, cycle 20", wrote, 2.8)
+    result.notes.append(f"US cents of one of these cycles: {_parts(wrote)}")
+    share = [_cached_share(calls) for calls in wrote]
+    result.at_least("cached", "the code agent's input from the cache from its second turn on", share, "%", 40)
+    for name, what, train, most in (
+        ("command", "the plan carries its command, log of 10 lines, 1 call", short, 1.2),
+        ("command_full", "the same, 50 lines of 300 characters, 1 call", full, 2.5),
     ):
-        cycles = _cycles(Talker(with_command, joined=joined), train, count)
+        cycles = _cycles(Talker(with_command), train, count)
         _cents(result, name, what, cycles, most)
-        result.notes.append(
-            f"{what}: model calls {sorted({len(calls) for calls in cycles})}; US cents {_parts(cycles)}"
-        )
-    for name, what, talker in (
-        ("cold_write", "the file written and launched, the cache emptied between cycles", Talker(with_task, written)),
-        ("cold_at_once", "the same in one reply of the code agent", Talker(with_task, at_once)),
-        ("cold_command", "the plan carries its command, the cache emptied between cycles", Talker(with_command)),
+        result.notes.append(f"{what}: model calls {sorted({len(calls) for calls in cycles})}")
+    _cold(result, "cold_write", "the file written and launched", written, with_task, count)
+    _cold(result, "cold_command", "the plan carries its command", written, with_command, count)
+    if not quick:
+        _variants(result, short, full, count)
+
+
+def _cold(
+    result: measuring.Result,
+    name: str,
+    what: str,
+    code: Callable[[int], Sequence[Answer]],
+    plans: Callable[[int], dict[str, object]],
+    count: int,
+) -> None:
+    """The cache is emptied between cycles; the target is what the same tokens cost without any cache."""
+    cycles = _cycles(Talker(plans, code, forgets=True), training(0), count)
+    without = 100 * statistics.median(map(_no_cache, cycles))
+    said = f"{what}, the cache emptied between cycles (without any cache {without:.2f})"
+    _cents(result, name, said, cycles, round(without, 4))
+
+
+def _variants(result: measuring.Result, short: str, full: str, count: int) -> None:
+    """Other ways to the same, for information."""
+    look = _cycles(Talker(with_task, looked), short, count)
+    _cents(result, "look_write", "the file read, written and launched, 3 turns", look)
+    share = statistics.median(map(_cached_share, look))
+    result.notes.append(f"read, written and launched: {share:.0f} % of the code agent's input from the cache")
+    for name, what, talker, train in (
+        ("write_at_once", "the file written and launched in one reply", Talker(with_task, at_once), short),
+        ("write_two", "written and launched, REFLECT and THINK apart", Talker(with_task, written, joined=False), short),
+        ("command_two", "the plan carries its command, 2 calls", Talker(with_command, joined=False), short),
+        ("command_full_two", "the same, 50 lines of 300 characters", Talker(with_command, joined=False), full),
     ):
-        cycles = _cycles(dataclasses.replace(talker, forgets=True), short, count)
-        without = 100 * statistics.median(map(_no_cache, cycles))
-        _cents(result, name, f"{what} (paid for without any cache: {without:.2f})", cycles, round(without, 4))
+        _cents(result, name, what, _cycles(talker, train, count))
+    _cold(result, "cold_at_once", "the file written and launched in one reply", at_once, with_task, count)
 
 
 def _cents(
@@ -288,7 +301,7 @@ def _timed_run(paths: ProjectPaths, cycles: int) -> dict[str, float]:
 
 def measure(quick: bool) -> measuring.Result:
     result = measuring.Result()
-    _money(result, 1 if quick else 5)
+    _money(result, 1 if quick else 5, quick)
     _reads(result)
     _ages(result, (20, 60) if quick else AGES)
     _quiet(result, 1 if quick else 5)

@@ -44,7 +44,7 @@ def run_command(
     """Run the loop: plan, dry run, train, reflect. Adopts a training that is still going.
 
     The provider plans: a language model, which also has the code changed, or `optuna`, which needs no model and no key
-    and varies the command line. Code, brief and records are fenced; `check` says what is missing.
+    and varies the command line. `check` says what is missing.
 
     Ends by itself when the target is reached, the plan asks for the report, or the search space, a budget or
     --max-cycles is used up, and writes the report; with exit status 2 when two trainings in a row finish without
