@@ -1,6 +1,6 @@
 """Run the benchmarks and rewrite the table of docs/benchmarks.md.
 
-    python benchmarks/all.py                     everything: about a quarter of an hour
+    python benchmarks/all.py                     everything: about twenty minutes
     python benchmarks/all.py reaction start_up   only these; the others keep their lines
     python benchmarks/all.py --table             no measurement: the table from results.json
 
@@ -23,7 +23,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results.json")
 PAGE = os.path.join(measuring.ROOT, "docs", "benchmarks.md")
 BEGIN, END = "<!-- figures: made by benchmarks/all.py -->", "<!-- end of figures -->"
-BENCHMARKS = ("reaction", "overhead", "idle", "start_up", "adopt", "read_logs", "leader_cost", "demo_seeds")
+BENCHMARKS = (
+    "reaction",
+    "overhead",
+    "idle",
+    "start_up",
+    "adopt",
+    "read_logs",
+    "leader_cost",
+    "agent_cost",
+    "model_cycles",
+    "demo_seeds",
+)
 
 
 def table(results: dict[str, Any]) -> str:

@@ -59,6 +59,12 @@ class Result:
         said = "-" if target is None else f"<= {target:g} {unit}"
         self.figures.append(Figure(name, what, said, spread(values, unit), met, tuple(values), unit))
 
+    def at_least(self, name: str, what: str, values: Sequence[float], unit: str, target: float) -> None:
+        """A figure whose median must reach ``target``."""
+        met = bool(values) and statistics.median(values) >= target
+        said = f">= {target:g} {unit}"
+        self.figures.append(Figure(name, what, said, spread(values, unit), met, tuple(values), unit))
+
 
 def spread(values: Sequence[float], unit: str) -> str:
     """ "12.3 ms (10 % 11.0, 90 % 14.1, 9.8 to 20.2; n=30)"."""

@@ -245,14 +245,14 @@ def _same_kind(minds: Callable[[Config], Minds], coded: bool, config: Config) ->
 
 
 @contextmanager
-def toolbox_of(place: Place, ground: Ground, fence: Fence, inputs: Inputs) -> Iterator[Toolbox]:
+def toolbox_of(place: Place, ground: Ground, fence: Fence, runs: Shell, inputs: Inputs) -> Iterator[Toolbox]:
     """The code agent's tools for one dispatch, with a temporary folder of its own."""
     kept, variables, root = protected_in(place, inputs), place.env.variables, ground.paths.root
     temporary = make_temporary(root)
     settings = inputs.config.experiment
     before = f"{activation(settings.setup, root, place.env) or ''}{settings.setup}\n" if settings.setup else ""
     shell = FencedShell(
-        shell_of(place),
+        runs,
         fence,
         lambda: shell_profile(kept, temporary=temporary, home=place.env.home, variables=variables),
         cwd=root,
@@ -301,7 +301,7 @@ def _built(
             ledger=ledger,
             minds=functools.partial(_same_kind, minds, coded),
             snapshots=_recorder(place, inputs.config, required=coded),
-            toolbox=functools.partial(toolbox_of, place, ground, fence),
+            toolbox=functools.partial(toolbox_of, place, ground, fence, shell_of(place)),
             guard=(lambda now: guard_of(place, now, ledger, fence)) if coded else None,
             fence=(fence.mode, fence.said) if coded else None,
             launcher=launcher,

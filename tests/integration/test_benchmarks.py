@@ -17,6 +17,20 @@ FIGURES = {
     "adopt": {"adopt_running", "adopt_ended", "adopt_intended"},
     "agent_cost": {"reads_uncached", "write_cents", "edit_cents"},
     "leader_cost": {"fixed", "think_tokens", "short_tokens", "answer_tokens", "cycle_short", "cycle_full"},
+    "model_cycles": {
+        "write",
+        "cached",
+        "command",
+        "command_full",
+        "reads",
+        "grows",
+        "long_lines",
+        "cold_write",
+        "cold_command",
+        "calls_while_training",
+        "overhead_code",
+        "overhead_command",
+    },
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
 }
 

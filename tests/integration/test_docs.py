@@ -228,7 +228,7 @@ def test_the_phases_are_the_phases():
     rows = re.findall(
         r"^\| ([a-z_]+) \|", section(ROOT / "docs/architecture.md", "Phases, and what a kill leaves"), re.M
     )
-    assert {*rows[1:], "execute"} == {phase.value for phase in Phase}
+    assert set(rows[1:]) == {phase.value for phase in Phase}
 
 
 @pytest.mark.parametrize("words", [RunState, Result])

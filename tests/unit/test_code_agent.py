@@ -272,6 +272,14 @@ def test_a_pause_is_let_go_on_three_times():
     assert drive([stopped(Stop.PAUSED), stopped(Stop.PAUSED), LAUNCH]).launched is not None
 
 
+def test_results_are_said_again_when_a_pause_ended_in_a_cut_reply():
+    driven = drive([calls(READ), stopped(Stop.PAUSED), stopped(Stop.TRUNCATED, WRITE), LAUNCH])
+    said = [ask.message for ask in driven.asks[1:]]
+    assert said[1] == ""
+    assert said[0] == said[2]
+    assert said[2][0].id == "r"
+
+
 def test_an_unknown_end_is_tried_twice_more():
     driven = drive(forever(stopped(Stop.UNKNOWN, WRITE)))
     assert len(driven.model.heard) == 3

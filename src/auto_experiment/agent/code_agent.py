@@ -42,7 +42,7 @@ class Limits:
     max_tokens: int = 8_192
     most_tokens: int = 32_768
     context_chars: int = 120_000
-    keep_chars: int = 24_000
+    keep_chars: int = 20_000
     refused_chars: int = 6_000
 
 
@@ -58,6 +58,7 @@ class _Dispatch:
         self.talk = self._open()
         self.message: Message = messages.first_message(view)
         self.remark = ""
+        self.before_pause: Message = ""  # what a reply that paused was the answer to
         self.max_tokens = limits.max_tokens
         self.turns = self.compactions = 0
         self.done: list[Done] = []
@@ -105,7 +106,7 @@ class _Dispatch:
     def _taken(self, reply: Reply) -> _Steps[DispatchEnd | None]:
         if not reply.stop.is_whole:
             return self._incomplete(reply)
-        self.remark, self.unseen = "", 0
+        self.remark, self.before_pause, self.unseen = "", "", 0
         for kind in (Stop.TRUNCATED, Stop.UNKNOWN, Stop.PAUSED):
             del self.strikes[kind]
         if not reply.calls:
@@ -126,8 +127,10 @@ class _Dispatch:
         if reply.stop is Stop.OVERFLOW:
             return self._compact()
         if reply.stop is Stop.PAUSED:
+            self.before_pause = messages.with_remark(self.message, self.remark) or self.before_pause
             self.message, self.remark, self.unseen = "", "", 0
             return self._strike(Stop.PAUSED, "the model paused again and again", most=STRIKES + 1)
+        self.message = self.message or self.before_pause  # the whole answer again: its calls' results belong to it
         if reply.stop is Stop.TRUNCATED:
             return self._truncated()
         return self._strike(Stop.UNKNOWN, f"{STRIKES} replies in a row ended in an unknown way ({_quoted(reply.said)})")

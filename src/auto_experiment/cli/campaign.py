@@ -43,9 +43,13 @@ def run_command(
 ) -> int:
     """Run the loop: plan, dry run, train, reflect. Adopts a training that is still going.
 
-    Ends by itself when the target is reached, the search space, a budget or --max-cycles is used up, and writes the
-    report; with exit status 2 when two trainings in a row finish without showing the objective. Ctrl-C or
-    `auto-experiment stop` end it within 2 seconds; a training goes on and is adopted by the next run.
+    The provider plans: a language model, which also has the code changed, or `optuna`, which needs no model and no key
+    and varies the command line. `check` says what is missing.
+
+    Ends by itself when the target is reached, the plan asks for the report, or the search space, a budget or
+    --max-cycles is used up, and writes the report; with exit status 2 when two trainings in a row finish without
+    showing the objective. Ctrl-C or `auto-experiment stop` end it within 2 seconds; a training goes on and is adopted
+    by the next run.
     """
     existing_folder(project)
     if gpu is not None and not re.fullmatch(r"[\w-]+(,[\w-]+)*", gpu):

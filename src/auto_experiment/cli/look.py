@@ -37,7 +37,7 @@ def opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
 @project_option
 @json_option
 def status_command(project: str, as_json: bool) -> None:
-    """Goal, best so far, what runs now with its progress, recent decisions, a pending directive."""
+    """Goal, best so far, what runs now with its progress, recent decisions, a pending directive, what it has cost."""
     with opened(project) as (found, ledger):
         document = status.status(found, ledger)
     if as_json:
