@@ -19,7 +19,7 @@ DRAWN = 3
 INTENT_AND_RESULT = ("ledger:commit(tool_call=write_file):after", "helper(shell):asked")
 LESSON = ("ledger:commit(lesson+note+phase=done):after",)
 STEPS = ("model_call=think", "model_answered=think", "model_call=code", "model_answered=code", "model_call=reflect",
-         "model_answered=reflect", "commit(plan+", "commit(code)", "code_placed", "commit(dispatch)", "tool_call=run_shell",
+         "model_answered=reflect", "commit(plan+", "commit(code)", "code_placed", "event=dispatch", "tool_call=run_shell",
          "tool_result=run_shell", "tool_call=write_file", "tool_result=write_file", "tool_call=launch_experiment",
          "tool_result=launch_experiment", "launch+attempt+phase=dry_run", "phase=training", "phase=reflect", "commit(lesson+",
          "next_plan", "directive_archived")  # fmt: skip
@@ -76,7 +76,7 @@ def test_a27_an_unknown_outcome_is_told_until_a_dispatch_was_asked(project, mind
     under = Thinking(project, mind)
     assert under.tell("directed", [("ledger:commit(tool_call=run_shell):after", 1)])
     (mark,) = (mark for mark, kind in mind.marks.items() if kind == "shell")
-    assert under.tell("brought", [("ledger:commit(dispatch):after", 1)])
+    assert under.tell("brought", [("ledger:commit(event=dispatch):after", 1)])
     under.tell("brought", [])
     firsts = [text_of(request.messages[0]) for _, purpose, request in mind.asked
               if purpose == "code" and len(request.messages) == 1]  # fmt: skip
@@ -105,11 +105,11 @@ class TestAPoisonousAnswer:
         project.cli("run", "--max-cycles", 1)
         assert [result for result, _ in self.lessons(project)] == ["failed", "improved"]
 
-    def test_a28_to_the_code_agent_uses_its_dispatches_up(self, project, mind):
-        assert self.crashes(project, "code") == 3
+    def test_a28_to_the_code_agent_is_given_up(self, project, mind):
+        assert self.crashes(project, "code") == 4
         ((result, _),) = self.lessons(project)
         assert result == "failed"
-        assert mind.counts()["code"] == 3
+        assert mind.counts()["code"] == 4
         assert not project.judged()
 
     def test_a28_to_a_reflection_does_not_cost_the_result(self, project, mind):

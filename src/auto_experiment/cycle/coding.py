@@ -90,9 +90,9 @@ class Coding:
         terms: Terms,
         failed: str,
     ) -> None:
-        number = cycle.dispatches + 1
-        self._say(f"  code agent, dispatch {number}: {' '.join(plan.task.split())[:_SAID]}")
-        view = self._view(cycle, experiment, plan, inputs, number, failed)
+        number = self._ledger.sent_out(cycle.id) + 1
+        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(plan.task.split())[:_SAID]}")
+        view = self._view(cycle, experiment, plan, inputs, failed)
         with self._ledger.transaction() as tx:
             tx.event("dispatch", cycle=cycle.id, number=number)
         with self._parts.toolbox(inputs) as tools:
@@ -102,14 +102,14 @@ class Coding:
             finally:
                 steps.close()
         if reason:
-            self._ended(cycle, number, reason)
-            self._say(f"  code agent, dispatch {number}: ended without a launch: {reason}")
+            self._ended(cycle, cycle.dispatches + 1, reason)
+            self._say(f"  code agent: ended without a launch: {reason}")
 
-    def _ended(self, cycle: CycleRow, number: int, reason: str) -> None:
+    def _ended(self, cycle: CycleRow, count: int, reason: str) -> None:
         """A dispatch counts when it has come to its own end: one that a human or a crash broke off is sent out anew."""
         with self._ledger.transaction() as tx:
-            tx.dispatched(cycle.id, number)
-            tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
+            tx.dispatched(cycle.id, count)
+            tx.event("dispatch_ended", cycle=cycle.id, count=count, reason=reason)
 
     def _follow(
         self,
@@ -185,7 +185,6 @@ class Coding:
         experiment: ExperimentRow,
         plan: Plan,
         inputs: Inputs,
-        number: int,
         failed: str,
     ) -> DispatchView:
         calls = self._ledger.tool_calls(cycle.id)
@@ -196,7 +195,7 @@ class Coding:
             command=plan.command or command.join(inputs.command),
             brief=inputs.brief.text[: inputs.config.memory.brief_max_chars],
             note=self._ledger.code_note(),
-            dispatch=number,
+            dispatch=cycle.dispatches + 1,
             dispatches=inputs.config.agent.max_steps_per_cycle,
             failed=failed,
             last_calls=tuple(_line(c) for c in calls if c.dispatch == last and c.result is not None)[-_SHOWN_CALLS:],

@@ -412,6 +412,12 @@ class Reader:
         """Was a call of a model begun for this?"""
         return self._number("SELECT count(*) FROM model_call WHERE cycle = ? AND purpose = ?", cycle, purpose) > 0
 
+    def sent_out(self, cycle: int) -> int:
+        """How often the code agent was sent out in a cycle, whatever became of it."""
+        return self._number(
+            "SELECT count(*) FROM event WHERE kind = 'dispatch' AND json_extract(body, '$.cycle') = ?", cycle
+        )
+
     def tool_calls(self, cycle: int) -> list[ToolCallRow]:
         """Of all dispatches of a cycle, in order."""
         rows = self._all("SELECT id, dispatch, name, args, result FROM tool_call WHERE cycle = ? ORDER BY id", cycle)
