@@ -268,6 +268,56 @@ def test_a_plan_that_repeats_a_finished_one_is_answered_with_its_result(model_pr
     assert len(full(work)) == 1
 
 
+def test_an_agent_that_launches_what_is_finished_is_told_its_result(model_project):
+    """The plan has a task, so nobody knew what it would launch: the gate does, before anything is started."""
+    work = model_project()
+    refused = []
+
+    def told(heard):
+        refused.append(heard.newest)
+        return call("write_file", path="train.py", content=BETTER)
+
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="do it again")],
+        code=[launch("python  train.py"), told, launch("python train.py")],
+    )
+    _, said = run(work, script)
+    assert "this is exp001 again, val_acc=0.53: the same command on the same code" in refused[0], said
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.73]
+    assert len([a for a in work.attempts() if a.kind is Kind.DRY]) == 2
+
+
+@pytest.mark.parametrize("by", ["reason", "directive"])
+def test_a_repeat_that_is_asked_for_is_trained(model_project, by):
+    work = model_project()
+
+    def directed(_heard):
+        if by == "directive":
+            work.cli("direct", "repeat the best one, how large is the noise?")
+        return reflection()
+
+    why = {"reason": "to measure the noise"} if by == "reason" else {}
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="do it", **why)], code=[launch()], reflect=[directed]
+    )
+    _, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py"] * 2, said
+
+
+def test_a_plan_whose_program_is_not_there_is_the_code_agents_business(model_project):
+    work = model_project()
+    heard_of = []
+
+    def asked(heard):
+        heard_of.append(str(heard.said[0]))
+        return launch()
+
+    script = Script(think=[plan(command="no-such-program train.py")], code=[asked])
+    _, said = run(work, script)
+    assert "no-such-program is not on PATH" in heard_of[0], said
+    assert [a.command for a in full(work)] == ["python train.py"]
+
+
 def test_the_first_plan_proposes_the_objective(model_project):
     work = model_project(brief=BRIEF.replace("Reach a high validation accuracy on a tiny task.", "Make it good."))
     script = Script(think=[plan(command="python train.py", objective={"metric": "val_acc", "direction": "max"})])

@@ -22,9 +22,10 @@ from auto_experiment.ledger.rows import (
     Phase,
     SessionRow,
     ToolCallRow,
+    experiment_name,
 )
 from auto_experiment.records.observation import Fault
-from auto_experiment.records.plan import Plan
+from auto_experiment.records.plan import Plan, fingerprint
 from auto_experiment.records.run import Kind, RunState
 
 _SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
@@ -162,6 +163,22 @@ class Reader:
             "ORDER BY attempt.id",
             objective,
         )
+
+    def finished_launch(self, command: str, code: str, objective: str) -> tuple[str, float] | None:
+        """(experiment, value) of the newest training of this command on this code whose value counts, read with this
+        objective identity."""
+        row = self._one(
+            "SELECT attempt.experiment, value FROM attempt JOIN experiment ON attempt.experiment = experiment.id "
+            "WHERE fingerprint = ? AND counts = 1 AND kind = 'full' AND objective = ? ORDER BY attempt.id DESC LIMIT 1",
+            fingerprint(command, code),
+            objective,
+        )
+        return (experiment_name(row["experiment"]), float(row["value"])) if row else None
+
+    def directive_of(self, cycle: int) -> str:
+        """What the directive said that the plan of this cycle was made with; "" when there was none."""
+        event = self.last_event("directive")
+        return str(event.body["text"]) if event is not None and event.body["cycle"] == cycle else ""
 
     def first_cycle_of(self, session: int) -> int | None:
         """The first cycle that a session has brought forward: an adopted one, or one of its own."""
