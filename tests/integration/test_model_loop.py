@@ -31,6 +31,7 @@ Reach a high validation accuracy on a tiny task.
 # Frozen
 - evaluate.py
 """
+UNSTATED = BRIEF.replace("Reach a high validation accuracy on a tiny task.", "Make it good.")
 TRAIN = "import judge\njudge.note(version=1)\nfor step in (1, 2, 3):\n    print(f'step {step}/3 val_acc={0.5 + step / 100}', flush=True)\n"
 BETTER = TRAIN.replace("version=1", "version=2").replace("0.5", "0.7")
 BROKEN = "import judge\njudge.note(version=3)\nraise ValueError('no such layer')\n"
@@ -319,11 +320,22 @@ def test_a_plan_whose_program_is_not_there_is_the_code_agents_business(model_pro
 
 
 def test_the_first_plan_proposes_the_objective(model_project):
-    work = model_project(brief=BRIEF.replace("Reach a high validation accuracy on a tiny task.", "Make it good."))
+    work = model_project(brief=UNSTATED, config={"objective": {"metric": None, "direction": None}})
     script = Script(think=[plan(command="python train.py", objective={"metric": "val_acc", "direction": "max"})])
     _, said = run(work, script)
     assert full(work)[0].value == pytest.approx(0.53), said
     assert work.json("status")["objective"]["metric"] == "val_acc"
+
+
+def test_a_target_that_a_plan_proposes_does_not_end_the_campaign(model_project):
+    work = model_project(brief=UNSTATED, config={"objective": {"metric": None, "direction": None}})
+    aim = {"metric": "val_acc", "direction": "max", "target": 0.1}
+    script = Script(think=[plan(command="python train.py", objective=aim), plan(command="python train.py --seed 2")])
+    ending, said = run(work, script)
+    assert ending.reason == "enough", said
+    assert len(full(work)) == 2
+    assert work.json("status")["objective"]["target"] is None
+    assert "proposed by the first plan, with the target 0.1" in Path(work.paths.report).read_text()
 
 
 def test_the_code_agent_may_write_the_script(model_project):

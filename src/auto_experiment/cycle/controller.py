@@ -305,12 +305,14 @@ class Controller:
         return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
 
     def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> None:
-        """The objective that a plan proposes, where no human states one and no plan has before."""
+        """The objective that a plan proposes, where no human states one and no plan has before. A target of a model's
+        is information: it could be one that the first run meets."""
         if plan.objective is None or now.objective.metric:
             return
-        proposed = Objective(plan.objective.metric, plan.objective.direction, plan.objective.target)
-        tx.event("objective", **Standing(proposed, said="proposed by the first plan").document())
-        self._say(f"objective: {proposed} (proposed by the plan; objective.metric in config.yaml overrides it)")
+        proposed, target = Objective(plan.objective.metric, plan.objective.direction), plan.objective.target
+        aim = "" if target is None else f", with the target {target:g}, which ends nothing by itself"
+        tx.event("objective", **Standing(proposed, said=f"proposed by the first plan{aim}").document())
+        self._say(f"objective: {proposed} (proposed by the plan{aim}; objective.metric in config.yaml overrides it)")
 
     def _store_plan(
         self, tx: Transaction, cycle: CycleRow, plan: Plan, basis: str, directive: Directive | None
