@@ -357,6 +357,14 @@ def test_the_budget_ends_the_campaign(model_project):
     assert all(row["result"] for row in work.json("list"))
 
 
+def test_a_model_that_plans_nothing_is_said_in_one_line(model_project):
+    work = model_project()
+    _, said = run(work, Script(think=[words("no")] * 4))
+    told = [line for line in said if "no plan" in line]
+    assert len(told) == 2, said
+    assert all(line.count("no plan") == 1 for line in told)
+
+
 def test_what_a_training_came_to_is_never_lost_to_a_fault(model_project):
     work = model_project()
     faults = [ModelError("529", ModelFault.TRANSIENT, reached=False)] * 2
