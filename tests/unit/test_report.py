@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,10 @@ from auto_experiment.records.observation import Fault, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
 from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.records.usage import Usage
 from auto_experiment.report import markdown
 from auto_experiment.report.markdown import render, write_report
+from auto_experiment.views import status
 
 UP = Objective("acc", "max", 0.9)
 SECTIONS = ["## Goal", "## Best result", "## Experiments", "## Faults", "## Time"]
@@ -369,3 +373,48 @@ def test_a_thousand_experiments(campaign):
 )
 def test_how_it_ended_is_said_once(kind, state, reason, shown):
     assert markdown._ending({"kind": kind, "state": state, "reason": reason}) == shown
+
+
+# -- what a model cost ------------------------------------------------------------------------------------------------
+
+
+def asked(campaign, *, cycle=None, purpose="think", reserved=0.061, usd=0.009):
+    """A call of a model. ``usd`` None: it was cut off."""
+    with campaign.ledger.transaction() as tx:
+        cycle = cycle or campaign.ledger.last_cycle().id
+        number = tx.model_call(cycle, purpose, "m", reserved)
+        if usd is not None:
+            tx.model_answered(number, "m", Usage(1000, 20, 300, 40), usd, "ok: tools")
+
+
+def another_session(campaign):
+    with campaign.ledger.transaction() as tx:
+        tx.end_session(campaign.ledger.session, "interrupted")
+        campaign.ledger.session = tx.session("h", "b", 1, "v")
+
+
+def test_a_call_that_was_cut_off_is_told_with_what_is_reserved_for_it(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    asked(campaign)
+    asked(campaign, usd=None)
+    assert "reserved" not in campaign.section("Model"), "it may be under way"
+    time.sleep(0.002)
+    another_session(campaign)
+    assert "$0.0700, of it $0.0610 reserved for 1 call whose end is not known, 2 calls," in campaign.section("Model")
+
+
+# -- status as text ---------------------------------------------------------------------------------------------------
+
+
+def test_status_says_until_when_a_controller_is_parked(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    until = clock.later(754.0)
+    with campaign.ledger.transaction() as tx:
+        tx.park(tx.cycle(), until, "the model does not answer: no credit")
+    project = Project("cifar", campaign.goal, campaign.paths, campaign.objective, 10, ())
+    campaign.lock.tell(None)
+    text = status.as_text(status.status(project, campaign.ledger))
+    (line,) = [line for line in text.splitlines() if line.startswith("controller")]
+    assert re.search(rf"tried again at {clock.local(until):%H:%M}, in 12m3\ds \(the model does not answer: no cr", line)

@@ -39,11 +39,11 @@ def opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
 def status_command(project: str, as_json: bool) -> None:
     """Goal, best so far, what runs now with its progress, recent decisions, a pending directive, what it has cost."""
     with opened(project) as (found, ledger):
-        document = status.status(found, ledger)
+        document, cut_off = status.status(found, ledger), status.unsettled(found, ledger)
     if as_json:
         print_json(document)
     else:
-        click.echo(status.as_text(document))
+        click.echo(status.as_text(document, cut_off))
 
 
 @click.command("list", epilog="Example: auto-experiment list --json | jq '.[].value'")

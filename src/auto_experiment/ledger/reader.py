@@ -410,6 +410,16 @@ class Reader:
         row = self._one("SELECT sum(coalesce(usd, usd_reserved)) FROM model_call")
         return float(row[0] or 0.0) if row else 0.0
 
+    def unsettled_calls(self, before: str | None) -> tuple[int, float | None]:
+        """How many calls began and were never seen to end, and what is reserved for them; None where it is not known.
+        ``before``: only those that began earlier."""
+        row = self._one(
+            "SELECT count(*), sum(usd_reserved) FROM model_call WHERE status = 'open' AND (? IS NULL OR at < ?)",
+            before,
+            before,
+        )
+        return (row[0], row[1]) if row else (0, None)
+
     def usd_of_cycles(self) -> dict[int, float | None]:
         """USD by cycle; None where a call's price is not known."""
         rows = self._all(

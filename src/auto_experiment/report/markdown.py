@@ -18,7 +18,7 @@ from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.listing import listing, shown_value
 from auto_experiment.views.standing import Standing, best_attempt, standing
-from auto_experiment.views.status import spent
+from auto_experiment.views.status import spent, unsettled
 
 
 def write_report(project: Project, ledger: Reader) -> str:
@@ -38,7 +38,7 @@ def render(project: Project, ledger: Reader) -> str:
         _experiments(project, ledger, now),
         _faults(attempts),
         _time(ledger, attempts),
-        _money(ledger),
+        _money(project, ledger),
         _limits(project, ledger, attempts, now),
     ]
     return "\n".join("\n".join(part) + "\n" for part in parts if part)
@@ -151,12 +151,13 @@ def _faults(attempts: Sequence[AttemptRow]) -> list[str]:
     return lines
 
 
-def _money(ledger: Reader) -> list[str]:
+def _money(project: Project, ledger: Reader) -> list[str]:
     """What the model cost, by the provider's own figures; nothing where no model was asked."""
     llm = ledger.llm()
     if not llm["calls"]:
         return []
-    lines = ["## Model", "", f"{spent(llm)[0].upper()}{spent(llm)[1:]}.", ""]
+    told = spent(llm, unsettled(project, ledger))
+    lines = ["## Model", "", f"{told[0].upper()}{told[1:]}.", ""]
     lines += ["| what for | calls | tokens in | from the cache | tokens out | USD |", "|---|---:|---:|---:|---:|---:|"]
     for row in ledger.llm_by_purpose():
         usd = "unknown" if row["usd"] is None else f"{row['usd']:.4f}"
