@@ -365,6 +365,46 @@ def test_a_model_that_plans_nothing_is_said_in_one_line(model_project):
     assert all(line.count("no plan") == 1 for line in told)
 
 
+def test_a_dry_run_that_shows_no_step_is_said_to_everybody(model_project):
+    """`--help` passes: the exit status is 0. Who reads the result has to know."""
+    train = "import argparse\nargparse.ArgumentParser().parse_args()\n" + TRAIN
+    work = model_project(train)
+    script = Script(think=[plan(task="try")], code=[launch(dry_run_command="python train.py --help")])
+    _, said = run(work, script)
+    assert len(full(work)) == 1, said
+    assert "note      dry run: ran to its end; no step seen" in work.cli("show", "exp001").stdout
+    assert "exp001/dry01" in Path(work.paths.report).read_text().partition("without a step")[2]
+    heard = next(heard for heard in script.model.heard if heard.tools[0] == "submit_reflection")
+    assert "dry run: ran to its end; no step seen" in heard.newest
+
+
+def test_what_is_shown_of_a_campaign_with_a_model(model_project):
+    work = model_project(config={"budget": {"usd": 0.075}})
+    reads = [call("run_shell", command=f"echo {n}; exit 3") for n in range(30)]
+    script = Script(
+        think=[plan(task="better"), plan(task="wider")],
+        code=[call("write_file", path="train.py", content=BETTER), launch(), *reads],
+    )
+    ending, said = run(work, script)
+    assert "budget used up" in ending.reason, said
+    assert any("exit 3" in heard.newest for heard in script.model.heard), "the model is told the status"
+    first, second = work.json("list")
+    assert (first["base"], second["base"]) == ("current", "exp001")
+    llm = work.json("show", "exp001")["llm"]
+    assert set(llm) == {
+        "calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "usd"
+    }  # fmt: skip
+    assert (llm["calls"], llm["usd"]) == (4, pytest.approx(first["usd"]))
+    shown = work.cli("show", "exp001").stdout
+    assert "base        current" in shown
+    assert f"model       ${llm['usd']:.4f}, 4 calls, " in shown
+    assert "not finished: budget used up" in work.cli("list").stdout
+    assert "result      not finished: budget used up" in work.cli("show", "exp002").stdout
+    report = Path(work.paths.report).read_text()
+    assert "| not finished: budget used up |" in report
+    assert f"| {first['usd']:.4f} |" in report
+
+
 def test_what_a_training_came_to_is_never_lost_to_a_fault(model_project):
     work = model_project()
     faults = [ModelError("529", ModelFault.TRANSIENT, reached=False)] * 2

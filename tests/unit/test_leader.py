@@ -292,8 +292,8 @@ def test_after_a_think_without_a_plan_it_is_asked_once_until_a_plan_comes():
             reasons.append(str(none))
         counts.append(len(model.heard) - before)
     assert counts == [3, 1, 1, 3]
-    assert reasons[0].startswith("3 answers could not be used")
-    assert reasons[1].startswith("the answer could not be used: ")
+    assert reasons[0].startswith("no plan: 3 answers could not be used")
+    assert reasons[1].startswith("no plan: the answer could not be used: ")
     assert "Nothing that you answered before could be used: 3 answers" in model.heard[3].newest
     assert "could be used" not in model.heard[5].newest
 

@@ -26,7 +26,7 @@ from auto_experiment.records.run import Kind, RunState, Spec
 from auto_experiment.records.usage import Usage
 from auto_experiment.report import markdown
 from auto_experiment.report.markdown import render, write_report
-from auto_experiment.views import status
+from auto_experiment.views import listing, status
 
 UP = Objective("acc", "max", 0.9)
 SECTIONS = ["## Goal", "## Best result", "## Experiments", "## Faults", "## Time"]
@@ -402,6 +402,75 @@ def test_a_call_that_was_cut_off_is_told_with_what_is_reserved_for_it(campaign):
     time.sleep(0.002)
     another_session(campaign)
     assert "$0.0700, of it $0.0610 reserved for 1 call whose end is not known, 2 calls," in campaign.section("Model")
+
+
+def test_the_table_has_what_each_experiment_cost_when_a_model_was_asked(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    assert "USD" not in campaign.section("Experiments")
+    asked(campaign)
+    campaign.experiment(0.6)
+    asked(campaign, reserved=None, usd=None)
+    assert "| duration | USD |" in campaign.section("Experiments")
+    assert campaign.row("exp001").endswith("| 0.0090 |")
+    assert campaign.row("exp002").endswith("| unknown |")
+
+
+# -- an experiment that has not ended ---------------------------------------------------------------------------------
+
+
+def begun(campaign, phase=Phase.EXECUTE, dispatches=1):
+    plan = Plan(Action.EXPERIMENT, title="wider", hypothesis="h", success_criteria="s", task="make it wider")
+    with campaign.ledger.transaction() as tx:
+        cycle = tx.cycle()
+        tx.plan(cycle, plan, "")
+        tx.experiment(cycle, plan, "")
+        tx.phase(cycle, phase)
+        for number in range(1, dispatches + 1):
+            tx.dispatch(cycle, number)
+    return cycle
+
+
+def listed(campaign):
+    project = Project("cifar", campaign.goal, campaign.paths, campaign.objective, 10, ())
+    rows = listing.listing(project, campaign.ledger, None)
+    return listing.as_text(rows, "acc", listing.unfinished(project, campaign.ledger)).splitlines()[-1]
+
+
+def test_an_experiment_that_has_not_ended_says_what_it_is_at(campaign):
+    campaign.stands()
+    cycle = begun(campaign, dispatches=0)
+    assert "| planned |" in campaign.row("exp001")
+    assert "planned       wider" in listed(campaign)
+    with campaign.ledger.transaction() as tx:
+        tx.dispatch(cycle, 1)
+    assert "| code agent at work |" in campaign.row("exp001")
+    assert "code agent at work  wider" in listed(campaign)
+    with campaign.ledger.transaction() as tx:
+        tx.event("used_up", cycle=cycle, reason="budget used up: $0.05 of $0.05 for the model")
+    assert "| not finished: budget used up |" in campaign.row("exp001"), "the report is written before the session ends"
+    assert "not finished: budget used up  wider" in listed(campaign)
+    another_session(campaign)
+    assert "| code agent at work |" in campaign.row("exp001")
+    with campaign.ledger.transaction() as tx:
+        tx.end_session(campaign.ledger.session, "interrupted by SIGINT")
+    assert "| not finished: interrupted by SIGINT |" in campaign.row("exp001")
+    campaign.ledger.session = None
+
+
+# -- what was put back, and what a dry run did not show ---------------------------------------------------------------
+
+
+def test_what_the_guard_had_to_put_back_is_told(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    assert "Protected files" not in campaign.text
+    with campaign.ledger.transaction() as tx:
+        tx.event("tampered", what="exp001/run01", found=[f"/p/f{n} was changed: put back" for n in range(7)])
+    known = campaign.section("What to know")
+    assert "Protected files, while exp001/run01 ran until " in known
+    assert "/p/f0 was changed: put back" in known
+    assert "and 2 more" in known
 
 
 # -- status as text ---------------------------------------------------------------------------------------------------

@@ -147,6 +147,8 @@ class Controller:
                 self._read_inputs()
             except BudgetUsedUp as used_up:
                 ended = str(used_up)
+                with self._ledger.transaction() as tx:
+                    tx.event("used_up", cycle=cycle.id, reason=ended)
         self._show()
         return ended
 
@@ -458,7 +460,7 @@ class Controller:
     def _came_to(self, cycle: CycleRow, experiment: ExperimentRow, now: Standing) -> CameTo:
         attempts = self._ledger.attempts(experiment.id)
         attempt = attempts[-1] if attempts else None
-        outcome = self._outcome(cycle, attempt)
+        outcome = reflect.with_dry_run(self._outcome(cycle, attempt), attempts)
         before = best_attempt(self._ledger, now, before=attempt.id if attempt else None)
         bar = reflect.value_to_beat(now.objective, before, now.bar)
         result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)

@@ -153,6 +153,7 @@ class Runner:
             self._store(attempt, failed, now, passed=False, then=(cycle, on_failure))
             self._say(f"  dry run failed: {verdict.said}")
             return "\n".join([failed.reason, *outcome.tail[-_REFUSED_TAIL:]])
+        outcome = replace(outcome, notes=(*outcome.notes, *verdict.notes))
         with self._ledger.transaction() as tx:
             tx.outcome(attempt.id, outcome, objective=now.objective.identity, passed=True)
             tx.seen()  # the time of the dry run counts

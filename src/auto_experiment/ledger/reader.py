@@ -255,6 +255,15 @@ class Reader:
             command,
         )
 
+    def passed_with_note(self, words: str) -> list[str]:
+        """The passed dry runs that a note with these words was made of, by the names of their runs."""
+        rows = self._all(
+            "SELECT name FROM attempt WHERE kind = 'dry' AND passed = 1 AND instr(json_extract(summary, '$.notes'), ?) "
+            "ORDER BY id",
+            words,
+        )
+        return [str(row[0]).rpartition("/")[0] for row in rows]
+
     def code(self, experiment: int) -> CodeRow:
         """Its start is in the newest event of kind "code" that names it, its tree with its attempts."""
         row = self._one(

@@ -83,7 +83,7 @@ class Leader:
             plan = yield from self._asked(question)
         except _NoAnswer as none:
             self._no_plan = none.reason
-            raise NoPlan(none.reason) from None
+            raise NoPlan(f"no plan: {none.reason}") from None
         self._no_plan = ""
         return plan
 
