@@ -419,15 +419,13 @@ def test_the_table_has_what_each_experiment_cost_when_a_model_was_asked(campaign
 # -- an experiment that has not ended ---------------------------------------------------------------------------------
 
 
-def begun(campaign, phase=Phase.EXECUTE, dispatches=1):
+def begun(campaign):
     plan = Plan(Action.EXPERIMENT, title="wider", hypothesis="h", success_criteria="s", task="make it wider")
     with campaign.ledger.transaction() as tx:
         cycle = tx.cycle()
         tx.plan(cycle, plan, "")
         tx.experiment(cycle, plan, "")
-        tx.phase(cycle, phase)
-        for number in range(1, dispatches + 1):
-            tx.dispatch(cycle, number)
+        tx.phase(cycle, Phase.EXECUTE)
     return cycle
 
 
@@ -439,11 +437,11 @@ def listed(campaign):
 
 def test_an_experiment_that_has_not_ended_says_what_it_is_at(campaign):
     campaign.stands()
-    cycle = begun(campaign, dispatches=0)
+    cycle = begun(campaign)
     assert "| planned |" in campaign.row("exp001")
     assert "planned       wider" in listed(campaign)
     with campaign.ledger.transaction() as tx:
-        tx.dispatch(cycle, 1)
+        tx.event("dispatch", cycle=cycle, number=1)
     assert "| code agent at work |" in campaign.row("exp001")
     assert "code agent at work  wider" in listed(campaign)
     with campaign.ledger.transaction() as tx:

@@ -124,7 +124,9 @@ def unfinished(project: Project, ledger: Reader | None) -> str:
     if used_up is not None and session is not None and used_up.session == session.id:
         reason = str(used_up.body["reason"])
     elif session is not None and session.ended_at is None and holder(project.paths.lock) is not None:
-        return "code agent at work" if cycle.phase is Phase.EXECUTE and cycle.dispatches else ""
+        sent_out = ledger.last_event("dispatch")
+        at_work = cycle.phase is Phase.EXECUTE and sent_out is not None and sent_out.body["cycle"] == cycle.id
+        return "code agent at work" if at_work else ""
     if ledger.open_attempts():
         return ""  # it goes on without a controller
     return f"not finished: {(reason or 'ended without a word (killed?)').partition(': ')[0]}"
