@@ -712,13 +712,15 @@ def read_environment() -> Environment:
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """How a provider is reached. One of ``api_key`` and ``auth_token`` is "", or both for a server that needs none."""
+    """How a provider is reached. One of ``api_key`` and ``auth_token`` is "", or both for a server that needs none.
+    ``variable``: the name of the one that it was, or would be, read from."""
 
     provider: str
     model: str
     base_url: str
     api_key: str = dataclasses.field(default="", repr=False)
     auth_token: str = dataclasses.field(default="", repr=False)
+    variable: str = ""
 
 
 def access_of(config: Config, environment: Environment) -> Access | None:
@@ -737,13 +739,13 @@ def access_of(config: Config, environment: Environment) -> Access | None:
         raise ConfigError(
             f"agent.model: provider {agent.provider} needs the name of a model: --model NAME, or agent.model"
         )
-    return Access(agent.provider, model, agent.base_url, key, token)
+    return Access(agent.provider, model, agent.base_url, key, token, _variable(agent))
 
 
 def _secrets(config: Config, environment: Environment) -> tuple[str, str]:
     """(key, token). A local server that compatible providers are often run as may need neither."""
     agent = config.agent
-    variable = agent.auth_token_env or agent.api_key_env or _DEFAULT_KEY[agent.provider]
+    variable = _variable(agent)
     secret = environment.variables.get(variable, "").strip()
     named = bool(agent.auth_token_env or agent.api_key_env)
     if not secret and (named or not _is_local(agent.base_url)):
@@ -752,6 +754,11 @@ def _secrets(config: Config, environment: Environment) -> tuple[str, str]:
             f"(export {variable}=...), or use `--provider optuna`, which needs none"
         )
     return ("", secret) if agent.auth_token_env else (secret, "")
+
+
+def _variable(agent: Agent) -> str:
+    """The name of the one that the key is read from."""
+    return agent.auth_token_env or agent.api_key_env or _DEFAULT_KEY[agent.provider]
 
 
 def _is_local(url: str) -> bool:

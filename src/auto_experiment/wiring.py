@@ -122,7 +122,13 @@ def _search() -> Planner:
 def model_of(access: Access) -> Model:
     kinds: dict[str, type[AnthropicModel | OpenAIModel]] = {"anthropic": AnthropicModel, "openai": OpenAIModel}
     make = kinds[access.provider]
-    return make(access.model, api_key=access.api_key, auth_token=access.auth_token, base_url=access.base_url)
+    return make(
+        access.model,
+        api_key=access.api_key,
+        auth_token=access.auth_token,
+        base_url=access.base_url,
+        variable=access.variable,
+    )
 
 
 def prices_of(config: Config, access: Access) -> Prices | None:

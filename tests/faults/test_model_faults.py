@@ -250,6 +250,11 @@ def test_a_connection_that_is_not_closed_is_not_waited_for(sdk):
     assert time.monotonic() - started < 10
 
 
+def test_a_key_that_is_not_taken_is_named_by_its_variable(sdk):
+    reply = Plain(401, sdk.error("authentication_error", "no"), {"content-type": "application/json"})
+    assert "set MY_KEY" in str(sdk.fault(reply, variable="MY_KEY"))
+
+
 @pytest.mark.parametrize("after", [0, 1, 4])
 @pytest.mark.parametrize(
     ("kind", "message", "fault"),

@@ -31,6 +31,7 @@ Reach a high validation accuracy on a tiny task.
 # Frozen
 - evaluate.py
 """
+UNSTATED = BRIEF.replace("Reach a high validation accuracy on a tiny task.", "Make it good.")
 TRAIN = "import judge\njudge.note(version=1)\nfor step in (1, 2, 3):\n    print(f'step {step}/3 val_acc={0.5 + step / 100}', flush=True)\n"
 BETTER = TRAIN.replace("version=1", "version=2").replace("0.5", "0.7")
 BROKEN = "import judge\njudge.note(version=3)\nraise ValueError('no such layer')\n"
@@ -268,12 +269,73 @@ def test_a_plan_that_repeats_a_finished_one_is_answered_with_its_result(model_pr
     assert len(full(work)) == 1
 
 
+def test_an_agent_that_launches_what_is_finished_is_told_its_result(model_project):
+    """The plan has a task, so nobody knew what it would launch: the gate does, before anything is started."""
+    work = model_project()
+    refused = []
+
+    def told(heard):
+        refused.append(heard.newest)
+        return call("write_file", path="train.py", content=BETTER)
+
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="do it again")],
+        code=[launch("python  train.py"), told, launch("python train.py")],
+    )
+    _, said = run(work, script)
+    assert "this is exp001 again, val_acc=0.53: the same command on the same code" in refused[0], said
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.73]
+    assert len([a for a in work.attempts() if a.kind is Kind.DRY]) == 2
+
+
+@pytest.mark.parametrize("by", ["reason", "directive"])
+def test_a_repeat_that_is_asked_for_is_trained(model_project, by):
+    work = model_project()
+
+    def directed(_heard):
+        if by == "directive":
+            work.cli("direct", "repeat the best one, how large is the noise?")
+        return reflection()
+
+    why = {"reason": "to measure the noise"} if by == "reason" else {}
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="do it", **why)], code=[launch()], reflect=[directed]
+    )
+    _, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py"] * 2, said
+
+
+def test_a_plan_whose_program_is_not_there_is_the_code_agents_business(model_project):
+    work = model_project()
+    heard_of = []
+
+    def asked(heard):
+        heard_of.append(str(heard.said[0]))
+        return launch()
+
+    script = Script(think=[plan(command="no-such-program train.py")], code=[asked])
+    _, said = run(work, script)
+    assert "no-such-program is not on PATH" in heard_of[0], said
+    assert [a.command for a in full(work)] == ["python train.py"]
+
+
 def test_the_first_plan_proposes_the_objective(model_project):
-    work = model_project(brief=BRIEF.replace("Reach a high validation accuracy on a tiny task.", "Make it good."))
+    work = model_project(brief=UNSTATED, config={"objective": {"metric": None, "direction": None}})
     script = Script(think=[plan(command="python train.py", objective={"metric": "val_acc", "direction": "max"})])
     _, said = run(work, script)
     assert full(work)[0].value == pytest.approx(0.53), said
     assert work.json("status")["objective"]["metric"] == "val_acc"
+
+
+def test_a_target_that_a_plan_proposes_does_not_end_the_campaign(model_project):
+    work = model_project(brief=UNSTATED, config={"objective": {"metric": None, "direction": None}})
+    aim = {"metric": "val_acc", "direction": "max", "target": 0.1}
+    script = Script(think=[plan(command="python train.py", objective=aim), plan(command="python train.py --seed 2")])
+    ending, said = run(work, script)
+    assert ending.reason == "enough", said
+    assert len(full(work)) == 2
+    assert work.json("status")["objective"]["target"] is None
+    assert "proposed by the first plan, with the target 0.1" in Path(work.paths.report).read_text()
 
 
 def test_the_code_agent_may_write_the_script(model_project):
@@ -293,6 +355,54 @@ def test_the_budget_ends_the_campaign(model_project):
     assert 0.0 < work.json("status")["llm"]["usd"] <= 0.05
     assert Path(work.paths.report).is_file()
     assert all(row["result"] for row in work.json("list"))
+
+
+def test_a_model_that_plans_nothing_is_said_in_one_line(model_project):
+    work = model_project()
+    _, said = run(work, Script(think=[words("no")] * 4))
+    told = [line for line in said if "no plan" in line]
+    assert len(told) == 2, said
+    assert all(line.count("no plan") == 1 for line in told)
+
+
+def test_a_dry_run_that_shows_no_step_is_said_to_everybody(model_project):
+    """`--help` passes: the exit status is 0. Who reads the result has to know."""
+    train = "import argparse\nargparse.ArgumentParser().parse_args()\n" + TRAIN
+    work = model_project(train)
+    script = Script(think=[plan(task="try")], code=[launch(dry_run_command="python train.py --help")])
+    _, said = run(work, script)
+    assert len(full(work)) == 1, said
+    assert "note      dry run: ran to its end; no step seen" in work.cli("show", "exp001").stdout
+    assert "exp001/dry01" in Path(work.paths.report).read_text().partition("without a step")[2]
+    heard = next(heard for heard in script.model.heard if heard.tools[0] == "submit_reflection")
+    assert "dry run: ran to its end; no step seen" in heard.newest
+
+
+def test_what_is_shown_of_a_campaign_with_a_model(model_project):
+    work = model_project(config={"budget": {"usd": 0.075}})
+    reads = [call("run_shell", command=f"echo {n}; exit 3") for n in range(30)]
+    script = Script(
+        think=[plan(task="better"), plan(task="wider")],
+        code=[call("write_file", path="train.py", content=BETTER), launch(), *reads],
+    )
+    ending, said = run(work, script)
+    assert "budget used up" in ending.reason, said
+    assert any("exit 3" in heard.newest for heard in script.model.heard), "the model is told the status"
+    first, second = work.json("list")
+    assert (first["base"], second["base"]) == ("current", "exp001")
+    llm = work.json("show", "exp001")["llm"]
+    assert set(llm) == {
+        "calls", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "usd"
+    }  # fmt: skip
+    assert (llm["calls"], llm["usd"]) == (4, pytest.approx(first["usd"]))
+    shown = work.cli("show", "exp001").stdout
+    assert "base        current" in shown
+    assert f"model       ${llm['usd']:.4f}, 4 calls, " in shown
+    assert "not finished: budget used up" in work.cli("list").stdout
+    assert "result      not finished: budget used up" in work.cli("show", "exp002").stdout
+    report = Path(work.paths.report).read_text()
+    assert "| not finished: budget used up |" in report
+    assert f"| {first['usd']:.4f} |" in report
 
 
 def test_what_a_training_came_to_is_never_lost_to_a_fault(model_project):

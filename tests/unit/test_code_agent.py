@@ -383,6 +383,32 @@ def test_turns_are_limited_and_the_end_is_announced():
     assert [n for n, text in enumerate(driven.said) if "5 turns are left" in text] == [35]
 
 
+def test_what_a_dispatch_may_send_in_all_is_limited():
+    """A file of 12,000 characters for each turn: a talk that is begun anew again and again, and is paid for each time."""
+    files = {f"f{n:02d}": f"{n}" + "x = 1\n" * 1990 for n in range(60)}
+    reads = (call("read_file", path=f"f{n:02d}.py") for n in itertools.count())
+    sent = 0
+
+    def counted(talk, message, max_tokens):
+        nonlocal sent
+        sent += talk.chars + (len(message) if isinstance(message, str) else sum(len(result.text) for result in message))
+        return talk.say(message, max_tokens=max_tokens)
+
+    driven = drive(reads, Project(**files), say=counted)
+    most = Limits().sent_chars
+    assert driven.reason == f"no launch before {most:,} characters were sent to the model"
+    assert len(driven.asks) < 40
+    assert 0.9 * most < sent <= most
+    assert sum("Little is left" in text for text in driven.said) == 1
+
+
+def test_ordinary_work_of_forty_turns_may_be_sent():
+    driven = drive(lambda heard: call("run_shell", command=f"echo {len(heard.said)}"),
+                   Project(lambda command: ShellResult(0, None, False, f"{command}\n".encode() * 60)))  # fmt: skip
+    assert driven.reason == "no launch within 40 turns"
+    assert not any("Little is left" in text for text in driven.said)
+
+
 # -- long talks -------------------------------------------------------------------------------------------------------
 
 
@@ -568,7 +594,7 @@ def test_whatever_comes_it_ends_and_every_call_is_answered(replies):
 def test_the_page_has_the_limits_of_the_program():
     page = (Path(__file__).parents[2] / "docs" / "agent.md").read_text(encoding="utf-8")
     limits, caps = Limits(), Caps()
-    numbers = (limits.max_tokens, limits.most_tokens, limits.context_chars, limits.keep_chars, caps.read_chars,
+    numbers = (limits.max_tokens, limits.most_tokens, limits.context_chars, limits.sent_chars, limits.keep_chars, caps.read_chars,
                caps.shell_chars, caps.entries, SHELL_TIMEOUT, SHELL_MOST, NOTE_MAX)  # fmt: skip
     assert [f"{n:,}" for n in numbers if not re.search(rf"(?<![\d,]){n:,}(?!,?\d)", page)] == []
     assert f"| {limits.turns} turns |" in page

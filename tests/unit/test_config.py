@@ -474,7 +474,8 @@ def test_a_missing_key_is_named(project, text, variable):
         assert "`--provider optuna`" in str(missing.value)
         assert len(str(missing.value).splitlines()) == 1
     given = load(project, text, agent__model="some-model")
-    assert access_of(given, environment(**{variable: " k "})).api_key == "k"
+    access = access_of(given, environment(**{variable: " k "}))
+    assert (access.api_key, access.variable) == ("k", variable)
 
 
 def test_a_model_must_be_named_where_there_is_no_default(project):

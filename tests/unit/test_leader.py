@@ -281,6 +281,23 @@ def test_a_cut_correction_repeats_the_correction():
     assert plan.title
 
 
+def test_after_a_think_without_a_plan_it_is_asked_once_until_a_plan_comes():
+    model = ScriptedModel([*[words("no")] * 4, submitted(), *[words("no")] * 3])
+    leader, counts, reasons = Leader(model), [], []
+    for _ in range(4):
+        before = len(model.heard)
+        try:
+            drive(leader.plan(VIEW))
+        except NoPlan as none:
+            reasons.append(str(none))
+        counts.append(len(model.heard) - before)
+    assert counts == [3, 1, 1, 3]
+    assert reasons[0].startswith("no plan: 3 answers could not be used")
+    assert reasons[1].startswith("no plan: the answer could not be used: ")
+    assert "Nothing that you answered before could be used: 3 answers" in model.heard[3].newest
+    assert "could be used" not in model.heard[5].newest
+
+
 def test_a_refusal_is_not_asked_again():
     reason, model = no_plan(words("I cannot help with that", Stop.REFUSED), submitted())
     assert len(model.heard) == 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,10 @@ from auto_experiment.records.observation import Fault, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
 from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.records.usage import Usage
 from auto_experiment.report import markdown
 from auto_experiment.report.markdown import render, write_report
+from auto_experiment.views import listing, status
 
 UP = Objective("acc", "max", 0.9)
 SECTIONS = ["## Goal", "## Best result", "## Experiments", "## Faults", "## Time"]
@@ -369,3 +373,115 @@ def test_a_thousand_experiments(campaign):
 )
 def test_how_it_ended_is_said_once(kind, state, reason, shown):
     assert markdown._ending({"kind": kind, "state": state, "reason": reason}) == shown
+
+
+# -- what a model cost ------------------------------------------------------------------------------------------------
+
+
+def asked(campaign, *, cycle=None, purpose="think", reserved=0.061, usd=0.009):
+    """A call of a model. ``usd`` None: it was cut off."""
+    with campaign.ledger.transaction() as tx:
+        cycle = cycle or campaign.ledger.last_cycle().id
+        number = tx.model_call(cycle, purpose, "m", reserved)
+        if usd is not None:
+            tx.model_answered(number, "m", Usage(1000, 20, 300, 40), usd, "ok: tools")
+
+
+def another_session(campaign):
+    with campaign.ledger.transaction() as tx:
+        tx.end_session(campaign.ledger.session, "interrupted")
+        campaign.ledger.session = tx.session("h", "b", 1, "v")
+
+
+def test_a_call_that_was_cut_off_is_told_with_what_is_reserved_for_it(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    asked(campaign)
+    asked(campaign, usd=None)
+    assert "reserved" not in campaign.section("Model"), "it may be under way"
+    time.sleep(0.002)
+    another_session(campaign)
+    assert "$0.0700, of it $0.0610 reserved for 1 call whose end is not known, 2 calls," in campaign.section("Model")
+
+
+def test_the_table_has_what_each_experiment_cost_when_a_model_was_asked(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    assert "USD" not in campaign.section("Experiments")
+    asked(campaign)
+    campaign.experiment(0.6)
+    asked(campaign, reserved=None, usd=None)
+    assert "| duration | USD |" in campaign.section("Experiments")
+    assert campaign.row("exp001").endswith("| 0.0090 |")
+    assert campaign.row("exp002").endswith("| unknown |")
+
+
+# -- an experiment that has not ended ---------------------------------------------------------------------------------
+
+
+def begun(campaign):
+    plan = Plan(Action.EXPERIMENT, title="wider", hypothesis="h", success_criteria="s", task="make it wider")
+    with campaign.ledger.transaction() as tx:
+        cycle = tx.cycle()
+        tx.plan(cycle, plan, "")
+        tx.experiment(cycle, plan, "")
+        tx.phase(cycle, Phase.EXECUTE)
+    return cycle
+
+
+def listed(campaign):
+    project = Project("cifar", campaign.goal, campaign.paths, campaign.objective, 10, ())
+    rows = listing.listing(project, campaign.ledger, None)
+    return listing.as_text(rows, "acc", listing.unfinished(project, campaign.ledger)).splitlines()[-1]
+
+
+def test_an_experiment_that_has_not_ended_says_what_it_is_at(campaign):
+    campaign.stands()
+    cycle = begun(campaign)
+    assert "| planned |" in campaign.row("exp001")
+    assert "planned       wider" in listed(campaign)
+    with campaign.ledger.transaction() as tx:
+        tx.event("dispatch", cycle=cycle, number=1)
+    assert "| code agent at work |" in campaign.row("exp001")
+    assert "code agent at work  wider" in listed(campaign)
+    with campaign.ledger.transaction() as tx:
+        tx.event("used_up", cycle=cycle, reason="budget used up: $0.05 of $0.05 for the model")
+    assert "| not finished: budget used up |" in campaign.row("exp001"), "the report is written before the session ends"
+    assert "not finished: budget used up  wider" in listed(campaign)
+    another_session(campaign)
+    assert "| code agent at work |" in campaign.row("exp001")
+    with campaign.ledger.transaction() as tx:
+        tx.end_session(campaign.ledger.session, "interrupted by SIGINT")
+    assert "| not finished: interrupted by SIGINT |" in campaign.row("exp001")
+    campaign.ledger.session = None
+
+
+# -- what was put back, and what a dry run did not show ---------------------------------------------------------------
+
+
+def test_what_the_guard_had_to_put_back_is_told(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    assert "Protected files" not in campaign.text
+    with campaign.ledger.transaction() as tx:
+        tx.event("tampered", what="exp001/run01", found=[f"/p/f{n} was changed: put back" for n in range(7)])
+    known = campaign.section("What to know")
+    assert "Protected files, while exp001/run01 ran until " in known
+    assert "/p/f0 was changed: put back" in known
+    assert "and 2 more" in known
+
+
+# -- status as text ---------------------------------------------------------------------------------------------------
+
+
+def test_status_says_until_when_a_controller_is_parked(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    until = clock.later(754.0)
+    with campaign.ledger.transaction() as tx:
+        tx.park(tx.cycle(), until, "the model does not answer: no credit")
+    project = Project("cifar", campaign.goal, campaign.paths, campaign.objective, 10, ())
+    campaign.lock.tell(None)
+    text = status.as_text(status.status(project, campaign.ledger))
+    (line,) = [line for line in text.splitlines() if line.startswith("controller")]
+    assert re.search(rf"tried again at {clock.local(until):%H:%M}, in 12m3\ds \(the model does not answer: no cr", line)

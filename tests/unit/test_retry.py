@@ -117,8 +117,19 @@ def test_errors_inside_a_stream(body, fault):
 
 
 def test_a_message_names_the_place_the_word_and_what_to_do():
-    text = str(refused("api.example.org", 401, anthropic("authentication_error", "invalid x-api-key"), {}))
-    assert text == "api.example.org answered 401 (authentication_error: invalid x-api-key); see to the key"
+    body = anthropic("authentication_error", "invalid x-api-key")
+    text = str(refused("api.example.org", 401, body, {}, key="MY_KEY"))
+    assert text.startswith(
+        "api.example.org answered 401 (authentication_error: invalid x-api-key); see to the key in MY_KEY"
+    )
+    for told in ("`auto-experiment stop`", "set MY_KEY", "`auto-experiment run`", "what trains goes on", "config.yaml"):
+        assert told in text
+    assert "set MY_KEY" in str(broke_off("h", body, key="MY_KEY"))
+    no_money = str(refused("h", 402, "{}", {}, key="MY_KEY"))
+    assert "raise it there" in no_money
+    assert "within 30 minutes" in no_money
+    assert "MY_KEY" not in no_money
+    assert "agent.model" in str(refused("h", 404, "{}", {}, key="MY_KEY"))
     moved = str(refused("h", 308, "", {"Location": "https://user:pw@other.example:1/v1?key=abc"}))
     assert "other.example:1" in moved
     assert "pw" not in moved

@@ -27,6 +27,7 @@ STRIKES = 3
 CALLS_MAX = 8  # carried out of one reply
 COMPACTIONS = 2
 WARNED = 5  # turns before the last one
+MUCH = 0.8  # part of what may be sent at which the model is warned
 
 T = TypeVar("T")
 _Steps = Generator[Ask | Act | Launch, Reply | ToolResult | str, T]
@@ -36,9 +37,11 @@ _Steps = Generator[Ask | Act | Launch, Reply | ToolResult | str, T]
 class Limits:
     """``max_tokens`` is raised to ``most_tokens`` once a reply was cut off. A talk of more than ``context_chars``
     begins anew with the last ``keep_chars`` of results: seldom, and by much, because it costs what a provider holds in
-    its cache."""
+    its cache. ``sent_chars``: of all requests together, each with the talk so far: what a dispatch may cost at most,
+    also where no budget is set."""
 
     turns: int = 40
+    sent_chars: int = 1_500_000
     max_tokens: int = 8_192
     most_tokens: int = 32_768
     context_chars: int = 120_000
@@ -60,7 +63,8 @@ class _Dispatch:
         self.remark = ""
         self.before_pause: Message = ""  # what a reply that paused was the answer to
         self.max_tokens = limits.max_tokens
-        self.turns = self.compactions = 0
+        self.turns = self.compactions = self.sent = 0
+        self.warned = False  # that much was sent
         self.done: list[Done] = []
         self.unseen = 0  # of the last ones done: the model has not been told yet
         self.strikes: Counter[str] = Counter()
@@ -68,6 +72,9 @@ class _Dispatch:
 
     def steps(self) -> AgentSteps:
         while self.turns < self.limits.turns:
+            self._shorten()
+            if self.sent + self._size() > self.limits.sent_chars:
+                return DispatchEnd(f"no launch before {self.limits.sent_chars:,} characters were sent to the model")
             try:
                 reply = yield from self._asked()
             except ModelError as error:
@@ -84,14 +91,30 @@ class _Dispatch:
     def _open(self) -> Talk:
         return self.model.open(messages.system_prompt(), TOOLS, keep=True)
 
-    def _asked(self) -> _Steps[Reply]:
-        if self.talk.chars + messages.chars_of(self.message) > self.limits.context_chars and self.done:
+    def _shorten(self) -> None:
+        if self._size() > self.limits.context_chars and self.done:
             self._begin_anew(messages.last_within(self.done, self.limits.keep_chars, least=self.unseen))
+
+    def _size(self) -> int:
+        """Characters of the next request."""
+        return self.talk.chars + messages.chars_of(self.message)
+
+    def _near_the_end(self) -> str:
+        """What the model is told when few turns, or little of what may be sent, are left."""
         left = self.limits.turns - self.turns
-        remark = messages.TURNS_LEFT.format(turns=left) if left == WARNED and self.message else ""
+        if not self.message:
+            return ""
+        if not self.warned and self.sent > MUCH * self.limits.sent_chars:
+            self.warned = True
+            return messages.MUCH_SENT
+        return messages.TURNS_LEFT.format(turns=left) if left == WARNED else ""
+
+    def _asked(self) -> _Steps[Reply]:
+        remark = self._near_the_end()
         self.turns += 1
+        self.sent += self._size()
         try:
-            message = messages.with_remark(self.message, self.remark or remark)
+            message = messages.with_remark(self.message, " ".join(filter(None, (self.remark, remark))))
             return cast("Reply", (yield Ask(self.talk, message, PURPOSE, self.max_tokens)))
         except ModelError as error:
             if error.fault is not ModelFault.TOO_LONG:

@@ -28,6 +28,7 @@ SMALLER = (
     "in a reply, write_file with edits instead of a whole file, a long file in parts."
 )
 REPEATED = "You have done this {times} times with the same result. Do something else, or launch."
+MUCH_SENT = "Little is left of what this work may cost: read nothing large any more, finish the change and launch."
 TURNS_LEFT = "{turns} turns are left. Finish the change and launch."
 
 

@@ -107,8 +107,7 @@ def _provider(config: Config, place: Place) -> str:
     access = access_of(config, place.env)
     if access is None:
         return f"{config.agent.provider}: no model, no key"
-    secret = config.agent.auth_token_env or config.agent.api_key_env or "the usual variable"
-    how = f"key from {secret}" if access.api_key or access.auth_token else "without a key"
+    how = f"key from {access.variable}" if access.api_key or access.auth_token else "without a key"
     where = f" at {access.base_url}" if access.base_url else ""
     return f"{access.provider}: {access.model}{where}, {how}"
 

@@ -39,11 +39,11 @@ def opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
 def status_command(project: str, as_json: bool) -> None:
     """Goal, best so far, what runs now with its progress, recent decisions, a pending directive, what it has cost."""
     with opened(project) as (found, ledger):
-        document = status.status(found, ledger)
+        document, cut_off = status.status(found, ledger), status.unsettled(found, ledger)
     if as_json:
         print_json(document)
     else:
-        click.echo(status.as_text(document))
+        click.echo(status.as_text(document, cut_off))
 
 
 @click.command("list", epilog="Example: auto-experiment list --json | jq '.[].value'")
@@ -53,11 +53,11 @@ def list_command(project: str, as_json: bool) -> None:
     """All experiments, a line each; with --json every attempt of each."""
     with opened(project) as (found, ledger):
         now = standing(ledger, found.objective)
-        rows = listing.listing(found, ledger, now)
+        rows, unfinished = listing.listing(found, ledger, now), listing.unfinished(found, ledger)
     if as_json:
         print_json(rows)
     else:
-        click.echo(listing.as_text(rows, now.objective.metric if now else "value"))
+        click.echo(listing.as_text(rows, now.objective.metric if now else "value", unfinished))
 
 
 @click.command("show", epilog="Example: auto-experiment show exp003")
@@ -71,13 +71,13 @@ def show_command(exp: str, project: str, as_json: bool) -> None:
         document = listing.one(found, ledger, number, standing(ledger, found.objective)) if ledger else None
         if ledger and document is not None:
             document["code"] = _code(project, ledger, number)
-        count = ledger.experiment_count() if ledger else 0
+        count, unfinished = ledger.experiment_count() if ledger else 0, listing.unfinished(found, ledger)
     if document is None:
         raise no_experiment(exp, count)
     if as_json:
         print_json(document)
     else:
-        click.echo(listing.one_as_text(document))
+        click.echo(listing.one_as_text(document, unfinished))
 
 
 def _code(folder: str, ledger: Reader, number: int) -> dict[str, Any] | None:

@@ -147,6 +147,8 @@ class Controller:
                 self._read_inputs()
             except BudgetUsedUp as used_up:
                 ended = str(used_up)
+                with self._ledger.transaction() as tx:
+                    tx.event("used_up", cycle=cycle.id, reason=ended)
         self._show()
         return ended
 
@@ -305,12 +307,14 @@ class Controller:
         return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
 
     def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> None:
-        """The objective that a plan proposes, where no human states one and no plan has before."""
+        """The objective that a plan proposes, where no human states one and no plan has before. A target of a model's
+        is information: it could be one that the first run meets."""
         if plan.objective is None or now.objective.metric:
             return
-        proposed = Objective(plan.objective.metric, plan.objective.direction, plan.objective.target)
-        tx.event("objective", **Standing(proposed, said="proposed by the first plan").document())
-        self._say(f"objective: {proposed} (proposed by the plan; objective.metric in config.yaml overrides it)")
+        proposed, target = Objective(plan.objective.metric, plan.objective.direction), plan.objective.target
+        aim = "" if target is None else f", with the target {target:g}, which ends nothing by itself"
+        tx.event("objective", **Standing(proposed, said=f"proposed by the first plan{aim}").document())
+        self._say(f"objective: {proposed} (proposed by the plan{aim}; objective.metric in config.yaml overrides it)")
 
     def _store_plan(
         self, tx: Transaction, cycle: CycleRow, plan: Plan, basis: str, directive: Directive | None
@@ -456,7 +460,7 @@ class Controller:
     def _came_to(self, cycle: CycleRow, experiment: ExperimentRow, now: Standing) -> CameTo:
         attempts = self._ledger.attempts(experiment.id)
         attempt = attempts[-1] if attempts else None
-        outcome = self._outcome(cycle, attempt)
+        outcome = reflect.with_dry_run(self._outcome(cycle, attempt), attempts)
         before = best_attempt(self._ledger, now, before=attempt.id if attempt else None)
         bar = reflect.value_to_beat(now.objective, before, now.bar)
         result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)

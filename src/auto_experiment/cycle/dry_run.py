@@ -15,6 +15,9 @@ from auto_experiment.records.run import RunState
 from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.stop_rules import DRY_RUN_RULE
 
+DRY_NOTE = "dry run: "  # begins the note of a pass that shows little
+NO_STEP = "no step seen"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -22,6 +25,11 @@ class Verdict:
 
     passed: bool
     said: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has to be known of a pass that shows little: `--help` passes too."""
+        return (f"{DRY_NOTE}{self.said}",) if self.passed and NO_STEP in self.said else ()
 
 
 def judge(outcome: Outcome, reader: LogReader) -> Verdict:
@@ -34,8 +42,8 @@ def judge(outcome: Outcome, reader: LogReader) -> Verdict:
     if reader.fault.fault is not Fault.NONE:
         return Verdict(False, reader.fault.exception or f"fault: {reader.fault.fault.value}")
     if outcome.state is RunState.STOPPED and outcome.fault is Fault.TIMEOUT:
-        seen = "one step seen" if reader.steps_seen else "no step seen"
+        seen = "one step seen" if reader.steps_seen else NO_STEP
         return Verdict(True, f"{seen} in {human(outcome.duration_s)}")
     if outcome.state is RunState.FINISHED:
-        return Verdict(True, "ran to its end" + ("" if reader.steps_seen else "; no step seen"))
+        return Verdict(True, "ran to its end" + ("" if reader.steps_seen else f"; {NO_STEP}"))
     return Verdict(False, outcome.reason or outcome.state.value)

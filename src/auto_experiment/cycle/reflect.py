@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from auto_experiment.clock import seconds
 from auto_experiment.cycle.budget import USED_UP
+from auto_experiment.cycle.dry_run import DRY_NOTE
 from auto_experiment.cycle.memory import one_line
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, Phase
 from auto_experiment.objective import Objective
@@ -89,6 +91,12 @@ def recall(row: AttemptRow) -> Outcome:
         notes=tuple(kept.get("notes", ())),
         program=kept.get("program"),
     )
+
+
+def with_dry_run(outcome: Outcome, attempts: Sequence[AttemptRow]) -> Outcome:
+    """A training's outcome with what is to be noted of the dry run before it."""
+    notes = [note for a in attempts if a.passed for note in a.summary.get("notes", ()) if note.startswith(DRY_NOTE)]
+    return replace(outcome, notes=(*notes[-1:], *outcome.notes))
 
 
 def nothing_ran(why: str) -> Outcome:

@@ -23,6 +23,7 @@ from auto_experiment.files import want_of_room
 from auto_experiment.launchers.base import Began
 from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow, LaunchRow, Phase, experiment_name
 from auto_experiment.ledger.writer import Transaction
+from auto_experiment.planners.rules import asks_for_a_repeat
 from auto_experiment.records.brief import Scalar
 from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.observation import Point, Series
@@ -94,6 +95,8 @@ class Runner:
         except CommandError as error:
             return str(error)
         launch = self.request(inputs, asked, plan.params if asked.command == plan.command and plan.params else None)
+        if known := self._known(cycle, plan, launch, now):
+            return known
         with self._ledger.transaction() as tx:
             tx.phase(cycle.id, phase := self.intend(tx, inputs, experiment.id, launch))
         self._show()
@@ -103,6 +106,22 @@ class Runner:
             current = self._ledger.last_cycle()
             phase = current.phase if current else Phase.DONE
         return refused
+
+    def _known(self, cycle: CycleRow, plan: Plan, launch: LaunchRow, now: Standing) -> str:
+        """Why a launch would only bring a result that is there already; "" when it is new, or wanted once more. What a
+        plan launches itself was looked at when it was planned."""
+        if launch.code is None or (launch.command == plan.command and not plan.task):
+            return ""
+        by = (launch.code, now.objective.identity)
+        found = self._ledger.finished_launch(launch.command, *by) or self._ledger.finished_launch(
+            command.join(command.split(launch.command)), *by
+        )
+        if found is None or asks_for_a_repeat(plan, self._ledger.directive_of(cycle.id)):
+            return ""
+        return (
+            f"this is {found[0]} again, {now.objective.metric}={found[1]:g}: the same command on the same code; "
+            "change something, or end without a launch"
+        )
 
     def dry_run(
         self,
@@ -134,6 +153,7 @@ class Runner:
             self._store(attempt, failed, now, passed=False, then=(cycle, on_failure))
             self._say(f"  dry run failed: {verdict.said}")
             return "\n".join([failed.reason, *outcome.tail[-_REFUSED_TAIL:]])
+        outcome = replace(outcome, notes=(*outcome.notes, *verdict.notes))
         with self._ledger.transaction() as tx:
             tx.outcome(attempt.id, outcome, objective=now.objective.identity, passed=True)
             tx.seen()  # the time of the dry run counts

@@ -22,9 +22,10 @@ from auto_experiment.ledger.rows import (
     Phase,
     SessionRow,
     ToolCallRow,
+    experiment_name,
 )
 from auto_experiment.records.observation import Fault
-from auto_experiment.records.plan import Plan
+from auto_experiment.records.plan import Plan, fingerprint
 from auto_experiment.records.run import Kind, RunState
 
 _SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
@@ -163,6 +164,22 @@ class Reader:
             objective,
         )
 
+    def finished_launch(self, command: str, code: str, objective: str) -> tuple[str, float] | None:
+        """(experiment, value) of the newest training of this command on this code whose value counts, read with this
+        objective identity."""
+        row = self._one(
+            "SELECT attempt.experiment, value FROM attempt JOIN experiment ON attempt.experiment = experiment.id "
+            "WHERE fingerprint = ? AND counts = 1 AND kind = 'full' AND objective = ? ORDER BY attempt.id DESC LIMIT 1",
+            fingerprint(command, code),
+            objective,
+        )
+        return (experiment_name(row["experiment"]), float(row["value"])) if row else None
+
+    def directive_of(self, cycle: int) -> str:
+        """What the directive said that the plan of this cycle was made with; "" when there was none."""
+        event = self.last_event("directive")
+        return str(event.body["text"]) if event is not None and event.body["cycle"] == cycle else ""
+
     def first_cycle_of(self, session: int) -> int | None:
         """The first cycle that a session has brought forward: an adopted one, or one of its own."""
         row = self._one("SELECT body FROM event WHERE session = ? AND kind = 'phase' ORDER BY at, id LIMIT 1", session)
@@ -237,6 +254,15 @@ class Reader:
             "AND (kind = 'full' OR coalesce(passed, 0) = 0) AND state NOT IN ('queued', 'running') ORDER BY id",
             command,
         )
+
+    def passed_with_note(self, words: str) -> list[str]:
+        """The passed dry runs that a note with these words was made of, by the names of their runs."""
+        rows = self._all(
+            "SELECT name FROM attempt WHERE kind = 'dry' AND passed = 1 AND instr(json_extract(summary, '$.notes'), ?) "
+            "ORDER BY id",
+            words,
+        )
+        return [str(row[0]).rpartition("/")[0] for row in rows]
 
     def code(self, experiment: int) -> CodeRow:
         """Its start is in the newest event of kind "code" that names it, its tree with its attempts."""
@@ -392,6 +418,16 @@ class Reader:
         """What is known to be spent, or reserved for calls that never came back."""
         row = self._one("SELECT sum(coalesce(usd, usd_reserved)) FROM model_call")
         return float(row[0] or 0.0) if row else 0.0
+
+    def unsettled_calls(self, before: str | None) -> tuple[int, float | None]:
+        """How many calls began and were never seen to end, and what is reserved for them; None where it is not known.
+        ``before``: only those that began earlier."""
+        row = self._one(
+            "SELECT count(*), sum(usd_reserved) FROM model_call WHERE status = 'open' AND (? IS NULL OR at < ?)",
+            before,
+            before,
+        )
+        return (row[0], row[1]) if row else (0, None)
 
     def usd_of_cycles(self) -> dict[int, float | None]:
         """USD by cycle; None where a call's price is not known."""

@@ -33,7 +33,8 @@ _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta"
 
 
 class AnthropicModel:
-    """``api_key`` or ``auth_token``, whichever is there. ``base_url``: "" for Anthropic's own."""
+    """``api_key`` or ``auth_token``, whichever is there. ``base_url``: "" for Anthropic's own.
+    ``variable``: the name of the one that it was read from."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class AnthropicModel:
         api_key: str = "",
         auth_token: str = "",
         base_url: str = "",
+        variable: str = "",
         timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
     ) -> None:
         self._name, self._peculiar = name, set[str]()
@@ -49,7 +51,7 @@ class AnthropicModel:
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
         if secret and base_url and not auth_token:
             headers["x-api-key"] = secret  # what servers that only resemble Anthropic's have long known
-        self._line = Line(base_url or HOST, headers, _load, _make, timeouts)
+        self._line = Line(base_url or HOST, headers, _load, _make, timeouts, variable)
 
     @property
     def name(self) -> str:

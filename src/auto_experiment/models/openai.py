@@ -42,7 +42,8 @@ _PECULIAR = {
 
 class OpenAIModel:
     """``api_key`` or ``auth_token``, whichever is there; neither, for a server that asks for none. ``base_url``: ""
-    for OpenAI's own, else up to and without ``/chat/completions``."""
+    for OpenAI's own, else up to and without ``/chat/completions``. ``variable``: the name of the one that the key was
+    read from."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class OpenAIModel:
         api_key: str = "",
         auth_token: str = "",
         base_url: str = "",
+        variable: str = "",
         timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
     ) -> None:
         self._name, self._peculiar = name, set[str]()
@@ -59,7 +61,7 @@ class OpenAIModel:
         self._limits = _LIMITS[::-1] if base_url else _LIMITS
         secret = (auth_token or api_key).strip()
         headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._line = Line(base_url or HOST, headers, _load, _make, timeouts)
+        self._line = Line(base_url or HOST, headers, _load, _make, timeouts, variable)
 
     @property
     def name(self) -> str:

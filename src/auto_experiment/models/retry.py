@@ -57,12 +57,14 @@ _STATUS = {
 }  # fmt: skip
 
 _TODO = {
-    ModelFault.QUOTA: "see to the plan or the bill there",
+    ModelFault.QUOTA: (
+        "raise it there; the loop then carries on by itself within 30 minutes, or at once after "
+        "`auto-experiment stop` and `auto-experiment run`"
+    ),
     ModelFault.TOO_LONG: "less has to be sent at once",
     ModelFault.BAD_REQUEST: "the same again would be refused again",
 }
-_TODO_AUTH = {401: "see to the key", 403: "see to what this key may use", 404: "see to agent.model and agent.base_url",
-              407: "see to the proxy's password"}  # fmt: skip
+_ANOTHER_PLACE = "in config.yaml, which is used without a restart"
 
 
 def wait(error: ModelError, failures: int, random: Callable[[], float]) -> float:
@@ -93,12 +95,15 @@ def retry_after(headers: Mapping[str, str], now: Callable[[], float] = time.time
     return _bounded(then - (now() if sent is None else sent))
 
 
-def refused(where: str, status: int, body: str, headers: Mapping[str, str], *, sent: str = "") -> ModelError:
-    """The fault of an answer that is an error. ``where``: the host. ``sent``: what an error may not repeat."""
+def refused(
+    where: str, status: int, body: str, headers: Mapping[str, str], *, sent: str = "", key: str = ""
+) -> ModelError:
+    """The fault of an answer that is an error. ``where``: the host. ``sent``: what an error may not repeat. ``key``:
+    the name of the variable that holds the key."""
     code, words = _said(body)
     fault = _fault_of(status, f"{code} {words}".lower())
     return ModelError(
-        _line(where, f"answered {status}", code, _without(words, sent), _todo(fault, status, headers)),
+        _line(where, f"answered {status}", code, _without(words, sent), _todo(fault, status, headers, key)),
         fault,
         retry_after=retry_after(headers),
         status=status,
@@ -107,14 +112,14 @@ def refused(where: str, status: int, body: str, headers: Mapping[str, str], *, s
     )
 
 
-def broke_off(where: str, body: str, *, sent: str = "") -> ModelError:
+def broke_off(where: str, body: str, *, sent: str = "", key: str = "") -> ModelError:
     """The fault of an error that came after status 200, inside the stream or instead of it."""
     code, words = _said(body)
     named = (_STATUS[word] for word in (code.lower(), _kind(body)) if word in _STATUS)
     status = _as_status(code) or next(named, 500)
     fault = _fault_of(status, f"{code} {words}".lower())
     return ModelError(
-        _line(where, "broke its answer off", code, _without(words, sent), _TODO.get(fault, "")),
+        _line(where, "broke its answer off", code, _without(words, sent), _todo(fault, status, {}, key)),
         fault, status=200, code=code,
     )  # fmt: skip
 
@@ -138,12 +143,26 @@ def _fault_of(status: int, words: str) -> ModelFault:
     return ModelFault.BAD_REQUEST
 
 
-def _todo(fault: ModelFault, status: int, headers: Mapping[str, str]) -> str:
+def _todo(fault: ModelFault, status: int, headers: Mapping[str, str], key: str) -> str:
     if 300 <= status < 400:
         return f"it sends us on to {_host_of(headers)}; agent.base_url has to name the right place itself"
-    if fault is ModelFault.AUTH:
-        return _TODO_AUTH.get(status, "see to the key, agent.model and agent.base_url")
-    return _TODO.get(fault, "")
+    if fault is not ModelFault.AUTH:
+        return _TODO.get(fault, "")
+    if status == 407:
+        return "see to the proxy's password (HTTPS_PROXY), then `auto-experiment stop` and `auto-experiment run`"
+    if status in (404, 410):
+        return f"see to agent.model and agent.base_url {_ANOTHER_PLACE}"
+    return another_key(key)
+
+
+def another_key(key: str) -> str:
+    """How a running loop gets one. ``key``: the variable that it was read from, "" when that is not known."""
+    name = key or "its variable (agent.api_key_env)"
+    return (
+        f"see to the key in {name}: a running process does not see a new value, so `auto-experiment stop`, set {name}, "
+        "`auto-experiment run` (what trains goes on); or name another model, address or variable that was set at the "
+        f"start {_ANOTHER_PLACE}"
+    )
 
 
 def _host_of(headers: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from auto_experiment import __version__
 from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.checks import is_deep, texts
-from auto_experiment.models.retry import broke_off, no_answer, refused
+from auto_experiment.models.retry import another_key, broke_off, no_answer, refused
 
 ANSWER_MAX = 64 << 20  # bytes
 
@@ -47,7 +47,8 @@ class Timeouts:
 
 
 class Line:
-    """The way to one provider. ``sdk``: the loaded library; ``make``: its client, from what every client is given."""
+    """The way to one provider. ``load``: its library; ``make``: its client, from what every client is given. ``key``:
+    the name of the variable that holds the key, for whoever has to see to it."""
 
     def __init__(
         self,
@@ -56,8 +57,9 @@ class Line:
         load: Callable[[], Any],
         make: Callable[[Any, dict[str, Any]], Any],
         timeouts: Timeouts,
+        key: str = "",
     ) -> None:
-        self._base_url, self._authorization, self._timeouts = base_url, authorization, timeouts
+        self._base_url, self._authorization, self._timeouts, self._key = base_url, authorization, timeouts, key
         self._load, self._make = load, make
         self._opening = threading.Lock()
         self._sdk: Any = None
@@ -70,7 +72,7 @@ class Line:
             for kind, data in parts(self.where, chunks):
                 if kind == "error" or data.get("error") or "error" in (data.get("type"), data.get("object")):
                     body = self._hushed(json.dumps(data))  # errors also come after status 200
-                    raise broke_off(self.where, body, sent="\n".join(texts(request)))
+                    raise broke_off(self.where, body, sent="\n".join(texts(request)), key=self._key)
                 yield kind, data
 
     def broken(self, what: str) -> ModelError:
@@ -116,7 +118,9 @@ class Line:
     def _refused(self, response: Any, request: Mapping[str, Any]) -> ModelError:
         body = response.content[:100_000].decode("utf-8", "replace")
         sent = "\n".join(texts(request))
-        return refused(self.where, response.status_code, self._hushed(body), dict(response.headers), sent=sent)
+        return refused(
+            self.where, response.status_code, self._hushed(body), dict(response.headers), sent=sent, key=self._key
+        )
 
     def _lost(self, error: BaseException, httpx2: Any) -> ModelError:
         unreached = (httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
@@ -149,7 +153,8 @@ class Line:
         import httpx2
 
         if not all(re.fullmatch(r"[\x21-\x7e]+( [\x21-\x7e]+)?", value) for value in self._authorization.values()):
-            raise ModelError(f"{self.where}: the key has characters that no key has", ModelFault.AUTH, reached=False)
+            why = f"the key has characters that no key has; {another_key(self._key)}"
+            raise ModelError(f"{self.where}: {why}", ModelFault.AUTH, reached=False)
         try:
             http_client = self._sdk.DefaultHttpxClient(
                 follow_redirects=False,

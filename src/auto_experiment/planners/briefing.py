@@ -287,7 +287,7 @@ def _outcome(outcome: Outcome, objective: Objective) -> str:
         ("reason", flat(outcome.reason, _SENTENCE_MAX)),
         ("exception", flat(outcome.exception or "", _SENTENCE_MAX)),
         (flat(objective.metric, _TITLE_MAX), _values(outcome, objective)),
-        ("note", flat(outcome.value_note, _SENTENCE_MAX)),
+        ("note", flat("; ".join(filter(None, (outcome.value_note, *outcome.notes))), _SENTENCE_MAX)),
         ("progress", _progress(outcome)),
         ("last values of other metrics", _others(outcome)),
     ]

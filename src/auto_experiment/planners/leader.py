@@ -2,7 +2,9 @@
 
 Only a reply that is whole and asks for its calls is used. What cannot be used goes back to the model with the reason;
 after three of them, and at once after a refusal, the step ends without the model's answer: THINK with ``NoPlan``,
-REFLECT as inconclusive. It never waits and never asks the same again after a fault: that is for whoever drives it.
+REFLECT as inconclusive. After a THINK without a plan it is asked once, not three times, until a plan comes: each pause
+would be followed by three more answers that are paid for. It never waits and never asks the same again after a fault:
+that is for whoever drives it.
 """
 
 from __future__ import annotations
@@ -57,13 +59,15 @@ class _Question(Generic[T]):
     tool: Tool
     text: Callable[[Size], str]
     read: Callable[[Mapping[str, Any]], T]
+    tries: int = STRIKES
 
 
 class Leader:
-    """Implements the port ``Planner``. Keeps nothing between two calls."""
+    """Implements the port ``Planner``. Keeps nothing between two calls but why the last one brought no plan."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._no_plan = ""
         self._system = system_prompt()
 
     def plan(self, view: PlanView) -> Steps[Plan]:
@@ -72,11 +76,16 @@ class Leader:
         def read(arguments: Mapping[str, Any]) -> Plan:
             return fitting(read_plan(arguments, objective_open=view.objective_open), view, view.given_up, told)
 
-        question = _Question("think", PLAN_TOOL, lambda size: plan_text(view, size), read)
+        why = f"\n\nNothing that you answered before could be used: {self._no_plan}" if self._no_plan else ""
+        tries = 1 if self._no_plan else STRIKES
+        question = _Question("think", PLAN_TOOL, lambda size: plan_text(view, size) + why, read, tries)
         try:
-            return (yield from self._asked(question))
+            plan = yield from self._asked(question)
         except _NoAnswer as none:
+            self._no_plan = none.reason
             raise NoPlan(f"no plan: {none.reason}") from None
+        self._no_plan = ""
+        return plan
 
     def reflect(self, view: ReflectView, outcome: Outcome) -> Steps[Reflected]:
         with_plan = view.ahead is not None and _goes_on(view.ahead)
@@ -126,6 +135,8 @@ class _Talking(Generic[T]):
     said: Message = field(init=False)  # the same without what an unusable reply has added to it
 
     def __post_init__(self) -> None:
+        if self.question.tries == 1:
+            self.max_tokens = MORE_TOKENS  # there is no second answer that could have more room
         self._open(self.size)
 
     def _open(self, size: Size) -> None:
@@ -219,8 +230,10 @@ class _Talking(Generic[T]):
     def _strike(self, why: str, rest: Reflection | None = None) -> None:
         self.strikes += 1
         self.rest = rest or self.rest
-        if self.strikes >= STRIKES:
-            raise _NoAnswer(f"{STRIKES} answers could not be used, the last one: {flat(why, _SAID_MAX)}", self.rest)
+        if self.strikes >= self.question.tries:
+            said = "the answer" if self.strikes == 1 else f"{self.strikes} answers"
+            last = "" if self.strikes == 1 else ", the last one"
+            raise _NoAnswer(f"{said} could not be used{last}: {flat(why, _SAID_MAX)}", self.rest)
 
 
 def _same(one: ToolCall, other: ToolCall) -> bool:

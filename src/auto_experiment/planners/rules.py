@@ -103,11 +103,16 @@ def _with_command(plan: Plan, view: PlanView) -> Plan:
     return replace(plan, command=command.join(words), params=command.params_in(words, view.space))
 
 
+def asks_for_a_repeat(plan: Plan, directive: str) -> bool:
+    """Does the plan's reason, or the human's directive, say that a result is wanted once more?"""
+    return bool(_ASKS_FOR_A_REPEAT.search(f"{directive}\n{plan.reason}"))
+
+
 def _is_new(plan: Plan, view: PlanView, told: MutableMapping[str, str]) -> None:
     """The same command on the same code is answered with its result, once; a good reason repeats it."""
     key = _fingerprint(plan, view)
     old = view.finished.get(key, "") if key else ""
-    if not old or _ASKS_FOR_A_REPEAT.search(f"{view.directive or ''}\n{plan.reason}"):
+    if not old or asks_for_a_repeat(plan, view.directive or ""):
         return
     if key in told and plan.reason and plan.reason != told[key]:
         return

@@ -16,9 +16,9 @@ from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
 from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
-from auto_experiment.views.listing import listing, shown_value
+from auto_experiment.views.listing import listing, shown_value, unfinished
 from auto_experiment.views.standing import Standing, best_attempt, standing
-from auto_experiment.views.status import spent
+from auto_experiment.views.status import spent, unsettled
 
 
 def write_report(project: Project, ledger: Reader) -> str:
@@ -38,7 +38,7 @@ def render(project: Project, ledger: Reader) -> str:
         _experiments(project, ledger, now),
         _faults(attempts),
         _time(ledger, attempts),
-        _money(ledger),
+        _money(project, ledger),
         _limits(project, ledger, attempts, now),
     ]
     return "\n".join("\n".join(part) + "\n" for part in parts if part)
@@ -96,27 +96,37 @@ def _repeat(project: Project, best: AttemptRow) -> Iterable[str]:
     yield shlex.join(best.spec["argv"])
 
 
+_FOUND = 5  # of what the guard found at a time
 # set by the harness for each attempt; a repeat needs none of them
 _OWN = {"AUTO_EXPERIMENT_RUN_DIR", "MASTER_PORT", "PYTHONUNBUFFERED"}
 
 
 def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list[str]:
     rows = listing(project, ledger, now)
-    metric = now.objective.metric if now else "value"
+    metric, asked = now.objective.metric if now else "value", bool(ledger.llm()["calls"])
     lines = [
         "## Experiments",
         "",
-        f"| | title | {_md(metric)} | result | how it ended | duration |",
-        "|---|---|---:|---|---|---:|",
+        f"| | title | {_md(metric)} | result | how it ended | duration |" + (" USD |" if asked else ""),
+        "|---|---|---:|---|---|---:|" + ("---:|" if asked else ""),
     ]
+    left = unfinished(project, ledger)
     for row in rows:
         last = row["runs"][-1] if row["runs"] else None
         value = "" if row["value"] is None else shown_value(row)
-        ended, duration = (_ending(last), _duration(last)) if last else ("", "")
-        lines.append(f"| {row['id']} | {_md(row['title'])} | {value} | {row['result'] or ''} | {ended} | {duration} |")
+        ended, duration = (_ending(last), _duration(last)) if last else ("nothing was run", "")
+        if row["result"] is None:
+            ended = _md(left) or (ended if last else "planned")
+        cells = [row["id"], _md(row["title"]), value, row["result"] or "", ended, duration]
+        cells += [_usd(row["usd"])] if asked else []
+        lines.append(f"| {' | '.join(cells)} |")
     if not rows:
         lines.append("| | none yet | | | | |")
     return [*lines, "", "A value in parentheses was reported by a run that failed or was cut short: it does not count."]
+
+
+def _usd(usd: float | None) -> str:
+    return "unknown" if usd is None else f"{usd:.4f}"
 
 
 def _ending(run: dict[str, Any]) -> str:
@@ -151,18 +161,17 @@ def _faults(attempts: Sequence[AttemptRow]) -> list[str]:
     return lines
 
 
-def _money(ledger: Reader) -> list[str]:
+def _money(project: Project, ledger: Reader) -> list[str]:
     """What the model cost, by the provider's own figures; nothing where no model was asked."""
     llm = ledger.llm()
     if not llm["calls"]:
         return []
-    lines = ["## Model", "", f"{spent(llm)[0].upper()}{spent(llm)[1:]}.", ""]
+    told = spent(llm, unsettled(project, ledger))
+    lines = ["## Model", "", f"{told[0].upper()}{told[1:]}.", ""]
     lines += ["| what for | calls | tokens in | from the cache | tokens out | USD |", "|---|---:|---:|---:|---:|---:|"]
     for row in ledger.llm_by_purpose():
-        usd = "unknown" if row["usd"] is None else f"{row['usd']:.4f}"
-        lines.append(
-            f"| {row['purpose']} | {row['calls']} | {row['sent']:,} | {row['cached']:,} | {row['output']:,} | {usd} |"
-        )
+        tokens = f"{row['sent']:,} | {row['cached']:,} | {row['output']:,}"
+        lines.append(f"| {row['purpose']} | {row['calls']} | {tokens} | {_usd(row['usd'])} |")
     return [*lines, "", f"Calls while a training ran: {ledger.calls_while_training()}."]
 
 
@@ -222,6 +231,9 @@ def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], no
     fence = ledger.last_event("fence")  # stored when runs are started behind one, or could not be
     if fence:
         found.append(f"Fence: {_md(str(fence.body['said']))}.")
+    found += _put_back(ledger)
+    if stepless := ledger.passed_with_note("no step seen"):
+        found.append(f"Dry runs that passed without a step that could be seen: {_some(stepless)}.")
     waived = [a.run_name for a in attempts if a.gate == "waived"]
     if waived:
         found.append(f"Started without a dry run (`experiment.mandatory_dry_run: false`): {_some(waived)}.")
@@ -252,6 +264,17 @@ def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], no
         times = "once" if len(killed) == 1 else f"{len(killed)} times"
         found.append(f"The controller ended without a word (killed?) {times}; every `run` carried on where it was.")
     return ["## What to know", "", *(f"- {line}" for line in found)] if found else []
+
+
+def _put_back(ledger: Reader) -> list[str]:
+    """What the guard found changed that must not be, by whom: the newest ones."""
+    return [
+        f"Protected files, while {_md(str(event.body['what']))} ran until {event.at}: "
+        + _md("; ".join(event.body["found"][:_FOUND]))
+        + (f"; and {len(event.body['found']) - _FOUND} more" if len(event.body["found"]) > _FOUND else "")
+        + "."
+        for event in ledger.events("tampered", 20)
+    ]
 
 
 def _some(names: Sequence[str]) -> str:

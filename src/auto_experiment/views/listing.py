@@ -6,14 +6,16 @@ from typing import Any
 
 from auto_experiment.clock import human
 from auto_experiment.jsonable import plain
+from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, LessonRow
+from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, LessonRow, Phase
 from auto_experiment.objective import Objective
 from auto_experiment.project import Project
 from auto_experiment.records.lesson import Result
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views import code
 from auto_experiment.views.standing import Standing
+from auto_experiment.views.status import spent
 
 
 def listing(project: Project, ledger: Reader | None, now: Standing | None) -> list[dict[str, Any]]:
@@ -40,6 +42,7 @@ def one(project: Project, ledger: Reader, number: int, now: Standing | None) -> 
     usd = ledger.usd_of_cycles().get(experiment.cycle, 0.0)
     document = _experiment(project, experiment, attempts, ledger.lesson(experiment.cycle), now, usd)
     document["plan"] = plan.document() if plan else None
+    document["llm"] = ledger.llm(experiment.cycle)
     document["notes"] = [n.text for n in ledger.notes_of(experiment.cycle)]
     for row, attempt in zip(document["runs"], attempts, strict=True):
         kept = attempt.summary
@@ -110,20 +113,38 @@ def _run(project: Project, attempt: AttemptRow) -> dict[str, Any]:
     }
 
 
-def as_text(rows: list[dict[str, Any]], metric: str) -> str:
-    """A line per experiment."""
+def unfinished(project: Project, ledger: Reader | None) -> str:
+    """What the newest experiment is at, or why it was left, where its runs do not tell; "" where they do, or it is
+    done. Others are done."""
+    cycle = ledger.last_cycle() if ledger else None
+    if ledger is None or cycle is None or cycle.phase is Phase.DONE or ledger.experiment_of(cycle.id) is None:
+        return ""
+    session, used_up = ledger.last_session(), ledger.last_event("used_up")
+    reason = session.reason if session else None
+    if used_up is not None and session is not None and used_up.session == session.id:
+        reason = str(used_up.body["reason"])
+    elif session is not None and session.ended_at is None and holder(project.paths.lock) is not None:
+        sent_out = ledger.last_event("dispatch")
+        at_work = cycle.phase is Phase.EXECUTE and sent_out is not None and sent_out.body["cycle"] == cycle.id
+        return "code agent at work" if at_work else ""
+    if ledger.open_attempts():
+        return ""  # it goes on without a controller
+    return f"not finished: {(reason or 'ended without a word (killed?)').partition(': ')[0]}"
+
+
+def as_text(rows: list[dict[str, Any]], metric: str, unfinished: str = "") -> str:
+    """A line per experiment. ``unfinished``: what the function of this name says of the newest one."""
     if not rows:
         return "no experiments yet"
     if any(row["value"] is not None and not _counts(row) for row in rows):
         note = ["(in parentheses: reported by a run that failed or was cut short, so it does not count)"]
     else:
         note = []
-    lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':14}title"]
-    for row in rows:
-        last = row["runs"][-1] if row["runs"] else None
-        value = shown_value(row)
-        state = _state(last) if last else "planned"
-        lines.append(f"{row['id']:8}{row['result'] or '-':14}{value:>14}  {state:14}{row['title']}")
+    states = [_state(row, unfinished) for row in rows]
+    width = max(14, *(len(state) + 2 for state in states))
+    lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':{width}}title"]
+    for row, state in zip(rows, states, strict=True):
+        lines.append(f"{row['id']:8}{row['result'] or '-':14}{shown_value(row):>14}  {state:{width}}{row['title']}")
     return "\n".join(lines + note)
 
 
@@ -138,30 +159,31 @@ def _counts(row: dict[str, Any]) -> bool:
     return row["result"] in (Result.IMPROVED.value, Result.NOT_IMPROVED.value)
 
 
-def _state(run: dict[str, Any]) -> str:
+def _state(row: dict[str, Any], unfinished: str) -> str:
+    if row["result"] is None and unfinished:
+        return unfinished
+    if not row["runs"]:
+        return "planned" if row["result"] is None else "nothing ran"
+    run = row["runs"][-1]
     return f"dry {run['state']}" if run["kind"] == Kind.DRY.value else str(run["state"])
 
 
-def one_as_text(document: dict[str, Any]) -> str:
+def one_as_text(document: dict[str, Any], unfinished: str = "") -> str:
     """One experiment for a terminal."""
     lines = [
         f"{document['id']}  {document['title']}",
         f"hypothesis  {document['hypothesis']}",
         f"success     {document['success_criteria']}",
         f"base        {document['base'] or '-'}",
-        f"result      {document['result'] or 'not known yet'}"
+        f"result      {document['result'] or unfinished or 'not known yet'}"
         + ("" if document["value"] is None else f", value {document['value']:g}"),
         f"decision    {document['decision'] or '-'}",
-        *([] if document["usd"] == 0 else [f"model       {_money(document['usd'])}"]),
+        *([f"model       {spent(document['llm'])}"] if document["llm"]["calls"] else []),
     ]
     lines.extend(code.lines(document["id"], document.get("code")))
     for run in document["runs"]:
         lines.extend(_run_lines(run))
     return "\n".join(lines)
-
-
-def _money(usd: float | None) -> str:
-    return "cost unknown" if usd is None else f"${usd:.4f}"
 
 
 def _run_lines(run: dict[str, Any]) -> list[str]:

@@ -118,8 +118,21 @@ def _llm(ledger: Reader | None) -> dict[str, float | None]:
     return dict.fromkeys((*names, "calls_while_training"), 0)
 
 
-def as_text(document: dict[str, Any]) -> str:
-    """One screen for a terminal."""
+def unsettled(project: Project, ledger: Reader | None) -> str:
+    """What is reserved for calls that were cut off, for people; "" when there are none. A living controller's own may
+    be under way."""
+    if ledger is None:
+        return ""
+    session = ledger.last_session() if holder(project.paths.lock) is not None else None
+    calls, usd = ledger.unsettled_calls(session.started_at if session and not session.ended_at else None)
+    if not calls:
+        return ""
+    of_it = "" if usd is None else f"of it ${usd:.4f} reserved for "
+    return f"{of_it}{calls} call{'' if calls == 1 else 's'} whose end is not known"
+
+
+def as_text(document: dict[str, Any], cut_off: str = "") -> str:
+    """One screen for a terminal. ``cut_off``: what ``unsettled`` says."""
     objective, best, controller = document["objective"], document["best"], document["controller"]
     lines = [f"{document['project']}: {document['goal']}"]
     if objective:
@@ -127,10 +140,10 @@ def as_text(document: dict[str, Any]) -> str:
         lines.append(f"objective   {objective['metric']} ({objective['direction']}{target})")
     else:
         lines.append("objective   not known yet")
+    reason = f" ({controller['reason']})" if controller["reason"] else ""
     state = controller["state"] + (f", pid {controller['pid']}" if controller["pid"] else "")
     phase = f", {controller['phase']}" if controller["phase"] else ""
-    until = f" until {controller['until']}" if controller["until"] else ""
-    lines.append(f"controller  {state}{phase}{until}" + (f" ({controller['reason']})" if controller["reason"] else ""))
+    lines.append(f"controller  {state}{phase}{_again(controller['until'])}{reason}")
     counts = (f"{document[what]} {what}" for what in ("cycles", "experiments", "runs"))
     lines.append(f"done        {', '.join(counts)}")
     lines.append(
@@ -138,20 +151,35 @@ def as_text(document: dict[str, Any]) -> str:
     )
     lines.extend(_current_line(run) for run in document["current_runs"])
     if document["llm"]["calls"]:
-        lines.append(f"model       {spent(document['llm'])}")
+        lines.append(f"model       {spent(document['llm'], cut_off)}")
     if document["pending_directive"]:
         lines.append(f"directive   pending: {document['pending_directive'].splitlines()[0][:100]}")
     lines.extend(f"decision    {text}" for text in document["decisions"])
     return "\n".join(lines)
 
 
-def spent(llm: dict[str, float | None]) -> str:
+def _again(until: str | None) -> str:
+    """When a parked controller goes on, in the clock of whoever looks."""
+    if not until:
+        return ""
+    left = max((clock.seconds(until) or 0.0) - time.time(), 0.0)
+    return f", tried again at {clock.local(until):%H:%M}, in {human(left)}"
+
+
+def spent(llm: dict[str, float | None], cut_off: str = "") -> str:
     """Calls, tokens and money, for people."""
     cached = llm["cache_read_tokens"] or 0
     sent = (llm["input_tokens"] or 0) + cached + (llm["cache_write_tokens"] or 0)
     read = f" ({cached / sent:.0%} from the cache)" if cached and sent else ""
     cost = "cost unknown (no price for this model: agent.prices)" if llm["usd"] is None else f"${llm['usd']:.4f}"
-    return f"{cost}, {llm['calls']:g} calls, {sent:,.0f} tokens in{read}, {llm['output_tokens']:,.0f} out"
+    parts = [
+        cost,
+        cut_off,
+        f"{llm['calls']:g} calls",
+        f"{sent:,.0f} tokens in{read}",
+        f"{llm['output_tokens']:,.0f} out",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _current_line(run: dict[str, Any]) -> str:
