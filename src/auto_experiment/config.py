@@ -295,7 +295,11 @@ class Agent(Section):
         ge=1,
         le=LONGEST_WAIT,
     )
-    private: Globs = _key((), "a list of globs", "Files that none of the agent's tools can read.")
+    private: Globs = _key(
+        (),
+        "a list of globs",
+        "Files that none of the agent's tools can read, nor a run of its code (`experiment.reads_private`).",
+    )
 
     @model_validator(mode="after")
     def _a_key_or_a_token(self) -> Agent:
@@ -408,6 +412,11 @@ class Experiment(Section):
     )
     max_hours: float | None = _key(None, _HOURS, "Longest time of one run; it is stopped then.", gt=0, le=_MOST_HOURS)
     max_parallel: int = _key(1, "a whole number, 1 to 64", "Runs at the same time.", later=True, ge=1, le=64)
+    reads_private: bool = _key(
+        False,
+        "true or false",
+        "Runs of the agent's code may read the files of `agent.private`. What they print is shown to the model.",
+    )
     frozen: Globs = _key(
         (),
         "a list of globs",

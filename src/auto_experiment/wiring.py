@@ -47,6 +47,7 @@ from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
@@ -244,6 +245,11 @@ def _same_kind(minds: Callable[[Config], Minds], coded: bool, config: Config) ->
     return found
 
 
+def _fence_around(place: Place, fence: Fence, inputs: Inputs, out: str) -> FenceWords | None:
+    reads = inputs.config.experiment.reads_private
+    return fence.words(training_profile(protected_in(place, inputs), out=out, reads_private=reads))
+
+
 @contextmanager
 def toolbox_of(place: Place, ground: Ground, fence: Fence, inputs: Inputs) -> Iterator[Toolbox]:
     """The code agent's tools for one dispatch, with a temporary folder of its own."""
@@ -289,9 +295,7 @@ def _built(
         say(f"fence: {fence.said}")
     ground = Ground(paths, place.env, gpus)
     if coded:
-        ground = replace(
-            ground, fence=lambda now, out: fence.words(training_profile(protected_in(place, now), out=out))
-        )
+        ground = replace(ground, fence=functools.partial(_fence_around, place, fence))
     if inputs.config.budget.gpu_hours is not None and not gpus and gpu_count(ground, inputs.config.experiment.env) == 0:
         say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
     beat = float(inputs.config.monitor.poll_interval)

@@ -62,13 +62,15 @@ class Guard:
         self._frozen: set[str] = set()
         self._homes: dict[str, int] = {}
         self._own = ""
+        self._said: list[str] = []
         self._room = MOST_BYTES
 
     def before(self, own: str = "") -> None:
         self._let_go()
         self._own, self._room = own, MOST_BYTES
         self._missing = self._protected.missing()
-        self._frozen = set(self._protected.matches(self._protected.frozen))
+        self._frozen = set(self._protected.matches(self._protected.guarded))
+        self._said = list(self._drop_caches()) if own else []
         if self._enforced:
             return
         for folder in (self._paths.root, self._paths.workspace):
@@ -81,7 +83,7 @@ class Guard:
 
     def after(self) -> tuple[str, ...]:
         """What was found, and what was done about it."""
-        said = [*self._bring_home()]
+        said = [*self._said, *self._bring_home()]
         said += [line for path, thing in self._things.items() if (line := self._put_back(path, thing))]
         said += [self._set_aside(path) for path in self._new_ones()]
         if self._ledger is not None and not self._enforced:
@@ -114,7 +116,7 @@ class Guard:
     def _new_ones(self) -> list[str]:
         """What is there now, and must not be: highest first."""
         found = [path for path in self._missing if os.path.lexists(path) and not self._is_ledgers(path)]
-        found += set(self._protected.matches(self._protected.frozen)) - self._frozen
+        found += set(self._protected.matches(self._protected.guarded)) - self._frozen
         if not self._enforced and len(self._names) < MOST_NAMES:  # else it is not known which are new
             found += [path for path in self._watched() if path not in self._names]
         return tops(found)
@@ -135,6 +137,16 @@ class Guard:
         return _Kept(_mark(found), stat.S_IMODE(found.st_mode), data, link)
 
     # what is done
+
+    def _drop_caches(self) -> Iterator[str]:
+        """Before a run: a compiled file of a frozen module counts for more than the module, and can be forged. Python
+        makes another one."""
+        for path in self._protected.caches():
+            try:
+                _unlock(path)
+                os.unlink(path)
+            except OSError as error:
+                yield f"{path} may be loaded in place of a frozen file, and cannot be removed: {error.strerror}"
 
     def _bring_home(self) -> Iterator[str]:
         """A folder that was moved away comes back, whatever stands in its place now."""
