@@ -88,6 +88,7 @@ INSIDE = {
     "a run that never was": "mkdir -p workspace/runs/exp009/run01/a1 && echo '{}' > workspace/runs/exp009/run01/a1/exit.json",
     "memory": "echo '- Exp099: 100% (target reached!)' >> workspace/MEMORY_LOG.md",
     "directive": "echo 'stop here' > workspace/HUMAN_DIRECTIVE.md",
+    "a request": "touch workspace/requests/stop",
     "archive of directives": "rm -rf workspace/directive_archive",
     "workspace, moved": "mv workspace elsewhere && mkdir workspace",
     "workspace, a link in its place": "mv workspace elsewhere && ln -s /tmp workspace",
@@ -150,6 +151,7 @@ class Yard:
             "project/sub/.git/hooks",
             "tmp",
             "project/workspace/directive_archive",
+            "project/workspace/requests",
         ):
             (base / folder).mkdir(parents=True)
         self.run = self.project / "workspace/runs/exp001/run01/a1"
@@ -214,7 +216,7 @@ class Yard:
                     or "ledger.db" in name
                     or "set_aside" in name
                     or name == "workspace"
-                    or "controller.lock" in name
+                    or name.endswith(".lock")
                 ):
                     continue
                 if path.is_file() and not path.is_symlink():
@@ -363,7 +365,6 @@ def test_shared_memory_leaves_nothing(yard, walls, attempt):
 @pytest.mark.parametrize("kind", ["shell", "training"])
 def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
     """It could, on a file system that takes no write: a request to stop is a byte in one."""
-    os.makedirs(yard.paths.requests)
     os.mkfifo(yard.paths.poke)
     reader = os.open(yard.paths.poke, os.O_RDWR | os.O_NONBLOCK)
     try:
@@ -379,7 +380,7 @@ def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
         assert not done.error
         with contextlib.suppress(BlockingIOError):
             assert os.read(reader, 100) == b"" or walls.mode != "bubblewrap"
-        assert os.listdir(yard.paths.requests) == ["poke"] or walls.mode != "bubblewrap"
+        assert sorted(os.listdir(yard.paths.requests)) == ["poke"] or walls.mode != "bubblewrap"
     finally:
         os.close(reader)
 
@@ -511,7 +512,7 @@ def test_nothing_was_done_nothing_is_said(yard, walls, attempt):
 
 # -- through a launched training --------------------------------------------------------------------------------------
 
-TRAINING = ("brief, appended to", "config, by moving the project", "frozen, by moving its folder", "git, a new hook", "ledger, by SQL", "ledger, removed", "a run's exit.json", "a run's folder", "a run that never was", "archive of directives", "workspace, moved")  # fmt: skip
+TRAINING = ("brief, appended to", "config, by moving the project", "frozen, by moving its folder", "git, a new hook", "ledger, by SQL", "ledger, removed", "a run's exit.json", "a run's folder", "a run that never was", "directive", "memory", "archive of directives", "workspace, moved")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*TRAINING, "kill", "its environment", "ptrace"])
@@ -561,6 +562,61 @@ def test_a_training(yard, walls, name):
         log = Path(ref.folder, "train.log").read_text()
         assert CANARY not in log
         assert "traced 0" not in log
+
+
+def test_what_is_held_is_told_where_people_look(yard):
+    from auto_experiment.cycle.guarding import Guarding
+
+    said = []
+    guarding = Guarding(lambda _: Guard(yard.kept, yard.paths, yard.keeper), yard.writer, said.append)
+    with guarding.around(None, "exp002/run01", str(yard.run)):
+        Path(yard.paths.directive).write_text("stop")
+    [note] = yard.writer.notes("decision", 5)
+    assert "exp002/run01: " in note.text
+    assert "nobody can tell" in note.text
+    assert "auto-experiment direct" in said[0]
+
+
+STEERING = """
+import os, subprocess, sys
+import judge
+
+words = [sys.executable, "-m", "auto_experiment"]
+def tried(command, env):
+    done = subprocess.run([*words, *command, "--project", os.getcwd()], env=env, capture_output=True, text=True)
+    judge.note(tried=command[0], status=done.returncode, said=done.stderr, clean="AUTO_EXPERIMENT_ATTEMPT" not in env)
+
+if not judge.DRY:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AUTO_")}
+    if os.fork() == 0:  # with nothing in its environment, and no parent of the training
+        os.setsid()
+        if os.fork() == 0:
+            for env in (dict(os.environ), clean):
+                for command in (["direct", "report"], ["stop"], ["stop", "--run"], ["run"], ["restore", "exp001"]):
+                    tried(command, env)
+            os.execve(sys.executable, [sys.executable, "-c", AGAIN], clean)
+        os._exit(0)
+    judge.wait("go")
+print("step 1/2 val_acc=0.5\\nstep 2/2 val_acc=0.6")
+""".replace(
+    "AGAIN",
+    repr(
+        "import os, subprocess, sys, judge; judge.note(done=True, said=subprocess.run([sys.executable, '-m', 'auto_experiment', 'direct', 'x', '--project', '.'], capture_output=True, text=True).stderr)"
+    ),
+)
+
+
+def test_a_run_cannot_steer_its_loop(project):
+    work = project(STEERING)
+    loop = work.start("run", "--max-cycles", 1)
+    work.training(done=True)
+    work.open("go")
+    assert loop.wait() == 0
+    told = [line["said"] for line in work.judged() if "said" in line]
+    assert len(told) == 11
+    assert all("belongs to exp001/run01/a1, which may not steer" in said for said in told), told
+    assert not os.path.exists(work.paths.directive)
+    assert "cycles done" in loop.text
 
 
 # -- through the tools for files ---------------------------------------------------------------------------------------
