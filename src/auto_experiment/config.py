@@ -692,6 +692,7 @@ class Environment:
     """The environment as it was when ``read_environment`` was called."""
 
     variables: Mapping[str, str] = dataclasses.field(repr=False)  # it holds keys: never in a traceback
+    named: set[str] = dataclasses.field(default_factory=set, repr=False, compare=False)  # by any config so far
 
     @property
     def path(self) -> str:
@@ -711,8 +712,10 @@ class Environment:
         return {name: value for name, value in self.variables.items() if name not in keys}
 
     def key_names(self, config: Config) -> frozenset[str]:
-        """The variables that hold a provider's key: for us alone."""
-        return PROVIDER_KEYS | {config.agent.api_key_env, config.agent.auth_token_env}
+        """The variables that hold a provider's key: for us alone. One that a config has named stays one when people
+        change the config."""
+        self.named.update(filter(None, (config.agent.api_key_env, config.agent.auth_token_env)))
+        return PROVIDER_KEYS | self.named
 
 
 def read_environment() -> Environment:

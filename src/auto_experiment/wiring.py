@@ -66,7 +66,7 @@ def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
 
 def fence_of(place: Place) -> Fence:
     """The strongest that works on this machine; what `check` and the report say of it is ``fence.said``."""
-    return Fence.detect(LocalHost(), place.env.variables)
+    return Fence.detect(LocalHost(), place.env.child(place.loose_config()))
 
 
 def protected_in(place: Place, inputs: Inputs) -> Protected:
@@ -99,12 +99,13 @@ def snapshots_of(place: Place) -> Snapshots:
     return Snapshots("git", paths.root, paths.code, leave_out=left_out, env=place.env.child(config))
 
 
-def minds_of(config: Config, env: Environment) -> Minds:
-    """Who thinks. Raises MissingKey or ConfigError when the provider cannot be used."""
+def minds_of(config: Config, env: Environment, redactor: Redactor | None = None) -> Minds:
+    """Who thinks. Raises MissingKey or ConfigError when the provider cannot be used. ``redactor``: of what the model is
+    sent."""
     access = access_of(config, env)
     if access is None:
         return Minds(_search())
-    model = RedactedModel(model_of(access), redactor_of(config, env))
+    model = RedactedModel(model_of(access), redactor or redactor_of(config, env))
     prices = prices_of(config, access)
     if config.budget.usd is not None and prices is None:
         raise ConfigError(
@@ -136,6 +137,20 @@ def redactor_of(config: Config, env: Environment) -> Redactor:
     return Redactor.of(env.variables, env.key_names(config))
 
 
+def keep_secret(config: Config, env: Environment, redactor: Redactor) -> None:
+    """The keys that a config names are hidden in what we write, and are gone from our /proc/PID/environ."""
+    names = env.key_names(config)
+    redactor.learn(env.variables.get(name, "") for name in names)
+    forget(names)
+
+
+def _inputs_in_force(place: Place, redactor: Redactor) -> Inputs:
+    """Brief and config afresh: people may have named another key."""
+    inputs = inputs_of(place)
+    keep_secret(inputs.config, place.env, redactor)
+    return inputs
+
+
 @contextmanager
 def controller_of(
     place: Place,
@@ -154,21 +169,23 @@ def controller_of(
     if planner is not None:
         only = Minds(planner)
         minds = lambda _config: only  # noqa: E731
-    minds = minds or functools.partial(minds_of, env=place.env)
+    redactor = redactor_of(inputs.config, place.env)
+    minds = minds or functools.partial(minds_of, env=place.env, redactor=redactor)
     first = minds(inputs.config)
-    forget(place.env.key_names(inputs.config))
+    keep_secret(inputs.config, place.env, redactor)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
     try:
         sweep_unfinished(paths.workspace)
         refuse_blank(paths)
-        ledger = Writer.open_with(paths.ledger, lock, redactor_of(inputs.config, place.env))
+        ledger = Writer.open_with(paths.ledger, lock, redactor)
         try:
             _own_workspace(paths, ledger)
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
-            said = _logged(paths, say, redactor_of(inputs.config, place.env))
-            with _built(place, inputs, ledger, minds, said, gpus, coded=first.model is not None) as controller:
+            said = _logged(paths, say, redactor)
+            coded = first.model is not None
+            with _built(place, inputs, ledger, minds, said, gpus, redactor, coded=coded) as controller:
                 yield controller
         finally:
             ledger.close()
@@ -279,6 +296,7 @@ def _built(
     minds: Callable[[Config], Minds],
     say: Callable[[str], None],
     gpus: str | None,
+    redactor: Redactor,
     *,
     coded: bool,
 ) -> Iterator[Controller]:
@@ -311,7 +329,7 @@ def _built(
             launcher=launcher,
             monitor=monitor,
             host=host,
-            read_inputs=functools.partial(inputs_of, place),
+            read_inputs=functools.partial(_inputs_in_force, place, redactor),
             project=lambda now: project_of(now.config, now.brief, paths),
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,
