@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import yaml
 
+import auto_experiment
 from auto_experiment.errors import LedgerRefused
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
@@ -33,6 +34,7 @@ from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.paths import ProjectPaths
 
 PATIENCE = 20.0  # seconds for what should take far less
+SOURCE = str(Path(auto_experiment.__file__).absolute().parents[1])  # what is tested here is what `cli` runs, too
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 TOKEN = b"AUTO_EXPERIMENT_ATTEMPT="  # every process of a training has it in its environment
 MAIN = "from auto_experiment.cli.main import main; main()"
@@ -140,6 +142,7 @@ class Project:
         self.desk.mkdir()
         self.paths = ProjectPaths.of(str(self.root))
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("AUTO_EXPERIMENT_") and k not in KEYS}
+        self.env["PYTHONPATH"] = os.pathsep.join([SOURCE, *filter(None, [self.env.get("PYTHONPATH")])])
         self._started: list[Started] = []
         self.write("PROJECT_BRIEF.md", brief)
         self.write("judge.py", JUDGE.format(desk=str(self.desk)))

@@ -295,7 +295,11 @@ class Agent(Section):
         ge=1,
         le=LONGEST_WAIT,
     )
-    private: Globs = _key((), "a list of globs", "Files that none of the agent's tools can read.")
+    private: Globs = _key(
+        (),
+        "a list of globs",
+        "Files that none of the agent's tools can read, nor a run of its code (`experiment.reads_private`).",
+    )
 
     @model_validator(mode="after")
     def _a_key_or_a_token(self) -> Agent:
@@ -408,6 +412,11 @@ class Experiment(Section):
     )
     max_hours: float | None = _key(None, _HOURS, "Longest time of one run; it is stopped then.", gt=0, le=_MOST_HOURS)
     max_parallel: int = _key(1, "a whole number, 1 to 64", "Runs at the same time.", later=True, ge=1, le=64)
+    reads_private: bool = _key(
+        False,
+        "true or false",
+        "Runs of the agent's code may read the files of `agent.private`. What they print is shown to the model.",
+    )
     frozen: Globs = _key(
         (),
         "a list of globs",
@@ -683,6 +692,7 @@ class Environment:
     """The environment as it was when ``read_environment`` was called."""
 
     variables: Mapping[str, str] = dataclasses.field(repr=False)  # it holds keys: never in a traceback
+    named: set[str] = dataclasses.field(default_factory=set, repr=False, compare=False)  # by any config so far
 
     @property
     def path(self) -> str:
@@ -702,8 +712,10 @@ class Environment:
         return {name: value for name, value in self.variables.items() if name not in keys}
 
     def key_names(self, config: Config) -> frozenset[str]:
-        """The variables that hold a provider's key: for us alone."""
-        return PROVIDER_KEYS | {config.agent.api_key_env, config.agent.auth_token_env}
+        """The variables that hold a provider's key: for us alone. One that a config has named stays one when people
+        change the config."""
+        self.named.update(filter(None, (config.agent.api_key_env, config.agent.auth_token_env)))
+        return PROVIDER_KEYS | self.named
 
 
 def read_environment() -> Environment:

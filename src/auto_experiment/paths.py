@@ -65,6 +65,11 @@ class ProjectPaths:
         return os.path.join(self.workspace, "requests", "poke")
 
     @property
+    def directed(self) -> str:
+        """What `direct` has added to the directive, noted by itself."""
+        return os.path.join(self.workspace, "requests", "directed")
+
+    @property
     def code(self) -> str:
         """A bare git repository of our own: the project's code as it was recorded (docs/code.md)."""
         return os.path.join(self.workspace, "code.git")

@@ -44,7 +44,16 @@ class Redactor:
     """``secrets``: values that must not be seen anywhere."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
+        self._secrets: list[str] = []
+        self._known: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """These as well from now on, for everybody who holds this redactor."""
+        new = {secret for secret in secrets if len(secret) >= _SHORTEST} - set(self._secrets)
+        if not new:
+            return
+        self._secrets = sorted([*self._secrets, *new], key=len, reverse=True)
         spelled = {form for secret in self._secrets for form in _spellings(secret)}
         known = "|".join(re.escape(form) for form in sorted(spelled, key=len, reverse=True))
         self._known = re.compile(known) if known else None

@@ -47,6 +47,7 @@ from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
@@ -65,7 +66,7 @@ def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
 
 def fence_of(place: Place) -> Fence:
     """The strongest that works on this machine; what `check` and the report say of it is ``fence.said``."""
-    return Fence.detect(LocalHost(), place.env.variables)
+    return Fence.detect(LocalHost(), place.env.child(place.loose_config()))
 
 
 def protected_in(place: Place, inputs: Inputs) -> Protected:
@@ -98,12 +99,13 @@ def snapshots_of(place: Place) -> Snapshots:
     return Snapshots("git", paths.root, paths.code, leave_out=left_out, env=place.env.child(config))
 
 
-def minds_of(config: Config, env: Environment) -> Minds:
-    """Who thinks. Raises MissingKey or ConfigError when the provider cannot be used."""
+def minds_of(config: Config, env: Environment, redactor: Redactor | None = None) -> Minds:
+    """Who thinks. Raises MissingKey or ConfigError when the provider cannot be used. ``redactor``: of what the model is
+    sent."""
     access = access_of(config, env)
     if access is None:
         return Minds(_search())
-    model = RedactedModel(model_of(access), redactor_of(config, env))
+    model = RedactedModel(model_of(access), redactor or redactor_of(config, env))
     prices = prices_of(config, access)
     if config.budget.usd is not None and prices is None:
         raise ConfigError(
@@ -141,6 +143,20 @@ def redactor_of(config: Config, env: Environment) -> Redactor:
     return Redactor.of(env.variables, env.key_names(config))
 
 
+def keep_secret(config: Config, env: Environment, redactor: Redactor) -> None:
+    """The keys that a config names are hidden in what we write, and are gone from our /proc/PID/environ."""
+    names = env.key_names(config)
+    redactor.learn(env.variables.get(name, "") for name in names)
+    forget(names)
+
+
+def _inputs_in_force(place: Place, redactor: Redactor) -> Inputs:
+    """Brief and config afresh: people may have named another key."""
+    inputs = inputs_of(place)
+    keep_secret(inputs.config, place.env, redactor)
+    return inputs
+
+
 @contextmanager
 def controller_of(
     place: Place,
@@ -159,21 +175,23 @@ def controller_of(
     if planner is not None:
         only = Minds(planner)
         minds = lambda _config: only  # noqa: E731
-    minds = minds or functools.partial(minds_of, env=place.env)
+    redactor = redactor_of(inputs.config, place.env)
+    minds = minds or functools.partial(minds_of, env=place.env, redactor=redactor)
     first = minds(inputs.config)
-    forget(place.env.key_names(inputs.config))
+    keep_secret(inputs.config, place.env, redactor)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
     try:
         sweep_unfinished(paths.workspace)
         refuse_blank(paths)
-        ledger = Writer.open_with(paths.ledger, lock, redactor_of(inputs.config, place.env))
+        ledger = Writer.open_with(paths.ledger, lock, redactor)
         try:
             _own_workspace(paths, ledger)
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
-            said = _logged(paths, say, redactor_of(inputs.config, place.env))
-            with _built(place, inputs, ledger, minds, said, gpus, coded=first.model is not None) as controller:
+            said = _logged(paths, say, redactor)
+            coded = first.model is not None
+            with _built(place, inputs, ledger, minds, said, gpus, redactor, coded=coded) as controller:
                 yield controller
         finally:
             ledger.close()
@@ -250,6 +268,11 @@ def _same_kind(minds: Callable[[Config], Minds], coded: bool, config: Config) ->
     return found
 
 
+def _fence_around(place: Place, fence: Fence, inputs: Inputs, out: str) -> FenceWords | None:
+    reads = inputs.config.experiment.reads_private
+    return fence.words(training_profile(protected_in(place, inputs), out=out, reads_private=reads))
+
+
 @contextmanager
 def toolbox_of(place: Place, ground: Ground, fence: Fence, runs: Shell, inputs: Inputs) -> Iterator[Toolbox]:
     """The code agent's tools for one dispatch, with a temporary folder of its own."""
@@ -279,6 +302,7 @@ def _built(
     minds: Callable[[Config], Minds],
     say: Callable[[str], None],
     gpus: str | None,
+    redactor: Redactor,
     *,
     coded: bool,
 ) -> Iterator[Controller]:
@@ -295,9 +319,7 @@ def _built(
         say(f"fence: {fence.said}")
     ground = Ground(paths, place.env, gpus)
     if coded:
-        ground = replace(
-            ground, fence=lambda now, out: fence.words(training_profile(protected_in(place, now), out=out))
-        )
+        ground = replace(ground, fence=functools.partial(_fence_around, place, fence))
     if inputs.config.budget.gpu_hours is not None and not gpus and gpu_count(ground, inputs.config.experiment.env) == 0:
         say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
     beat = float(inputs.config.monitor.poll_interval)
@@ -313,7 +335,7 @@ def _built(
             launcher=launcher,
             monitor=monitor,
             host=host,
-            read_inputs=functools.partial(inputs_of, place),
+            read_inputs=functools.partial(_inputs_in_force, place, redactor),
             project=lambda now: project_of(now.config, now.brief, paths),
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,

@@ -65,10 +65,16 @@ INSIDE = {
     "frozen, by moving its folder": "mv eval gone && mkdir eval && echo 'return 1.0' > eval/score.py",
     "frozen, a new file": "echo import cheat > eval/helper.py",
     "frozen, a plain name": "echo mine > sealed.txt",
+    "frozen, a package of its name": "mkdir -p judge && echo 'score = 1' > judge/__init__.py",
+    "frozen, a compiled module of its name": "echo mine > judge.so; echo mine > judge.cpython-310-x86_64-linux-gnu.so",
+    "frozen, a module of its package's name": "echo 'score = 1' > eval.py",
+    "frozen, what Python loads unasked": "echo 'import cheat' > sitecustomize.py; echo > usercustomize.py",
     "git, a new hook": "mkdir -p .git/hooks && echo 'rm -rf /' > .git/hooks/post-commit",
     "git, its config": "git config core.hooksPath /tmp/evil || echo '[core]' >> .git/config",
     "git, a branch": "echo 0000 > .git/refs/heads/main",
     "git, removed": "rm -rf .git",
+    "git of a submodule, its config": "echo '[core]' >> sub/.git/config",
+    "git of a submodule, a new hook": "echo 'rm -rf /' > sub/.git/hooks/post-checkout",
     "ledger, by SQL": f'{PY} "{SQL}"',
     "ledger, raw bytes": f'{PY} "{RAW}"',
     "ledger, truncated": "truncate -s 100 workspace/ledger.db",
@@ -82,6 +88,7 @@ INSIDE = {
     "a run that never was": "mkdir -p workspace/runs/exp009/run01/a1 && echo '{}' > workspace/runs/exp009/run01/a1/exit.json",
     "memory": "echo '- Exp099: 100% (target reached!)' >> workspace/MEMORY_LOG.md",
     "directive": "echo 'stop here' > workspace/HUMAN_DIRECTIVE.md",
+    "a request": "touch workspace/requests/stop",
     "archive of directives": "rm -rf workspace/directive_archive",
     "workspace, moved": "mv workspace elsewhere && mkdir workspace",
     "workspace, a link in its place": "mv workspace elsewhere && ln -s /tmp workspace",
@@ -89,6 +96,8 @@ INSIDE = {
     "by a daemon, later": "(setsid sh -c 'sleep 1; echo more >> PROJECT_BRIEF.md' >/dev/null 2>&1 &)",
     "by every descriptor": "for fd in /proc/self/fd/*; do echo forged > $fd; done; cd PROJECT && echo more >> PROJECT_BRIEF.md",
 }
+# Python would load these in place of a frozen module.
+SHADOWS = ("judge/__init__.py", "judge.so", "judge.cpython-310-x86_64-linux-gnu.so", "eval.py", "sitecustomize.py", "usercustomize.py")  # fmt: skip
 # Outside of it. Nothing can be said of these without a fence.
 OUTSIDE = {
     "by an absolute path": "echo mine > OUTSIDE/file",
@@ -139,8 +148,10 @@ class Yard:
             "home/.cache",
             "project/src",
             "project/eval",
+            "project/sub/.git/hooks",
             "tmp",
             "project/workspace/directive_archive",
+            "project/workspace/requests",
         ):
             (base / folder).mkdir(parents=True)
         self.run = self.project / "workspace/runs/exp001/run01/a1"
@@ -152,6 +163,9 @@ class Yard:
             "project/config.yaml": "objective: {direction: max}\n",
             "project/eval/score.py": "return 0.5",
             "project/sealed.txt": "seal",
+            "project/judge.py": "score = 0.5\n",
+            "project/sub/.git/config": "[core]",
+            "project/sub/.git/hooks/sample": "",
             "project/src/train.py": "print(1)",
             "project/workspace/MEMORY_LOG.md": "# Memory Log\n",
             "project/workspace/state.json": "{}",
@@ -175,7 +189,7 @@ class Yard:
             stdin=subprocess.DEVNULL,
         )
         self.keeper = LedgerKeeper(self.writer)
-        self.kept = protected_of(self.paths, frozen=("eval/**", "sealed.txt"), private=("secret",))
+        self.kept = protected_of(self.paths, frozen=("eval/**", "sealed.txt", "judge.py"), private=("secret",))
 
     def command(self, text: str) -> str:
         words = {
@@ -193,7 +207,8 @@ class Yard:
         found = {}
         if (self.project / "workspace").is_symlink():
             return {"link": True}
-        for top in ("PROJECT_BRIEF.md", "config.yaml", "eval", "sealed.txt", ".git", "workspace"):
+        tops = ("PROJECT_BRIEF.md", "config.yaml", "eval", "sealed.txt", ".git", "sub/.git", "workspace")
+        for top in (*tops, *SHADOWS, "judge.py"):
             for path in sorted([self.project / top, *(self.project / top).rglob("*")]):
                 name = str(path.relative_to(self.project))
                 if (
@@ -201,12 +216,12 @@ class Yard:
                     or "ledger.db" in name
                     or "set_aside" in name
                     or name == "workspace"
-                    or "controller.lock" in name
+                    or name.endswith(".lock")
                 ):
                     continue
                 if path.is_file() and not path.is_symlink():
                     found[name] = (content(path), path.stat().st_mode)
-                elif not path.is_dir():
+                elif not path.is_dir() and name not in SHADOWS:
                     found[name] = "gone"
         found["link"] = False
         found["ledger"] = self.ledger()
@@ -290,7 +305,7 @@ def test_what_is_protected_in_the_project(yard, walls, attempt, name):
     assert unchanged(before, now, "workspace/state.json"), (said, {k for k in before if before[k] != now.get(k)})
     if walls.mode == "bubblewrap":
         new = set(between.keys() - before.keys())
-        assert new <= {"eval/helper.py"}, "only a name that was not there cannot be forbidden"
+        assert new <= {"eval/helper.py", *SHADOWS}, "only a name that was not there cannot be forbidden"
         assert unchanged(before, between, *new)
         assert bool(said) == bool(new)
     else:
@@ -350,7 +365,6 @@ def test_shared_memory_leaves_nothing(yard, walls, attempt):
 @pytest.mark.parametrize("kind", ["shell", "training"])
 def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
     """It could, on a file system that takes no write: a request to stop is a byte in one."""
-    os.makedirs(yard.paths.requests)
     os.mkfifo(yard.paths.poke)
     reader = os.open(yard.paths.poke, os.O_RDWR | os.O_NONBLOCK)
     try:
@@ -366,7 +380,7 @@ def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
         assert not done.error
         with contextlib.suppress(BlockingIOError):
             assert os.read(reader, 100) == b"" or walls.mode != "bubblewrap"
-        assert os.listdir(yard.paths.requests) == ["poke"] or walls.mode != "bubblewrap"
+        assert sorted(os.listdir(yard.paths.requests)) == ["poke"] or walls.mode != "bubblewrap"
     finally:
         os.close(reader)
 
@@ -430,6 +444,65 @@ def test_what_cannot_be_read(yard, walls, attempt):
     assert CANARY not in done.output or walls.mode != "bubblewrap"
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_what_a_training_cannot_read(yard, walls, reads):
+    """What it prints is shown to the model."""
+    (yard.project / "secret").mkdir()
+    (yard.project / "secret/labels").write_text(CANARY)
+    out = yard.paths.out("exp002/run01/a1")
+    os.makedirs(out)
+    profile = training_profile(yard.kept, out=out, reads_private=reads)
+    shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
+    command = "cat secret/labels; echo kept > workspace/runs/exp002/run01/a1/out/model && echo up"
+    done = shell.run(command, timeout=20, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(profile))
+    assert done.output.endswith("up\n"), done
+    assert (CANARY in done.output) == (reads or walls.mode != "bubblewrap")
+
+
+def test_more_private_files_than_mounts(yard, monkeypatch):
+    from auto_experiment.hosts import fence
+
+    monkeypatch.setattr(fence, "MOST_MOUNTS", 2)
+    (yard.project / "held").mkdir()
+    for name in ("held/a", "held/b", "top"):
+        (yard.project / name).touch()
+    kept = protected_of(yard.paths, private=("held/*", "top"))
+    profile = training_profile(kept, out=str(yard.run / "out"))
+    assert set(profile.private) == {str(yard.project / "held"), str(yard.project / "top")}
+
+
+def test_a_repository_that_a_command_clones_is_its_own(attempt, yard):
+    _, said, _ = attempt("git init -q tool && cd tool && git config core.bare false && git status")
+    assert said == ()
+    assert (yard.project / "tool/.git/config").exists()
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_forged_compiled_file_is_not_loaded(yard, walls, link):
+    """It has the time and the size of a frozen module, and other content."""
+    frozen, forged, cache = yard.project / "judge.py", yard.base / "forged/judge.py", yard.project / "__pycache__"
+    forged.parent.mkdir()
+    forged.write_text("score = 999\n")
+    frozen.write_text("score = 0.5\n")
+    for path in (frozen, forged):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert frozen.stat().st_size == forged.stat().st_size
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run([sys.executable, "-c", "import judge"], cwd=forged.parent, env=env, check=True)
+    made = next((forged.parent / "__pycache__").glob("judge.*.pyc"))
+    if link:
+        cache.symlink_to(made.parent)
+    else:
+        cache.mkdir()
+        made.rename(cache / made.name)
+    ask = [sys.executable, "-c", "import judge; print(judge.score)"]
+    assert subprocess.check_output(ask, cwd=yard.project, env=env) == b"999\n"
+    guard = Guard(yard.kept, yard.paths, yard.keeper, enforced=walls.mode == "bubblewrap")
+    guard.before(own=str(yard.run))
+    assert subprocess.check_output(ask, cwd=yard.project, env=env) == b"0.5\n"
+    assert guard.after() == ()
+
+
 def test_nothing_was_done_nothing_is_said(yard, walls, attempt):
     _, said, _ = attempt(
         "ls -R . > listing; git status; cat PROJECT_BRIEF.md workspace/MEMORY_LOG.md > copy; touch src/new.py"
@@ -439,7 +512,7 @@ def test_nothing_was_done_nothing_is_said(yard, walls, attempt):
 
 # -- through a launched training --------------------------------------------------------------------------------------
 
-TRAINING = ("brief, appended to", "config, by moving the project", "frozen, by moving its folder", "git, a new hook", "ledger, by SQL", "ledger, removed", "a run's exit.json", "a run's folder", "a run that never was", "archive of directives", "workspace, moved")  # fmt: skip
+TRAINING = ("brief, appended to", "config, by moving the project", "frozen, by moving its folder", "git, a new hook", "ledger, by SQL", "ledger, removed", "a run's exit.json", "a run's folder", "a run that never was", "directive", "memory", "archive of directives", "workspace, moved")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*TRAINING, "kill", "its environment", "ptrace"])
@@ -491,6 +564,61 @@ def test_a_training(yard, walls, name):
         assert "traced 0" not in log
 
 
+def test_what_is_held_is_told_where_people_look(yard):
+    from auto_experiment.cycle.guarding import Guarding
+
+    said = []
+    guarding = Guarding(lambda _: Guard(yard.kept, yard.paths, yard.keeper), yard.writer, said.append)
+    with guarding.around(None, "exp002/run01", str(yard.run)):
+        Path(yard.paths.directive).write_text("stop")
+    [note] = yard.writer.notes("decision", 5)
+    assert "exp002/run01: " in note.text
+    assert "nobody can tell" in note.text
+    assert "auto-experiment direct" in said[0]
+
+
+STEERING = """
+import os, subprocess, sys
+import judge
+
+words = [sys.executable, "-m", "auto_experiment"]
+def tried(command, env):
+    done = subprocess.run([*words, *command, "--project", os.getcwd()], env=env, capture_output=True, text=True)
+    judge.note(tried=command[0], status=done.returncode, said=done.stderr, clean="AUTO_EXPERIMENT_ATTEMPT" not in env)
+
+if not judge.DRY:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AUTO_")}
+    if os.fork() == 0:  # with nothing in its environment, and no parent of the training
+        os.setsid()
+        if os.fork() == 0:
+            for env in (dict(os.environ), clean):
+                for command in (["direct", "report"], ["stop"], ["stop", "--run"], ["run"], ["restore", "exp001"]):
+                    tried(command, env)
+            os.execve(sys.executable, [sys.executable, "-c", AGAIN], clean)
+        os._exit(0)
+    judge.wait("go")
+print("step 1/2 val_acc=0.5\\nstep 2/2 val_acc=0.6")
+""".replace(
+    "AGAIN",
+    repr(
+        "import os, subprocess, sys, judge; judge.note(done=True, said=subprocess.run([sys.executable, '-m', 'auto_experiment', 'direct', 'x', '--project', '.'], capture_output=True, text=True).stderr)"
+    ),
+)
+
+
+def test_a_run_cannot_steer_its_loop(project):
+    work = project(STEERING)
+    loop = work.start("run", "--max-cycles", 1)
+    work.training(done=True)
+    work.open("go")
+    assert loop.wait() == 0
+    told = [line["said"] for line in work.judged() if "said" in line]
+    assert len(told) == 11
+    assert all("belongs to exp001/run01/a1, which may not steer" in said for said in told), told
+    assert not os.path.exists(work.paths.directive)
+    assert "cycles done" in loop.text
+
+
 # -- through the tools for files ---------------------------------------------------------------------------------------
 
 
@@ -502,6 +630,9 @@ def test_a_training(yard, walls, name):
         "eval/score.py",
         "eval/new.py",
         ".git/hooks/post-commit",
+        "sub/.git/config",
+        "new/.git/hooks/post-commit",
+        *SHADOWS,
         "workspace/ledger.db",
         "workspace/HUMAN_DIRECTIVE.md",
         "workspace/requests/stop",

@@ -86,6 +86,7 @@ def test_the_defaults_are_the_contracts(project):
         "experiment.env": {},
         "experiment.max_hours": None,
         "experiment.max_parallel": 1,
+        "experiment.reads_private": False,
         "experiment.frozen": (),
         "search_space": (),
         "execution.mode": "local",

@@ -87,3 +87,39 @@ def test_the_same_user_cannot_look(child):
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
     assert done.stdout == "True\n"
     assert "PermissionError" in done.stderr
+
+
+CHANGED = """
+    import sys
+    from auto_experiment.project import Place
+    from auto_experiment.wiring import controller_of
+
+    folder, settings, said = sys.argv[1], sys.argv[2], []
+    place = Place.of(folder)
+    with controller_of(place, said.append) as controller:
+        parts = controller._parts
+        with open(folder + "/config.yaml", "w") as file:
+            file.write(settings + "agent: {provider: optuna, api_key_env: SECOND}\\n")
+        now = parts.read_inputs()
+        parts.say("one " + place.env.variables["FIRST"] + " two " + place.env.variables["SECOND"])
+        with parts.ledger.transaction() as tx:
+            tx.event("text", said=place.env.variables["SECOND"])
+        stored = parts.ledger.last_event("text").body["said"]
+        with open("/proc/self/environ", "rb") as file:
+            block = file.read()
+    shown = [name for name in ("FIRST", "SECOND") if place.env.variables[name].encode() in block]
+    print(said[-1], "|", stored, "|", shown, [n for n in ("FIRST", "SECOND") if n in place.env.child(now.config)])
+"""
+
+
+def test_a_key_that_is_named_while_it_runs(tmp_path):
+    """It is hidden, taken out of the block and kept from children like the one before it, which stays so."""
+    (tmp_path / "PROJECT_BRIEF.md").write_text("# Goal\nval_acc\n\n# Search Space\n- --lr: 0.1 .. 1\n")
+    (tmp_path / "train.py").touch()
+    settings = f"objective: {{metric: val_acc, direction: max}}\nexperiment: {{command: {sys.executable} train.py}}\n"
+    first = "agent: {provider: optuna, api_key_env: FIRST}\n"
+    (tmp_path / "config.yaml").write_text(settings + first)
+    env = {**os.environ, "FIRST": "wordless-0123456789", "SECOND": "speechless-9876543210"}
+    words = [sys.executable, "-c", textwrap.dedent(CHANGED), tmp_path, settings]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "one [secret] two [secret] | [secret] | [] []\n", done.stderr

@@ -128,7 +128,8 @@ class TestProtected:
     def test_what_is_not_there_is_known(self, tmp_path):
         kept = protected_of(ProjectPaths.of(str(tmp_path)), frozen=("sealed.txt", "eval/*.py"))
         names = {os.path.relpath(path, tmp_path) for path in kept.missing()}
-        assert names == {"PROJECT_BRIEF.md", "config.yaml", "workspace", ".git", "sealed.txt"}
+        unasked = {"sitecustomize.py", "usercustomize.py"}
+        assert names == {"PROJECT_BRIEF.md", "config.yaml", "workspace", ".git", "sealed.txt", *unasked}
 
     def test_a_ledger_and_a_config_elsewhere(self, tmp_path):
         paths = ProjectPaths.of(str(tmp_path), ledger="/var/tmp/one.db")

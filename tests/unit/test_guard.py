@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from auto_experiment.cycle.inputs import add_directive
+from auto_experiment.files import read_text
 from auto_experiment.hosts import guard as module
 from auto_experiment.hosts.guard import Guard
+from auto_experiment.hosts.hand import changing_directive
 from auto_experiment.hosts.protected import protected_of
 from auto_experiment.paths import ProjectPaths
 
@@ -84,16 +87,70 @@ def test_more_names_than_are_known_are_not_called_new(root, guard, monkeypatch):
     assert aside(root) == []
 
 
-def test_people_write_while_a_training_runs(root, guard):
-    """A directive, and lines of the memory: told, and left where they are."""
-    guard.before(own=str(root / "workspace/runs/exp002/run01/a1"))
-    (root / "workspace/HUMAN_DIRECTIVE.md").write_text("try dropout")
-    (root / "workspace/MEMORY_LOG.md").write_text("edited")
+OWN = "workspace/runs/exp002/run01/a1"
+
+
+@pytest.mark.parametrize("own", ["", OWN])
+@pytest.mark.parametrize("pending", ["", "try dropout\n"])
+def test_what_a_run_may_have_written_is_held(root, guard, own, pending):
+    """It reads as a human's word, and nobody can tell."""
+    paths, directive = ProjectPaths.of(str(root)), root / "workspace/HUMAN_DIRECTIVE.md"
+    if pending:
+        add_directive(paths, pending)
+    guard.before(own=own and str(root / own))
+    directive.write_text("stop")
+    (root / "workspace/MEMORY_LOG.md").write_text("- 100%, target reached")
     said = guard.after()
     assert len(said) == 2
-    assert all("by it, or by a human; it stays as it is" in line for line in said)
-    assert (root / "workspace/HUMAN_DIRECTIVE.md").read_text() == "try dropout"
-    assert (root / "workspace/MEMORY_LOG.md").read_text() == "edited"
+    assert all(module.HELD in line for line in said)
+    assert read_text(str(directive)) == (pending or None)
+    assert (root / "workspace/MEMORY_LOG.md").read_text() == "workspace/MEMORY_LOG.md"
+    assert aside(root) == ["- 100%, target reached", "stop"]
+
+
+@pytest.mark.parametrize("pending", ["", "written by hand", "two lines\n\n"])
+def test_what_direct_says_meanwhile_stays(root, guard, pending):
+    paths, directive = ProjectPaths.of(str(root)), root / "workspace/HUMAN_DIRECTIVE.md"
+    if pending:
+        directive.write_text(pending)
+    guard.before(own=str(root / OWN))
+    add_directive(paths, "- --lr: 0.1 .. 0.2")
+    add_directive(paths, "and then report")
+    right = directive.read_text()
+    assert guard.after() == ()
+    assert directive.read_text() == right
+    guard.before(own=str(root / OWN))
+    add_directive(paths, "more")
+    with open(directive, "a") as file:
+        file.write("forged")
+    [said] = guard.after()
+    assert module.HELD in said
+    assert directive.read_text() == right + "more\n"
+    guard.before(own=str(root / OWN))
+    directive.unlink()
+    assert len(guard.after()) == 1
+    assert directive.read_text() == right + "more\n"
+
+
+def test_a_lock_that_is_never_let_go_holds_nobody(root, guard, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.05)
+    paths = ProjectPaths.of(str(root))
+    guard.before(own=str(root / OWN))
+    with changing_directive(paths):
+        (root / "workspace/HUMAN_DIRECTIVE.md").write_text("stop")
+        assert len(guard.after()) == 1
+    assert not (root / "workspace/HUMAN_DIRECTIVE.md").exists()
+
+
+def test_what_is_no_request(root, guard):
+    requests = root / "workspace/requests"
+    requests.mkdir()
+    guard.before()
+    (requests / "stop").touch()
+    (requests / "17-4-stop.json").write_text('{"kind": "stop"}')  # acted on long ago
+    [said] = guard.after()
+    assert "requests/stop was made" in said
+    assert sorted(path.name for path in requests.iterdir()) == ["17-4-stop.json"]
 
 
 def test_the_attempt_that_runs_changes_by_itself(root, guard):

@@ -105,3 +105,10 @@ def test_structures_are_hidden_text_by_text():
 def test_a_form_does_not_backtrack():
     """One that did would run into the suite's time limit here."""
     REDACT(("a" * 50 + ":" + "b-" * 50 + " eyJ" + "x" * 300 + " sk-" + "_" * 10 + "\n") * 2000)
+
+
+def test_it_learns():
+    redactor = Redactor(["first-secret"])
+    assert redactor("first-secret second-secret") == "[secret] second-secret"
+    redactor.learn(["second-secret", "", "short"])
+    assert redactor("first-secret second-secret short") == "[secret] [secret] short"

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from auto_experiment.cli.common import existing_folder, project_option, to_nowhere
+from auto_experiment.cli.common import existing_folder, project_option, refuse_to_a_run, to_nowhere
 from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady
 from auto_experiment.project import Place
 
@@ -63,7 +63,8 @@ def run_command(
         overrides["agent.model"] = model
     if max_cycles is not None:
         overrides["agent.max_cycles"] = max_cycles
-    Place.of(project, config_file, overrides).config()
+    place = Place.of(project, config_file, overrides)
+    refuse_to_a_run("run", place.paths(place.config()))
     if directive is not None and not directive.strip():
         raise click.UsageError("--directive is empty; say what the next experiment should do")
     if detach:

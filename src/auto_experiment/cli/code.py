@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from auto_experiment.agent.snapshots import Snapshots
-from auto_experiment.cli.common import project_option
+from auto_experiment.cli.common import project_option, refuse_to_a_run
 from auto_experiment.cli.look import experiment_number, no_experiment, opened
 from auto_experiment.errors import UsageError
 from auto_experiment.ledger.lock import ProjectLock
@@ -99,6 +99,7 @@ def restore_command(exp: str, project: str) -> None:
         tree = _tree(ledger, exp)
         running = [attempt.run_name for attempt in ledger.open_attempts()] if ledger else []
     place = Place.of(project)
+    refuse_to_a_run("restore", found.paths)
     snapshots = snapshots_of(place)
     if not os.path.isdir(found.paths.code):
         raise UsageError(f"{found.paths.code}: there is no recorded code (any more)")

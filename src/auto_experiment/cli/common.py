@@ -9,7 +9,10 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
+from auto_experiment.errors import UsageError
+from auto_experiment.hosts.hand import run_around
 from auto_experiment.jsonable import plain
+from auto_experiment.paths import ProjectPaths
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +37,12 @@ def to_nowhere(stream: TextIO) -> None:
 
 def print_json(document: object) -> None:
     click.echo(json.dumps(plain(document), ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def refuse_to_a_run(command: str, paths: ProjectPaths) -> None:
+    """Whoever steers is a human, and no training, and no command of the code agent."""
+    if found := run_around(paths.runs):
+        raise UsageError(f"{command}: this process belongs to {found}, which may not steer the loop that runs it")
 
 
 def existing_folder(project: str) -> str:

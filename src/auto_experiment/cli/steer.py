@@ -6,7 +6,7 @@ import time
 
 import click
 
-from auto_experiment.cli.common import existing_folder, project_option
+from auto_experiment.cli.common import existing_folder, project_option, refuse_to_a_run
 from auto_experiment.cycle.execute import GRACE_S
 from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
 from auto_experiment.errors import AutoExperimentError, UsageError
@@ -37,6 +37,7 @@ def direct_command(text: str, now: bool, project: str) -> None:
         raise click.UsageError("the directive is empty; say what the next experiment should do")
     place = Place.of(existing_folder(project))
     paths = place.paths(place.config())
+    refuse_to_a_run("direct", paths)
     make_workspace(paths)
     add_directive(paths, text)
     requests.ask(paths.requests, paths.poke, requests.LOOK)
@@ -55,6 +56,7 @@ def stop_command(stop_run: bool, project: str) -> None:
     """
     place = Place.of(existing_folder(project))
     paths = place.paths(place.loose_config())
+    refuse_to_a_run("stop", paths)
     pid = holder(paths.lock)
     if pid is not None:
         _stop(paths, requests.STOP_RUN if stop_run else requests.STOP, _STOP_RUN_S if stop_run else _STOP_S, pid)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from auto_experiment.cycle.inputs import Inputs
-from auto_experiment.hosts.guard import Guard
+from auto_experiment.hosts.guard import HELD, Guard
 from auto_experiment.ledger.writer import Writer
 
 
@@ -36,5 +36,7 @@ class Guarding:
     def _tell(self, what: str, found: tuple[str, ...]) -> None:
         with self._ledger.transaction() as tx:
             tx.event("tampered", what=what, found=list(found[:50]))
+            for line in (line for line in found if HELD in line):
+                tx.note("decision", f"{what}: {line}", author="harness")  # `status` shows it
         for line in found[:10]:
             self._say(f"  {what}: {line}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from auto_experiment import command
@@ -17,6 +16,7 @@ from auto_experiment.brief import load_brief
 from auto_experiment.config import Config, Environment
 from auto_experiment.errors import CommandError, UsageError
 from auto_experiment.files import atomic_write
+from auto_experiment.hosts.hand import changing_directive, note
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import brief_cut, objective_of
@@ -201,8 +201,9 @@ def read_directive(paths: ProjectPaths) -> Directive | None:
 
 def add_directive(paths: ProjectPaths, text: str) -> None:
     """Write HUMAN_DIRECTIVE.md; a pending one is kept as it is, byte by byte, the new text comes after it."""
-    with _directive_lock(paths):
+    with changing_directive(paths):
         added = text.strip().encode("utf-8", "replace") + b"\n"
+        note(paths, added)
         if read_directive(paths) is None:
             atomic_write(paths.directive, added)
             return
@@ -216,7 +217,7 @@ def archive_directive(paths: ProjectPaths, consumed: Directive, name: str) -> No
     has added to the file meanwhile stays pending. Harmless to repeat at any point: the file is moved first, as it is,
     and what was added is handed back from there."""
     kept = os.path.join(paths.directive_archive, name)
-    with _directive_lock(paths):
+    with changing_directive(paths):
         os.makedirs(paths.directive_archive, exist_ok=True)
         if not os.path.exists(kept):
             if not _begins_with(paths.directive, consumed):  # another file stands there now: it stays pending
@@ -261,18 +262,6 @@ def _written(path: str, most: int = 1 << 62) -> tuple[bytes, int, str]:
 def _begins_with(path: str, consumed: Directive) -> bool:
     _, size, digest = _written(path, consumed.size)
     return (size, digest) == (consumed.size, consumed.digest)
-
-
-@contextlib.contextmanager
-def _directive_lock(paths: ProjectPaths) -> Iterator[None]:
-    """`direct` and the controller change the file one after the other."""
-    os.makedirs(paths.requests, exist_ok=True)
-    descriptor = os.open(os.path.join(paths.requests, "directive.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def archive_name(paths: ProjectPaths) -> str:

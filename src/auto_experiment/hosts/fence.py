@@ -130,12 +130,15 @@ def shell_profile(kept: Protected, *, temporary: str, home: str, variables: Mapp
         *(path for path in secrets if os.path.exists(path) and not is_below(root, path)),
     ]
     env = {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "GIT_OPTIONAL_LOCKS": "0"}  # `git status` writes nothing
-    return Profile(writable, _bounded(kept.paths()), private=tuple(private), gpus=False, env=env)
+    return Profile(writable, _bounded(kept.paths()), private=_few(private, root), gpus=False, env=env)
 
 
-def training_profile(kept: Protected, *, out: str) -> Profile:
-    """For a run: all that the user may, but what is protected; of the workspace only its own ``out``."""
-    return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),), private=tuple(kept.closed()))
+def training_profile(kept: Protected, *, out: str, reads_private: bool = False) -> Profile:
+    """For a run: all that the user may, but what is protected; of the workspace only its own ``out``. Private is hidden
+    too unless ``reads_private``: the model is shown what a run prints."""
+    private = [*kept.closed(), *([] if reads_private else kept.private_paths())]
+    hidden = _few(private, os.path.realpath(kept.root))
+    return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),), private=hidden)
 
 
 def caches(home: str, variables: Mapping[str, str], root: str) -> list[str]:
@@ -144,6 +147,14 @@ def caches(home: str, variables: Mapping[str, str], root: str) -> list[str]:
     found = [os.path.realpath(path) for path in [*(os.path.join(home, name) for name in _CACHES), *named]]
     home = os.path.realpath(home)
     return tops(path for path in found if os.path.isdir(path) and not is_below(home, path) and not is_below(root, path))
+
+
+def _few(paths: list[str], root: str) -> tuple[str, ...]:
+    """As ``_bounded``, for what is hidden: never the project itself, nor a folder above it."""
+    if len(paths) <= MOST_MOUNTS:
+        return tuple(paths)
+    folders = {path: os.path.dirname(path) for path in paths}
+    return tuple(tops(path if is_below(root, folder) else folder for path, folder in folders.items()))
 
 
 def _bounded(paths: list[str]) -> tuple[str, ...]:

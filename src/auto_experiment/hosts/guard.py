@@ -10,6 +10,7 @@ It watches the project only. What it does not see is told in docs/safety.md.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from itertools import islice
 from typing import Protocol
 
 from auto_experiment.files import atomic_write
+from auto_experiment.hosts.hand import changing_directive, joined, noted, size_of_notes
 from auto_experiment.hosts.protected import PACKAGE, Protected, is_below, tops
 from auto_experiment.paths import ProjectPaths
 
@@ -29,6 +31,10 @@ MOST_BYTES = 64 << 20  # of contents in memory
 MOST_OF_ONE = 16 << 20
 SET_ASIDE = "set_aside"
 _RECORDS = ("spec.json", "claim", "started.json", "exit.json")  # of an attempt
+HELD = "held: nobody can tell whether a run wrote it or a human"
+_PATIENCE_S = 1.0  # for `direct` to finish
+_ASKED = re.compile(r"\d+-\d+-(stop|stop_run|look)\.json(\.\d+\.tmp)?")  # watch/requests.py
+_OURS = ("poke", "directive.lock", "directed")
 _NOT_OF_GIT = ("objects", "lfs")  # their content is its own name
 
 
@@ -62,15 +68,21 @@ class Guard:
         self._frozen: set[str] = set()
         self._homes: dict[str, int] = {}
         self._own = ""
+        self._said: list[str] = []
+        self._notes = 0
+        self._directive: _Kept | None = None
         self._room = MOST_BYTES
 
     def before(self, own: str = "") -> None:
         self._let_go()
         self._own, self._room = own, MOST_BYTES
         self._missing = self._protected.missing()
-        self._frozen = set(self._protected.matches(self._protected.frozen))
+        self._frozen = set(self._protected.matches(self._protected.guarded))
+        self._said = list(self._drop_caches()) if own else []
         if self._enforced:
             return
+        self._notes = size_of_notes(self._paths)
+        self._directive = self._look(self._paths.directive)
         for folder in (self._paths.root, self._paths.workspace):
             with contextlib.suppress(OSError):
                 self._homes[folder] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -81,8 +93,10 @@ class Guard:
 
     def after(self) -> tuple[str, ...]:
         """What was found, and what was done about it."""
-        said = [*self._bring_home()]
+        said = [*self._said, *self._bring_home()]
         said += [line for path, thing in self._things.items() if (line := self._put_back(path, thing))]
+        if not self._enforced:
+            said += self._hold_directive()
         said += [self._set_aside(path) for path in self._new_ones()]
         if self._ledger is not None and not self._enforced:
             said += self._ledger.put_back()
@@ -104,8 +118,9 @@ class Guard:
 
     def _files_of_workspace(self) -> Iterator[str]:
         paths = self._paths
-        yield from (path for path in (paths.memory_log, paths.directive) if os.path.lexists(path))
+        yield from _files(paths.memory_log)
         yield from _files(paths.directive_archive)
+        yield from (path for path in _files(paths.requests) if not _is_request(os.path.basename(path)))
         yield from (path for path in _files(paths.runs, skip=("out",)) if self._is_record(path))
 
     def _is_record(self, path: str) -> bool:
@@ -114,7 +129,7 @@ class Guard:
     def _new_ones(self) -> list[str]:
         """What is there now, and must not be: highest first."""
         found = [path for path in self._missing if os.path.lexists(path) and not self._is_ledgers(path)]
-        found += set(self._protected.matches(self._protected.frozen)) - self._frozen
+        found += set(self._protected.matches(self._protected.guarded)) - self._frozen
         if not self._enforced and len(self._names) < MOST_NAMES:  # else it is not known which are new
             found += [path for path in self._watched() if path not in self._names]
         return tops(found)
@@ -135,6 +150,16 @@ class Guard:
         return _Kept(_mark(found), stat.S_IMODE(found.st_mode), data, link)
 
     # what is done
+
+    def _drop_caches(self) -> Iterator[str]:
+        """Before a run: a compiled file of a frozen module counts for more than the module, and can be forged. Python
+        makes another one."""
+        for path in self._protected.caches():
+            try:
+                _unlock(path)
+                os.unlink(path)
+            except OSError as error:
+                yield f"{path} may be loaded in place of a frozen file, and cannot be removed: {error.strerror}"
 
     def _bring_home(self) -> Iterator[str]:
         """A folder that was moved away comes back, whatever stands in its place now."""
@@ -177,8 +202,6 @@ class Guard:
         return ""
 
     def _restore(self, path: str, thing: _Kept, what: str) -> str:
-        if self._is_peoples(path):
-            return f"{path} was {what} while the training ran: by it, or by a human; it stays as it is"
         try:
             aside = self._move_aside(path) if os.path.lexists(path) else ""
             _make_way(os.path.dirname(path))
@@ -191,15 +214,35 @@ class Guard:
                 os.chmod(path, thing.mode)
         except OSError as error:
             return f"{path} was {what} and could not be put back: {error.strerror}"
-        return f"{path} was {what}: put back" + (f", what stood there is in {aside}" if aside else "")
+        held = f" ({HELD})" if path == self._paths.memory_log else ""
+        return f"{path} was {what}: put back" + (f", what stood there is in {aside}" if aside else "") + held
 
-    def _is_peoples(self, path: str) -> bool:
-        """A training takes hours, in which humans write here: that is what these files are for."""
-        return bool(self._own) and path in (self._paths.directive, self._paths.memory_log)
+    def _hold_directive(self) -> Iterator[str]:
+        """What stands there must be what stood there, and what `direct` has added. All else waits for a human."""
+        path, before = self._paths.directive, self._directive
+        if size_of_notes(self._paths) == self._notes and _same(self._look(path), before):
+            return
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                stack.enter_context(changing_directive(self._paths, _PATIENCE_S))
+            added = noted(self._paths, self._notes)
+            now = self._look(path)
+            right = functools.reduce(joined, added, (before and before.data) or b"")
+            if ((now and now.data) or b"") == right and (now is None or stat.S_ISREG(now.mark[-1])):
+                return
+            try:
+                aside = self._move_aside(path) if now else ""
+                if right:
+                    atomic_write(path, right)
+            except OSError as error:
+                yield f"{path} was changed and could not be put back: {error.strerror}"
+                return
+        if aside:
+            yield f"{path} was written: moved to {aside}; if it is yours: auto-experiment direct TEXT ({HELD})"
+        else:
+            yield f"{path} was removed: put back"
 
     def _set_aside(self, path: str) -> str:
-        if self._is_peoples(path):
-            return f"{path} was written while the training ran: by it, or by a human; it stays as it is"
         try:
             aside = self._move_aside(path)
         except OSError as error:
@@ -219,6 +262,14 @@ class Guard:
         for handle in self._homes.values():
             os.close(handle)
         self._homes, self._things = {}, {}
+
+
+def _same(one: _Kept | None, other: _Kept | None) -> bool:
+    return (one and one.mark) == (other and other.mark)
+
+
+def _is_request(name: str) -> bool:
+    return name in _OURS or _ASKED.fullmatch(name) is not None
 
 
 def _files(top: str, skip: Iterable[str] = ()) -> Iterator[str]:

@@ -7,6 +7,7 @@ folders, and a folder that matches stands for all that is in it.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from typing import Any
 
 from auto_experiment.paths import ProjectPaths
 
+NESTED_GIT = "*/**/.git"  # of repositories and submodules inside the project
+_UNASKED = ("sitecustomize.py", "usercustomize.py")  # Python loads them where PYTHONPATH names the project
 MOST_ENTRIES = 200_000  # of the project that are looked at for a glob
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -33,15 +36,37 @@ class Protected:
     def paths(self) -> list[str]:
         """What there is now that must not be changed: the highest of each branch, real and absolute."""
         found = [path for path in self.fixed if os.path.lexists(path)]
-        return tops(map(os.path.realpath, [*found, *self.matches(self.frozen)]))
+        return tops(map(os.path.realpath, [*found, *self.nested_git, *self.matches(self.guarded)]))
+
+    @functools.cached_property
+    def nested_git(self) -> tuple[str, ...]:
+        """Those that were there at the first look: one that a command clones then is its own."""
+        return tuple(self.matches((NESTED_GIT,)))
+
+    @functools.cached_property
+    def guarded(self) -> tuple[str, ...]:
+        """The frozen globs, and those of what Python would load in place of a frozen module."""
+        if not self.frozen:
+            return ()
+        named = [glob.strip().removeprefix("./") for glob in self.frozen if glob.strip().endswith(".py")]
+        modules = [path for path in self.matches(self.frozen) if path.endswith(".py")]
+        folders = {folder for path in modules for folder in above(path) if is_below(folder, self.root)} - {self.root}
+        over = [os.path.relpath(folder, self.root) for folder in folders if _can_be_shadowed(folder)]
+        shadows = [*map(_in_place_of, named), *([f"{name}.py", *_compiled(name)] for name in over)]
+        return tuple(dict.fromkeys([*self.frozen, *_UNASKED, *(glob for globs in shadows for glob in globs)]))
+
+    def caches(self) -> list[str]:
+        """Python's compiled files of the frozen modules, which may be forged."""
+        modules = [path for path in self.matches(self.frozen) if path.endswith(".py")]
+        return [cache for module in modules for cache in _caches_of(module)]
 
     def links(self) -> list[str]:
         """Those that are links: what they lead to is in ``paths``, and they themselves no kernel can keep."""
-        return [path for path in (*self.fixed, *self.matches(self.frozen)) if os.path.islink(path)]
+        return [path for path in (*self.fixed, *self.matches(self.guarded)) if os.path.islink(path)]
 
     def missing(self) -> list[str]:
         """What is protected and does not exist: a kernel cannot forbid a name."""
-        plain = [os.path.join(self.root, glob) for glob in self.frozen if not re.search(r"[*?\[]", glob)]
+        plain = [os.path.join(self.root, glob) for glob in self.guarded if not re.search(r"[*?\[]", glob)]
         return [path for path in [*self.fixed, *plain] if not os.path.lexists(path)]
 
     def private_paths(self) -> list[str]:
@@ -49,7 +74,8 @@ class Protected:
 
     def rules(self) -> dict[str, Any]:
         """For ``outpost.py``, which imports nothing of ours."""
-        frozen, private = pattern_of_all(self.frozen), pattern_of_all(self.private)
+        frozen = pattern_of_all((*self.guarded, NESTED_GIT))
+        private = pattern_of_all(self.private)
         return {"root": self.root, "protected": list(self.fixed), "frozen": frozen, "private": private}
 
     def closed(self) -> list[str]:
@@ -73,7 +99,7 @@ class Protected:
                 if entry.path in self.fixed:
                     continue
                 yield entry.path
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and entry.name != ".git":
                     folders.append(entry.path)
 
 
@@ -91,6 +117,30 @@ def protected_of(
     own = [paths.brief, *configs, paths.workspace]
     fixed = (*own, *outside, *_git(paths.root), PACKAGE)
     return Protected(paths.root, paths.workspace, fixed, tuple(frozen), tuple(private), (paths.requests,))
+
+
+def _in_place_of(module: str) -> list[str]:
+    """Globs of what ``import`` finds before ``module``: a package and compiled code of the same name."""
+    name = module.removesuffix(".py")
+    return [f"{name}/__init__.*", *_compiled(name)]
+
+
+def _compiled(name: str) -> list[str]:
+    return [f"{name}.so", f"{name}.*.so", f"{name}.pyc"]
+
+
+def _can_be_shadowed(folder: str) -> bool:
+    """A folder without ``__init__.py`` is imported only where there is no module of its name; one that a human has put
+    there is."""
+    return not any(os.path.exists(folder + name) for name in ("/__init__.py", ".py"))
+
+
+def _caches_of(module: str) -> list[str]:
+    folder = os.path.join(os.path.dirname(module), "__pycache__")
+    if os.path.islink(folder):
+        return [folder]
+    name = os.path.basename(module).removesuffix(".py")
+    return [entry.path for entry in _scan(folder) if entry.name.startswith(f"{name}.") and ".py" in entry.name]
 
 
 def pattern_of_all(globs: Iterable[str]) -> str:
