@@ -487,7 +487,12 @@ def test_an_answer_that_overflows_is_treated_alike():
     assert "What you have done so far" in driven.said[2] or "# read_file: its result" in driven.said[2]
 
 
-@pytest.mark.parametrize("fault", [fault for fault in ModelFault if fault is not ModelFault.TOO_LONG])
+def test_a_request_that_no_api_takes_ends_it_with_the_providers_words():
+    driven = drive([ModelError("messages.3: odd", ModelFault.BAD_REQUEST)])
+    assert "no such request (messages.3: odd)" in driven.reason
+
+
+@pytest.mark.parametrize("fault", [ModelFault.TRANSIENT, ModelFault.QUOTA, ModelFault.AUTH])
 def test_other_faults_are_whoever_drives_its_business(fault):
     error = ModelError("no", fault)
     with pytest.raises(ModelError) as raised:

@@ -136,8 +136,8 @@ def shell_profile(kept: Protected, *, temporary: str, home: str, variables: Mapp
 def training_profile(kept: Protected, *, out: str, reads_private: bool = False) -> Profile:
     """For a run: all that the user may, but what is protected; of the workspace only its own ``out``. Private is hidden
     too unless ``reads_private``: the model is shown what a run prints."""
-    private = [*kept.closed(), *([] if reads_private else kept.private_paths())]
-    hidden = _few(private, os.path.realpath(kept.root))
+    private = [] if reads_private else kept.private_paths()
+    hidden = (*kept.closed(), *_few(private, os.path.realpath(kept.root)))
     return Profile(None, _bounded(kept.paths()), inside=(os.path.realpath(out),), private=hidden)
 
 
