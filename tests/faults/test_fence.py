@@ -468,7 +468,7 @@ def test_more_private_files_than_mounts(yard, monkeypatch):
         (yard.project / name).touch()
     kept = protected_of(yard.paths, private=("held/*", "top"))
     profile = training_profile(kept, out=str(yard.run / "out"))
-    assert set(profile.private) == {str(yard.project / "held"), str(yard.project / "top")}
+    assert set(profile.private) - set(kept.closed()) == {str(yard.project / "held"), str(yard.project / "top")}
 
 
 def test_a_repository_that_a_command_clones_is_its_own(attempt, yard):

@@ -124,13 +124,10 @@ def shell_profile(kept: Protected, *, temporary: str, home: str, variables: Mapp
     root = os.path.realpath(kept.root)
     writable = (root, os.path.realpath(temporary), *caches(home, variables, root))
     secrets = tops(os.path.realpath(path) for path in (os.path.join(home, name) for name in _SECRETS))
-    private = [
-        *kept.private_paths(),
-        *kept.closed(),
-        *(path for path in secrets if os.path.exists(path) and not is_below(root, path)),
-    ]
+    secret = [path for path in secrets if os.path.exists(path) and not is_below(root, path)]
+    hidden = (*kept.closed(), *_few([*kept.private_paths(), *secret], root))
     env = {"TMPDIR": temporary, "CUDA_VISIBLE_DEVICES": "", "GIT_OPTIONAL_LOCKS": "0"}  # `git status` writes nothing
-    return Profile(writable, _bounded(kept.paths()), private=_few(private, root), gpus=False, env=env)
+    return Profile(writable, _bounded(kept.paths()), private=hidden, gpus=False, env=env)
 
 
 def training_profile(kept: Protected, *, out: str, reads_private: bool = False) -> Profile:
