@@ -41,7 +41,11 @@ class Protected:
     @functools.cached_property
     def nested_git(self) -> tuple[str, ...]:
         """Those that were there at the first look: one that a command clones then is its own."""
-        return tuple(self.matches((NESTED_GIT,)))
+        return tuple(self._matching((NESTED_GIT,), self._first_look))
+
+    @functools.cached_property
+    def _first_look(self) -> list[str]:
+        return list(self._entries())
 
     @functools.cached_property
     def guarded(self) -> tuple[str, ...]:
@@ -49,7 +53,7 @@ class Protected:
         if not self.frozen:
             return ()
         named = [glob.strip().removeprefix("./") for glob in self.frozen if glob.strip().endswith(".py")]
-        modules = [path for path in self.matches(self.frozen) if path.endswith(".py")]
+        modules = [path for path in self._matching(self.frozen, self._first_look) if path.endswith(".py")]
         folders = {folder for path in modules for folder in above(path) if is_below(folder, self.root)} - {self.root}
         over = [os.path.relpath(folder, self.root) for folder in folders if _can_be_shadowed(folder)]
         shadows = [*map(_in_place_of, named), *([f"{name}.py", *_compiled(name)] for name in over)]
@@ -82,10 +86,11 @@ class Protected:
         return [os.path.realpath(path) for path in self.doors if os.path.isdir(path)]
 
     def matches(self, globs: tuple[str, ...]) -> list[str]:
-        if not globs:
-            return []
-        pattern = re.compile(pattern_of_all(globs))
-        return [path for path in self._entries() if pattern.fullmatch(os.path.relpath(path, self.root))]
+        return self._matching(globs, self._entries()) if globs else []
+
+    def _matching(self, globs: tuple[str, ...], paths: Iterable[str]) -> list[str]:
+        pattern, start = re.compile(pattern_of_all(globs)), len(self.root.rstrip("/")) + 1
+        return [path for path in paths if pattern.fullmatch(path, start)]
 
     def _entries(self) -> Iterator[str]:
         """Of the project, breadth first: a bound cuts off what lies deep. The workspace and git's files are protected
