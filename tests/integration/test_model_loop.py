@@ -422,3 +422,47 @@ def test_without_git_it_does_not_start(model_project, monkeypatch, tmp_path):
     said = work.cli("run", status=3).stderr
     assert "git is not installed" in said
     assert "MISSING" in work.cli("check", status=3).stdout
+
+
+def test_a_base_leaves_the_humans_files_and_the_config_in_force(model_project):
+    """A plan puts the best code back: notes, data and outputs are as they are now, and so is the config."""
+    work = model_project()
+    config = work.write("conf/campaign.yaml", (work.root / "config.yaml").read_text())
+    work.write("NOTES.md", "old\n")
+    work.write("results.csv", "run,acc\n")
+    writes = "open('results.csv', 'a').write('row\\n')\n"
+
+    def at_the_desk(_heard):
+        work.write("NOTES.md", "mine\n")
+        config.write_text(config.read_text() + "# mine\n")
+        return reflection()
+
+    script = Script(
+        think=[plan(task="better"), plan(task="worse"), plan(command="python train.py --again")],
+        code=[
+            call("write_file", path="train.py", content=writes + BETTER), launch(),
+            call("write_file", path="train.py", content=writes + BETTER.replace("0.7", "0.2")), launch(),
+        ],
+        reflect=[reflection(), at_the_desk],
+    )  # fmt: skip
+    said = []
+    minds = Minds(Leader(script.model), None, script.model, PRICES)
+    place = Place.of(str(work.root), str(config))
+    with controller_of(place, said.append, minds=lambda _config: minds) as controller:
+        controller.run()
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.23, 0.73], said
+    assert (work.root / "NOTES.md").read_text() == "mine\n"
+    assert config.read_text().endswith("# mine\n")
+    assert (work.root / "results.csv").read_text().count("row") == 6, "three dry runs and three trainings"
+
+
+def test_a_folder_in_the_place_of_a_script_ends_nothing(model_project):
+    work = model_project()
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="move it"), plan(command="python train.py --again")],
+        code=[call("run_shell", command="mv train.py new.py; mkdir train.py; echo > train.py/left"),
+              launch("python new.py")],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py", "python new.py", "python train.py --again"], said
+    assert any("train.py stood in the way: moved to" in line for line in said), said

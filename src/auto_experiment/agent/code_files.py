@@ -162,6 +162,9 @@ class CodeFiles:
             return True
         return any(path == own or path.startswith(own + b"/") for own in self._ours) or self._globs.fit(path)
 
+    def holds_ours(self, folder: bytes) -> bool:
+        return any(own.startswith(folder + b"/") for own in self._ours)
+
     def find(self, deadline: Deadline) -> tuple[list[Found], Skipped]:
         """What is to be recorded, code first: where there is too much, it is not the code that is missing."""
         code: list[Found] = []

@@ -26,6 +26,8 @@ from auto_experiment.records.change import FileChange, Snapshot
 _SECONDS = 30.0
 _UNSURE_NS = 2_000_000_000  # a file that changed so shortly before may have changed again since, with the same times
 _SEEN_LIMIT = 64 << 20
+_ASIDE = "set_aside"  # beside the store, as for what a guard moves away
+_MOST_LOOKED_AT = 10_000  # names in an obstacle
 _HINT = "name folders of data in .gitignore, or keep them outside of the project"
 
 
@@ -40,12 +42,22 @@ class _Scan:
 
 class Snapshots:
     """``git``: the program. ``root``: the project folder. ``store``: where our repository is or will be; the folder
-    that it lies in is never recorded. ``leave_out``: globs of files that are not recorded. ``env``: for git."""
+    that it lies in is never recorded. ``leave_out``: globs of files that are not recorded. ``humans``: globs of files
+    that are the humans' alone: recorded, never code, never put back. ``env``: for git."""
 
     def __init__(
-        self, git: str, root: str, store: str, *, leave_out: Sequence[str] = (), env: Mapping[str, str]
+        self,
+        git: str,
+        root: str,
+        store: str,
+        *,
+        leave_out: Sequence[str] = (),
+        humans: Sequence[str] = (),
+        env: Mapping[str, str],
     ) -> None:
         self._root = os.path.abspath(root)
+        self._aside = os.path.join(os.path.dirname(os.path.abspath(store)), _ASIDE)
+        self._humans = Globs(humans)
         self._git = Git(git, store, env)
         self._store = CodeStore(self._git)
         self._files = CodeFiles(self._git, root, leave_out)
@@ -94,7 +106,7 @@ class Snapshots:
         atomic_write(self._memory, json.dumps(scan.seen))
         if importing:
             self._store.tidy()
-        return Snapshot(tree, code_of(scan.entries), len(scan.entries), scan.skipped)
+        return Snapshot(tree, self._digest(scan.entries), len(scan.entries), scan.skipped)
 
     def _scan(self, deadline: Deadline, seen: Mapping[str, list[object]], keep: Callable[[bytes, str], None]) -> _Scan:
         sure_before = time.time_ns() - _UNSURE_NS
@@ -146,34 +158,45 @@ class Snapshots:
 
     # -- putting back -------------------------------------------------------------------------------------------
 
-    def put_back(self, tree: str, *, keep: Sequence[str] = ()) -> tuple[FileChange, ...]:
-        """Make the recorded files of the folder those of ``tree``: what it holds is written, code that it does not hold
-        is deleted; outputs, skipped and ignored files stay. What is there is recorded first. ``keep``: globs of files
-        that are neither written nor deleted. Harmless to repeat after a kill. Raises UsageError, with everything
-        else done, when something stands in the way of some files."""
+    def put_back(
+        self,
+        tree: str,
+        *,
+        keep: Sequence[str] = (),
+        missing: bool = False,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> tuple[FileChange, ...]:
+        """Make the code in the folder that of ``tree``: what it holds is written, code that it does not hold is
+        deleted. Nothing else is touched; only with ``missing`` are other recorded files that are not there any more
+        written again. What is there is recorded first. ``keep``: globs of files that are neither written nor deleted.
+        ``say``: is told what stood in the way and was moved. Harmless to repeat after a kill. Raises UsageError, with
+        everything else done, when something cannot be moved."""
         deadline = self._deadline("putting code back")
         self._store.require(tree, deadline)
         with self._store.held(deadline):
             now = self._record(f"before putting back {tree}", deadline).tree
             old, new = self._store.entries(now, deadline), self._store.entries(tree, deadline)
-            touched, problems = self._exchange(old, new, Globs(keep), deadline)
+            kept = Globs(keep)
+            folder = Tree(self._root, self._aside, lambda path: self._stays(path, kept))
+            write = {p: e for p, e in new.items() if old.get(p) != e and not self._is_kept(p, kept)}
+            write = {p: e for p, e in write.items() if self._is_code(p, e) or (missing and folder.is_free(p))}
+            delete = {p for p, e in old.items() if p not in new and self._is_code(p, e) and not self._is_kept(p, kept)}
+            touched, problems = self._exchange(folder, write, delete, deadline)
             done = tuple(c for c in self._store.changes(now, tree, deadline) if os.fsencode(c.path) in touched)
+        for line in folder.moved:
+            say(line)
         if problems:
             more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
             raise NotPutBack(f"not everything was put back: {problems[0]}{more}; move it away and try again")
         return done
 
     def _exchange(
-        self, old: Mapping[bytes, Entry], new: Mapping[bytes, Entry], keep: Globs, deadline: Deadline
+        self, folder: Tree, write: Mapping[bytes, Entry], delete: set[bytes], deadline: Deadline
     ) -> tuple[set[bytes], list[str]]:
         """(the paths that were written or deleted, what stood in the way of others)."""
-        folder = Tree(self._root)
-        write = {p: e for p, e in new.items() if old.get(p) != e and not self._is_kept(p, keep)}
-        in_the_way = {parent for path in write for parent in _parents(path)}
-        deleted = {p for p, e in old.items() if p not in new and (p in in_the_way or _is_code(p, e))}
         touched, problems = set(), []
         with self._store.contents(deadline) as contents:
-            for path in (*sorted(d for d in deleted if not self._is_kept(d, keep)), *sorted(write)):
+            for path in (*sorted(delete), *sorted(write)):
                 deadline.check()
                 try:
                     if path in write:
@@ -187,7 +210,31 @@ class Snapshots:
         return touched, problems
 
     def _is_kept(self, path: bytes, keep: Globs) -> bool:
-        return keep.fit(path) or self._files.left_out(path)
+        return keep.fit(path) or self._humans.fit(path) or self._files.left_out(path)
+
+    def _stays(self, path: bytes, keep: Globs) -> bool:
+        """Is it, or does it hold, what is not ours to move? Where there is too much to look at, it may."""
+        place, looked = os.path.join(os.fsencode(self._root), path), 0
+        if self._is_kept(path, keep) or self._files.holds_ours(path):
+            return True
+        for top, folders, names in os.walk(place):
+            for name in (*folders, *names):
+                looked += 1
+                inner = os.path.relpath(os.path.join(top, name), os.fsencode(self._root))
+                if looked > _MOST_LOOKED_AT or keep.fit(inner) or self._humans.fit(inner):
+                    return True
+        return False
+
+    def _is_code(self, path: bytes, entry: Entry) -> bool:
+        return is_code(path, entry.mode == "100755") and not self._humans.fit(path)
+
+    def _digest(self, entries: Mapping[bytes, Entry]) -> str:
+        """Of the files that are code."""
+        digest = hashlib.sha256()
+        for path, entry in sorted(entries.items()):
+            if self._is_code(path, entry):
+                digest.update(b"%b\0%b %b\n" % (path, entry.mode.encode(), entry.blob.encode()))
+        return digest.hexdigest()
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -211,7 +258,9 @@ class Snapshots:
         then = self._store.entries(tree, deadline)
         now = self._scan(deadline, self._seen(), lambda _data, _blob: None).entries
         differ = (p for p in then.keys() | now.keys() if then.get(p) != now.get(p))
-        return tuple(os.fsdecode(p) for p in sorted(differ) if any(_is_code(p, e[p]) for e in (then, now) if p in e))
+        return tuple(
+            os.fsdecode(p) for p in sorted(differ) if any(self._is_code(p, e[p]) for e in (then, now) if p in e)
+        )
 
     def _require(self, old: str, new: str, deadline: Deadline) -> None:
         for tree in (old, new):
@@ -220,15 +269,6 @@ class Snapshots:
     @staticmethod
     def _deadline(what: str) -> Deadline:
         return Deadline(_SECONDS, what, _HINT)
-
-
-def code_of(entries: Mapping[bytes, Entry]) -> str:
-    """The digest of the files that are code."""
-    digest = hashlib.sha256()
-    for path, entry in sorted(entries.items()):
-        if _is_code(path, entry):
-            digest.update(b"%b\0%b %b\n" % (path, entry.mode.encode(), entry.blob.encode()))
-    return digest.hexdigest()
 
 
 class _Unsettled(HostError):
@@ -242,15 +282,6 @@ def _settled(seen: Mapping[str, list[object]]) -> Iterator[None]:
         yield
     except HostError as error:
         raise _Unsettled if seen else error from error
-
-
-def _is_code(path: bytes, entry: Entry) -> bool:
-    return is_code(path, entry.mode == "100755")
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path
 
 
 def _mode(status: os.stat_result) -> str:

@@ -99,10 +99,13 @@ class Code:
             self._choose(cycle, experiment, plan, best)
         body = self._ledger.code_event(experiment.id) or {"from": None, "saved": None}
         if body["from"] != body["saved"]:
-            changed = self._snapshots.put_back(body["from"], keep=keep)
+            changed = self._snapshots.put_back(body["from"], keep=keep, say=self._moved_away)
             self._say(f"  code: as in {body['base']} ({listed(changed) or 'nothing to change'})")
         with self._ledger.transaction() as tx:
             tx.event("code_placed", experiment=experiment.id)
+
+    def _moved_away(self, line: str) -> None:
+        self._say(f"  {line}")
 
     def _choose(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, best: str | None) -> None:
         saved = self.record(f"before {experiment.name}")

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from auto_experiment import command
 from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, OpenCall
 from auto_experiment.agent.code_agent import dispatch
-from auto_experiment.config import CONFIG_NAME
 from auto_experiment.cycle import reflect
 from auto_experiment.cycle.calls import Caller, Terms
 from auto_experiment.cycle.code import Code
@@ -51,10 +50,8 @@ class Coding:
         best: str | None,
     ) -> None:
         """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
-        frozen = (*inputs.brief.frozen, *inputs.config.experiment.frozen)
-        keep = (f"/{inputs.config.project.brief}", f"/{CONFIG_NAME}", *frozen)
         try:
-            self._code.start(cycle, experiment, plan, best, keep)
+            self._code.start(cycle, experiment, plan, best, inputs.frozen)
         except UsageError as error:  # something of the human's stands in the way
             self._give_up(cycle, f"the code that it starts from could not be put into the folder: {error}")
             return
@@ -191,7 +188,7 @@ class Coding:
             failed=failed,
             last_calls=tuple(_line(call) for call in last if call.result is not None),
             unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in last if call.result is None),
-            frozen=(*inputs.brief.frozen, *inputs.config.experiment.frozen),
+            frozen=inputs.frozen,
         )
 
     def _why_failed(self, cycle: CycleRow, experiment: ExperimentRow) -> str:
