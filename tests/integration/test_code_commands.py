@@ -183,6 +183,17 @@ def test_restore_and_back_again(campaign):
     assert "its code is in the folder already" in work.cli(*words).stdout
 
 
+def test_the_first_digits_of_a_tree_are_enough(campaign):
+    one = campaign.state(model="layers = 2\n")
+    two = campaign.state(model="layers = 5\n")
+    work = campaign.work
+    assert "+layers = 5" in work.cli("diff", one[:12], two[:20]).stdout
+    work.cli("restore", one[:12])
+    assert (work.root / "model.py").read_text() == "layers = 2\n"
+    assert "is not recorded in" in work.cli("restore", "0123456789ab", status=2).stderr
+    assert "is no experiment" in work.cli("restore", one[:11], status=2).stderr
+
+
 def test_a_config_further_down_is_code(campaign):
     campaign.work.write("conf/config.yaml", "lr: 1\n")
     ran = campaign.state()
@@ -249,7 +260,7 @@ def test_show_has_the_code(campaign):
     campaign.experiment()
     show = campaign.work.cli
     assert json.loads(show("show", "exp001", "--json").stdout)["code"] == {
-        "from": start, "tree": ran, "skipped": ["w.bin: 9 MB"], "note": None,
+        "from": start, "tree": ran, "skipped": ["w.bin: 9 MB"], "note": None, "saved": None, "replaced": "",
         "changes": [{"path": "model.py", "kind": "changed", "added": 1, "deleted": 1},
                     {"path": "new.py", "kind": "added", "added": 1, "deleted": 0}],
     }  # fmt: skip

@@ -466,3 +466,147 @@ def test_a_folder_in_the_place_of_a_script_ends_nothing(model_project):
     _, said = run(work, script)
     assert [a.command for a in full(work)] == ["python train.py", "python new.py", "python train.py --again"], said
     assert any("train.py stood in the way: moved to" in line for line in said), said
+
+
+HALF = "import judge\njudge.note(version=9)\nraise SystemExit('half made')\n"
+
+
+def lines_on_code(heard):
+    """What the leader is told of the folder."""
+    return next(line for line in str(heard.said).split("\\n") if "The folder holds the code of" in line)
+
+
+def test_what_an_experiment_without_a_run_left_is_no_base(model_project):
+    """Neither where there is a best one nor where there is none, and nobody has edited it by hand."""
+    work = model_project(config={"agent": {"max_steps_per_cycle": 1}})
+    half = call("write_file", path="train.py", content=HALF)
+    script = Script(
+        think=[
+            plan(task="one"), plan(command="python train.py"), plan(task="two"), plan(command="python train.py --again"),
+        ],
+        code=[half, call("run_shell", command="rm judge.py"), words("done"), words("done"), words("done"),
+              half, launch(), words("no idea"), words("no idea"), words("no idea")],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.53], said
+    assert (work.root / "train.py").read_text() == TRAIN
+    lines = [line for line in said if "ran nothing: the code is again as before it" in line]
+    assert ["train.py" in line for line in lines] == [True, True]
+    made = [line for line in said if "what it made is recorded" in line]
+    work.cli(*made[-1].partition("auto-experiment ")[2].split())
+    assert (work.root / "train.py").read_text() == HALF, "what it made can be had"
+    assert not any("by hand" in str(heard.said) for heard in script.model.heard)
+
+
+def test_a_plan_on_a_failed_experiment_has_what_that_one_made(model_project):
+    work = model_project(config={"agent": {"max_steps_per_cycle": 1}})
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="one"), plan(command="python train.py", base="exp002")],
+        code=[call("write_file", path="train.py", content=BETTER), *[words("done")] * 3],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.73], said
+
+
+def test_an_edit_by_hand_survives_an_experiment_that_failed_on_it(model_project):
+    """It was not tried yet."""
+    work = model_project(config={"agent": {"max_steps_per_cycle": 1}})
+    edited = BETTER.replace("0.7", "0.6")
+
+    def at_the_desk(_heard):
+        work.write("train.py", edited)
+        return reflection()
+
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="on top"), plan(command="python train.py --mine")],
+        code=[call("write_file", path="train.py", content=HALF), *[words("done")] * 3],
+        reflect=[at_the_desk],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.63], said
+    third = [h for h in script.model.heard if h.tools[0] == "submit_plan"][2]
+    assert "edited by hand since (train.py" in lines_on_code(third)
+
+
+def test_code_that_a_run_writes_is_no_edit_by_hand(model_project):
+    """In its dry run, in the training only, and anew each time; the best one's code stays the default."""
+    work = model_project()
+    writes = (
+        "import os, time\n"
+        "open('settings.yaml', 'w').write('lr: 1\\n')\n"
+        "if 'AUTO_EXPERIMENT_DRY_RUN' not in os.environ:\n    open('end.py', 'w').write(f'at = {time.time()}\\n')\n"
+    )
+    worse = BETTER.replace("0.7", "0.2")
+    script = Script(
+        think=[plan(task="better"), plan(task="worse"), plan(command="python train.py --again")],
+        code=[
+            call("write_file", path="train.py", content=BETTER + writes), launch(),
+            call("write_file", path="train.py", content=worse + writes), launch(),
+        ],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.23, 0.73], said
+    third = [h for h in script.model.heard if h.tools[0] == "submit_plan"][2]
+    assert "by hand" not in lines_on_code(third)
+    assert "with what its runs wrote (end.py" in lines_on_code(third)
+
+
+def test_an_edit_while_it_trains_is_tried_and_told_as_what_it_is(model_project):
+    work = model_project()
+    edited = BETTER.replace("0.7", "0.6")
+    edits = f"open('train.py', 'w').write({edited!r}) if not judge.DRY else 0\n"  # as a human does meanwhile
+    script = Script(
+        think=[plan(task="better"), plan(command="python train.py --mine")],
+        code=[call("write_file", path="train.py", content=BETTER + edits), launch()],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.63], said
+    second = [h for h in script.model.heard if h.tools[0] == "submit_plan"][1]
+    assert "changed by hand since, or by its training (train.py" in lines_on_code(second)
+
+
+def test_the_fallback_trains_no_half_made_code(model_project):
+    """The model goes away in the middle of a change."""
+    space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
+    work = model_project(
+        TRAIN.replace("import judge", "import sys, judge"), brief=BRIEF + space,
+        config={"agent": {"fallback": "optuna"}, "budget": {"experiments": 2}},
+    )  # fmt: skip
+    down = ModelError("no credit", ModelFault.QUOTA, reached=False)
+    script = Script(
+        think=[plan(task="better"), *[down] * 9],
+        code=[call("write_file", path="train.py", content=HALF), down],
+        reflect=[down] * 9,
+    )
+    _, said = run(work, script, fallback=OptunaPlanner())
+    assert full(work), said
+    assert {entry["version"] for entry in work.judged()} == {1}
+    assert any("exp001 ran nothing: the code is again as before it (train.py" in line for line in said), said
+
+
+def test_an_edit_by_hand_that_a_base_replaces_is_named_and_can_be_had_back(model_project):
+    work = model_project()
+    edited = BETTER.replace("0.7", "0.6")
+
+    def at_the_desk(_heard):
+        work.write("train.py", edited)
+        work.write("mine.py", "x = 1\n")
+        return reflection()
+
+    script = Script(
+        think=[plan(command="python train.py"), plan(command="python train.py --again", base="exp001")],
+        reflect=[at_the_desk],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.53], said
+    (line,) = [line for line in said if "to get that back" in line]
+    assert "edited by hand since (mine.py +1 -0, train.py +2 -2)" in line
+    code = work.json("show", "exp002")["code"]
+    assert code["saved"] != code["from"]
+    assert "mine.py" in code["replaced"]
+    words = line.partition("auto-experiment ")[2].split()
+    assert words[1] == code["saved"][:12]
+    assert f"auto-experiment {' '.join(words)}" in work.cli("show", "exp002").stdout
+    work.cli(*words)
+    assert (work.root / "train.py").read_text() == edited
+    assert (work.root / "mine.py").exists()

@@ -46,6 +46,7 @@ _PIECE = 1 << 16
 _WORDS = 4000  # bytes of git's complaints that are kept
 _LAST_WORDS_S = 1.0
 _TREE = re.compile(r"[0-9a-f]{40}")
+_DIGITS = re.compile(r"[0-9a-f]{12,40}")
 _MOST_PACKS = 50
 _TIDYING_S = 30.0
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES)
@@ -313,6 +314,23 @@ class CodeStore:
             if self.exists and self.git.ask(("cat-file", "-t", tree), deadline).strip() == b"tree":
                 return
         raise UsageError(f"{tree}: this code is not recorded in {self.path} (any more)")
+
+    def find(self, digits: str, deadline: Deadline) -> str:
+        """The recorded tree whose name begins with these digits."""
+        if not _DIGITS.fullmatch(digits):
+            raise UsageError(f"{digits!r} is no recorded code; give at least 12 of the 40 digits of a tree")
+        named: list[str] = []
+        if self.exists:
+            named = self.git.ask(("rev-parse", f"--disambiguate={digits}"), deadline).decode().split()
+        told = "".join(f"{name}\n" for name in named).encode()
+        words = ("cat-file", "--batch-check=%(objecttype) %(objectname)")
+        kinds = self.git.ask(words, deadline, stdin=told).decode().split("\n") if named else []
+        trees = [name for kind, _, name in (line.partition(" ") for line in kinds) if kind == "tree"]
+        if len(trees) > 1:
+            raise UsageError(f"{digits}: {len(trees)} trees begin like this; give more digits")
+        if not trees:
+            raise UsageError(f"{digits}: this code is not recorded in {self.path} (any more)")
+        return trees[0]
 
     def entries(self, tree: str, deadline: Deadline) -> dict[bytes, Entry]:
         found = {}

@@ -238,11 +238,23 @@ class Snapshots:
 
     # -- looking ------------------------------------------------------------------------------------------------
 
+    def find(self, digits: str) -> str:
+        """The recorded tree whose name begins with these digits, 12 at least."""
+        return self._store.find(digits, self._deadline("looking for recorded code"))
+
     def changes(self, old: str, new: str) -> tuple[FileChange, ...]:
         """The files in which two trees differ, by path."""
         deadline = self._deadline("comparing code")
         self._require(old, new, deadline)
         return self._store.changes(old, new, deadline)
+
+    def code_changes(self, old: str, new: str) -> tuple[FileChange, ...]:
+        """The code files in which two trees differ, by path."""
+        deadline = self._deadline("comparing code")
+        self._require(old, new, deadline)
+        both = [self._store.entries(tree, deadline) for tree in (old, new)]
+        code = {path for entries in both for path, entry in entries.items() if self._is_code(path, entry)}
+        return tuple(c for c in self._store.changes(old, new, deadline) if os.fsencode(c.path) in code)
 
     def diff(self, old: str, new: str, *, cap: int) -> str:
         """The difference as text, cut after ``cap`` characters; binary files are only named."""

@@ -20,7 +20,7 @@ from auto_experiment.records.change import FileChange
 from auto_experiment.views import code
 
 _LONGEST_DIFF = 1_000_000  # characters
-_TREE = re.compile(r"[0-9a-f]{40}")
+_TREE = re.compile(r"[0-9a-f]{12,40}")  # its first digits are enough
 
 
 @click.command("diff", epilog="Example: auto-experiment diff exp003   or: auto-experiment diff exp002 exp005")
@@ -30,7 +30,7 @@ _TREE = re.compile(r"[0-9a-f]{40}")
 def diff_command(exp: str, other: str | None, project: str) -> None:
     """What an experiment changed in the code it started from; with two, in what the code that they ran differs.
 
-    Two trees (40 digits, as `restore` names them) can be compared in the same way.
+    Two trees (the first 12 digits or more, as `restore` names them) can be compared in the same way.
     """
     from auto_experiment.wiring import snapshots_of
 
@@ -40,6 +40,7 @@ def diff_command(exp: str, other: str | None, project: str) -> None:
         else:
             old, new, what = _tree(ledger, exp), _tree(ledger, other), f"{_name(other)} against {_name(exp)}"
     snapshots = snapshots_of(Place.of(project))
+    old, new = (snapshots.find(tree) for tree in (old, new))
     changes = snapshots.changes(old, new)
     if not changes:
         click.echo(f"{what}: the same code")
@@ -88,9 +89,9 @@ def _name(exp: str) -> str:
 def restore_command(exp: str, project: str) -> None:
     """Put the code that an experiment ran back into the project folder.
 
-    What is there is recorded first, and it is said how to get it back (`restore` takes a tree too). Only code is
-    overwritten or deleted; other files that are missing are written again. The brief and the config stay. Not while a
-    controller runs.
+    What is there is recorded first, and it is said how to get it back (`restore` takes the digits of a tree too). Only
+    code is overwritten or deleted; other files that are missing are written again. The brief and the config stay. Not
+    while a controller runs.
     """
     from auto_experiment.wiring import CONFIG_FILE, snapshots_of
 
@@ -101,6 +102,7 @@ def restore_command(exp: str, project: str) -> None:
     snapshots = snapshots_of(Place.of(project, config.body["file"] if config else None))
     if not os.path.isdir(found.paths.code):
         raise UsageError(f"{found.paths.code}: there is no recorded code (any more)")
+    tree = snapshots.find(tree)
     lock = ProjectLock.take(found.paths.lock)
     try:
         _put_back(snapshots, exp, tree, running)
@@ -111,7 +113,7 @@ def restore_command(exp: str, project: str) -> None:
 def _put_back(snapshots: Snapshots, exp: str, tree: str, running: Sequence[str]) -> None:
     there = snapshots.record(f"before restore of {_name(exp)}").tree
     if there != tree:
-        click.echo(f"what is there now is recorded; to get it back: auto-experiment restore {there}")
+        click.echo(f"what is there now is recorded; to get it back: auto-experiment restore {there[:12]}")
     done = snapshots.put_back(tree, missing=True, say=lambda line: click.echo(code.plain(line)))
     click.echo(f"{_name(exp)}: " + _told(done))
     if done and running:

@@ -13,7 +13,7 @@ from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, Op
 from auto_experiment.agent.code_agent import dispatch
 from auto_experiment.cycle import reflect
 from auto_experiment.cycle.calls import Caller, Terms
-from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.code import DISPATCH, Code
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Minds, Parts
@@ -53,17 +53,19 @@ class Coding:
         try:
             self._code.start(cycle, experiment, plan, best, inputs.frozen)
         except UsageError as error:  # something of the human's stands in the way
-            self._give_up(cycle, f"the code that it starts from could not be put into the folder: {error}")
+            why = f"the code that it starts from could not be put into the folder: {error}"
+            self._give_up(cycle, experiment, inputs, why)
             return
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
             self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)
         elif minds.model is None or cycle.dispatches >= inputs.config.agent.max_steps_per_cycle:
-            self._give_up(cycle, failed)
+            self._give_up(cycle, experiment, inputs, failed)
         else:
             self._send_out(cycle, experiment, plan, inputs, now, minds.model, terms, failed)
 
-    def _give_up(self, cycle: CycleRow, failed: str) -> None:
+    def _give_up(self, cycle: CycleRow, experiment: ExperimentRow, inputs: Inputs, failed: str) -> None:
+        self._code.undo(experiment, inputs.frozen)
         tried = f"{cycle.dispatches} dispatches of the code agent: " if cycle.dispatches else ""
         why = failed.splitlines()[0] if failed else NO_LAUNCH
         with self._ledger.transaction() as tx:
@@ -96,6 +98,7 @@ class Coding:
             finally:
                 steps.close()
         if reason:
+            self._code.after(experiment, DISPATCH)
             with self._ledger.transaction() as tx:
                 tx.event("dispatch_ended", cycle=cycle.id, number=number, reason=reason)
             self._say(f"  code agent, dispatch {number}: ended without a launch: {reason}")

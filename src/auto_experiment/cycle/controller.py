@@ -15,7 +15,7 @@ from dataclasses import replace
 from auto_experiment import __version__, clock
 from auto_experiment.cycle import budget, reflect, think
 from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway, Terms
-from auto_experiment.cycle.code import CURRENT, Code, listed
+from auto_experiment.cycle.code import CURRENT, Code
 from auto_experiment.cycle.coding import Coding
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Directive, Inputs, archive_directive, archive_name, read_directive
@@ -300,7 +300,8 @@ class Controller:
         return replace(
             view,
             code=held.of,
-            edited=listed(held.edited),
+            edited=held.by_hand,
+            remains=held.remains,
             base=self._code.default_base(view.best.experiment if view.best else None, held),
             note=self._ledger.code_note(),
             files=surroundings(self._paths.root, inputs.command, inputs.config.agent.private, self._paths.workspace),
@@ -414,7 +415,9 @@ class Controller:
             self._put_off(cycle, experiment)
 
     def _put_off(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
-        """The model went away in the middle of a change: the fallback has nothing to add to that. No run was spent."""
+        """The model went away in the middle of a change: the fallback has nothing to add to that, and what it trains is
+        the code as it was before. No run was spent."""
+        self._code.undo(experiment, self._inputs.frozen)
         said = Reflection(
             Finding.INCONCLUSIVE,
             f"{experiment.name}: put off, the model could not be asked while it changed the code; nothing was run",
@@ -502,6 +505,8 @@ class Controller:
             tx.note("decision", said.decision, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
         self._say(said.decision)
+        if experiment and cycle.phase in (Phase.EXECUTE, Phase.DRY_RUN):
+            self._code.undo(experiment, self._inputs.frozen)
 
     # -- who thinks ---------------------------------------------------------------------------------------------
 
