@@ -610,3 +610,72 @@ def test_an_edit_by_hand_that_a_base_replaces_is_named_and_can_be_had_back(model
     work.cli(*words)
     assert (work.root / "train.py").read_text() == edited
     assert (work.root / "mine.py").exists()
+
+
+# -- what was tested is what is trained ------------------------------------------------------------------------------
+
+HELPED = "import judge, helper\njudge.note(version=helper.VERSION)\nprint('step 1/1 val_acc=0.7', flush=True)\n"
+REWRITES = "import os\nVERSION = 1\nif os.path.exists(__file__):\n    open(__file__, 'w').write('VERSION = 2\\n')\n"
+
+
+def versions(work):
+    return [(entry["dry"], entry["version"]) for entry in work.judged()]
+
+
+def test_code_that_the_agent_hides_is_recorded_and_tested_all_the_same(model_project):
+    work = model_project()
+    script = Script(
+        think=[plan(task="hide it"), plan(command="python train.py --again")],
+        code=[call("write_file", path=".gitignore", content="helper.py\nnew.py\n.gitignore\n"),
+              call("write_file", path="helper.py", content=REWRITES),
+              call("write_file", path="train.py", content=HELPED), launch()],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert versions(work) == [(True, 1), (True, 2), (False, 2), (True, 2), (False, 2)], said
+    assert "helper.py" in work.cli("diff", "exp001").stdout
+    assert not any("by hand" in str(heard.said) for heard in script.model.heard)
+
+
+def test_a_text_that_changes_in_the_dry_run_is_tested_again(model_project):
+    work = model_project()
+    work.write("a.txt", "VERSION = 1\n")
+    train = (
+        HELPED.replace(", helper", "")
+        .replace("helper.VERSION", "VERSION")
+        .replace("judge.note", "exec(open('a.txt').read())\nopen('a.txt', 'w').write('VERSION = 2\\n')\njudge.note", 1)
+    )
+    _, said = run(
+        work, Script(think=[plan(task="x")], code=[call("write_file", path="train.py", content=train), launch()])
+    )
+    assert versions(work) == [(True, 1), (True, 2), (False, 2)], said
+
+
+def test_outputs_in_the_folder_need_no_dry_run_again_and_never_end_an_experiment(model_project):
+    work = model_project()
+    for name in ("results.json", "history.csv", "train.log", "log.txt", "outputs/x.txt", "grows.txt", "last.txt"):
+        work.write(name, "old\n")
+    writes = (
+        "import time\n"
+        "for name in ('results.json', 'history.csv', 'train.log', 'log.txt', 'outputs/x.txt', 'new.txt', 'LAST'):\n"
+        "    open(name, 'w').write(str(time.time()))\n"
+        "open('grows.txt', 'a').write('more')\n"
+    )
+    script = Script(
+        think=[plan(task="x"), plan(task="y"), plan(command="python train.py --again")],
+        code=[call("write_file", path="train.py", content=BETTER + writes.replace(", 'LAST'", "")), launch(),
+              call("write_file", path="train.py", content=BETTER + writes.replace("LAST", "last.txt")), launch()],
+    )  # fmt: skip
+    _, said = run(work, script)
+    dry = [a.name.split("/")[0] for a in work.attempts() if a.kind is Kind.DRY]
+    assert dry == ["exp001", "exp002", "exp002", "exp003"], said
+    assert len(full(work)) == 3
+    assert any("taken for outputs" in line and "last.txt" in line for line in said), said
+
+
+def test_a_large_source_is_recorded_and_tested(model_project):
+    work = model_project()
+    more = "+ '#' * 6_000_000"  # it stays as large
+    work.write("helper.py", REWRITES.replace("\\n')", "\\n'" + more + ")") + "#" * 6_000_000)
+    script = Script(think=[plan(task="x")], code=[call("write_file", path="train.py", content=HELPED), launch()])
+    _, said = run(work, script)
+    assert versions(work) == [(True, 1), (True, 2), (False, 2)], said

@@ -855,6 +855,54 @@ def test_nothing_was_ever_recorded(repo):
     assert not (repo / "workspace/code.git").exists()
 
 
+# -- what an ignore rule hides later ----
+
+
+@pytest.mark.parametrize("where", ["repository", "subfolder", "none"])
+def test_an_ignore_rule_hides_no_code_that_the_rules_before_would_show(tmp_path, where):
+    top = tmp_path / "top"
+    root = top / "deep/project" if where == "subfolder" else top
+    root.mkdir(parents=True)
+    if where != "none":
+        git(top, "init", "-q")
+        write(top, {".gitignore": "above.py\n/deep/project/data/\n" if where == "subfolder" else ""})
+        write(top, {".git/info/exclude": "excluded.py\n"})
+    own = "secret.py\n/scratch/\n*.gen.py\n"
+    write(root, {"train.py": "t", "kept.py": "k", ".gitignore": own})
+    s = snaps(root)
+    start = s.record("start").tree
+    made = {"hid.py": "h", "sub/in.py": "i", "sub/deep/x.gen.py": "g", "sub/data.json": "{}", "sub/y.py": "y"}
+    write(root, made)
+    write(root, {"secret.py": "s", "scratch/a.py": "a", "b.gen.py": "b", "large/x.bin": "b"})
+    write(root, {".gitignore": own + "hid.py\nlarge/\nkept.py\n", "sub/.gitignore": "*\n"})
+    if where != "none":
+        write(root, {"excluded.py": "e"})
+    if where == "subfolder":
+        write(root, {"above.py": "a", "data/x.py": "x"})
+    assert set(files_of(root, s.record("without").tree)) == {".gitignore", "train.py", "kept.py"}, "it was recorded"
+    now = s.record("with", since=start).tree
+    assert set(files_of(root, now)) == {".gitignore", "train.py", "kept.py", "hid.py", "sub/in.py", "sub/y.py"}
+    assert s.record("again", since=now).tree == now, "and stays"
+    write(root, {"hid.py": "other"})
+    assert s.tested(now) == ("hid.py",)
+    s.put_back(start)
+    assert not (root / "hid.py").exists()
+    assert (root / "secret.py").exists()
+    assert not list((root / "workspace/code.git").glob("rules-*"))
+
+
+def test_texts_that_say_something_else(repo):
+    s = snaps(repo)
+    names = ("a.txt", "README", "results.txt", "t.csv", "out.log", "outputs/b.txt", "bin", "grows.txt", "gone.txt")
+    write(repo, dict.fromkeys(names, "old\n") | {"bin": b"a\0b", "big.txt": "x" * 1_000_001})
+    one = s.record("x")
+    write(
+        repo, dict.fromkeys(names, "new\n") | {"grows.txt": "old\nmore\n", "big.txt": "y" * 1_000_001, "more.txt": ""}
+    )
+    (repo / "gone.txt").unlink()
+    assert s.rewritten(one.tree) == ("README", "a.txt")
+
+
 # -- putting back ------------------------------------------------------------------------------------------------------
 
 
@@ -1091,7 +1139,7 @@ def test_skipped_files_stay(repo, monkeypatch):
     s = snaps(repo)
     one = s.record("x")
     write(repo, {"large.py": "x" * 3000})
-    monkeypatch.setattr(code_files, "LARGEST", 2000)
+    monkeypatch.setattr(code_files, "LARGEST_SOURCE", 2000)
     assert s.put_back(one.tree) == ()
     assert (repo / "large.py").exists()
 

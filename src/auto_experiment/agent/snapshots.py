@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from auto_experiment.agent.code_files import LARGEST, CodeFiles, Found, Globs, Skipped, is_code
+from auto_experiment.agent.code_files import CodeFiles, Found, Globs, Skipped, is_code, is_result, largest
 from auto_experiment.agent.code_store import CodeStore, Deadline, Entry, Git, Import, blob_of, tree_of
 from auto_experiment.agent.put_back import NotPutBack, Tree
-from auto_experiment.errors import HostError
+from auto_experiment.errors import HostError, UsageError
 from auto_experiment.files import atomic_write, read_text
 from auto_experiment.records.change import FileChange, Snapshot
 
@@ -27,6 +27,7 @@ _SECONDS = 30.0
 _UNSURE_NS = 2_000_000_000  # a file that changed so shortly before may have changed again since, with the same times
 _SEEN_LIMIT = 64 << 20
 _ASIDE = "set_aside"  # beside the store, as for what a guard moves away
+_LARGEST_TEXT = 1_000_000  # bytes
 _MOST_LOOKED_AT = 10_000  # names in an obstacle
 _HINT = "name folders of data in .gitignore, or keep them outside of the project"
 
@@ -58,19 +59,32 @@ class Snapshots:
         self._root = os.path.abspath(root)
         self._aside = os.path.join(os.path.dirname(os.path.abspath(store)), _ASIDE)
         self._humans = Globs(humans)
+        self._also: set[bytes] = set()  # code that counts though an ignore rule names it
         self._git = Git(git, store, env)
         self._store = CodeStore(self._git)
         self._files = CodeFiles(self._git, root, leave_out)
 
     # -- recording ----------------------------------------------------------------------------------------------
 
-    def record(self, message: str) -> Snapshot:
-        """The project folder as it is now. Harmless to repeat: the same files are the same tree, recorded once."""
+    def record(self, message: str, since: str | None = None) -> Snapshot:
+        """The project folder as it is now. Harmless to repeat: the same files are the same tree, recorded once. Code
+        that was recorded last stays so while it is there, whatever an ignore rule says. ``since``: the tree whose
+        .gitignore files count for other code."""
         deadline = self._deadline("recording the project's code")
         if not os.path.isdir(self._root):
             raise HostError(f"{self._root}: there is no such folder, so there is no code to record")
         with self._store.held(deadline):
+            self._also = {os.fsencode(name) for name in self._seen() if is_code(os.fsencode(name), False)}
+            with contextlib.suppress(UsageError):  # a store that was removed meanwhile knows no rules of before
+                if since is not None:
+                    self._also.update(self._files.hidden(self._rules(since, deadline), deadline))
             return self._record(message, deadline)
+
+    def _rules(self, tree: str, deadline: Deadline) -> dict[bytes, bytes]:
+        self._store.require(tree, deadline)
+        files = {p: e for p, e in self._store.entries(tree, deadline).items() if p.rpartition(b"/")[2] == b".gitignore"}
+        with self._store.contents(deadline) as contents:
+            return {p: contents.of(e.blob) for p, e in files.items() if e.mode != "120000"}
 
     def _record(self, message: str, deadline: Deadline) -> Snapshot:
         try:
@@ -110,7 +124,7 @@ class Snapshots:
 
     def _scan(self, deadline: Deadline, seen: Mapping[str, list[object]], keep: Callable[[bytes, str], None]) -> _Scan:
         sure_before = time.time_ns() - _UNSURE_NS
-        found, skipped = self._files.find(deadline)
+        found, skipped = self._files.find(deadline, sorted(self._also))
         entries: dict[bytes, Entry] = {}
         facts: dict[str, list[object]] = {}
         for file in found:
@@ -137,8 +151,8 @@ class Snapshots:
         except OSError as error:
             skipped.add(file.path, error.strerror or "cannot be read")
             return None
-        if len(data) > LARGEST:
-            skipped.add(file.path, f"grew to more than {LARGEST / 1e6:.0f} MB")
+        if len(data) > (most := largest(file.path)):
+            skipped.add(file.path, f"grew to more than {most / 1e6:.0f} MB")
             return None
         blob = blob_of(data)
         keep(data, blob)
@@ -174,6 +188,7 @@ class Snapshots:
         deadline = self._deadline("putting code back")
         self._store.require(tree, deadline)
         with self._store.held(deadline):
+            self._also = {os.fsencode(name) for name in self._seen() if is_code(os.fsencode(name), False)}
             now = self._record(f"before putting back {tree}", deadline).tree
             old, new = self._store.entries(now, deadline), self._store.entries(tree, deadline)
             kept = Globs(keep)
@@ -268,11 +283,40 @@ class Snapshots:
         deadline = self._deadline("looking at the project's code")
         self._store.require(tree, deadline)
         then = self._store.entries(tree, deadline)
-        now = self._scan(deadline, self._seen(), lambda _data, _blob: None).entries
+        now = self._now(then, deadline)
         differ = (p for p in then.keys() | now.keys() if then.get(p) != now.get(p))
         return tuple(
             os.fsdecode(p) for p in sorted(differ) if any(self._is_code(p, e[p]) for e in (then, now) if p in e)
         )
+
+    def _now(self, then: Mapping[bytes, Entry], deadline: Deadline) -> dict[bytes, Entry]:
+        """The folder as it is, compared with what was recorded: that counts while it is there."""
+        self._also = {path for path, entry in then.items() if self._is_code(path, entry)}
+        return self._scan(deadline, self._seen(), lambda _data, _blob: None).entries
+
+    def rewritten(self, tree: str) -> tuple[str, ...]:
+        """Other text files of ``tree`` that say something else now, by path: a training may read what it is to do from
+        any file. Not those that have only grown, nor what looks like a result. Stores nothing."""
+        deadline = self._deadline("looking at the project's files")
+        self._store.require(tree, deadline)
+        then = self._store.entries(tree, deadline)
+        now = self._now(then, deadline)
+        differ = [p for p, e in sorted(then.items()) if p in now and now[p].blob != e.blob and not self._is_code(p, e)]
+        with self._store.contents(deadline) as contents:
+            return tuple(
+                os.fsdecode(path)
+                for path in differ
+                if not is_result(path) and not self._is_kept(path, Globs(())) and then[path].mode != "120000"
+                and self._says_else(path, contents.of(then[path].blob))
+            )  # fmt: skip
+
+    def _says_else(self, path: bytes, before: bytes) -> bool:
+        try:
+            place = os.path.join(os.fsencode(self._root), path)
+            after, _ = _content(place, os.lstat(place))
+        except OSError:
+            return False
+        return len(before) <= _LARGEST_TEXT and b"\0" not in before and not after.startswith(before)
 
     def _require(self, old: str, new: str, deadline: Deadline) -> None:
         for tree in (old, new):
@@ -310,12 +354,13 @@ def _content(path: bytes, status: os.stat_result) -> tuple[bytes, os.stat_result
     """A link's target or a file's content, at most one byte more than is recorded. Never waits, and follows no link."""
     if stat.S_ISLNK(status.st_mode):
         return os.readlink(path), status
+    most = largest(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         now = os.fstat(descriptor)
         if not stat.S_ISREG(now.st_mode):
             raise FileNotFoundError(2, "no file any more", path)
-        pieces, left = [], LARGEST + 1
+        pieces, left = [], most + 1
         while left > 0 and (piece := os.read(descriptor, min(left, 1 << 20))):
             pieces.append(piece)
             left -= len(piece)

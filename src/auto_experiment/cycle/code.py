@@ -15,7 +15,7 @@ from typing import Any
 
 from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.errors import EnvironmentNotReady, NotNow, UsageError
-from auto_experiment.ledger.rows import CycleRow, ExperimentRow
+from auto_experiment.ledger.rows import AttemptRow, CycleRow, ExperimentRow
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.records.change import FileChange, Snapshot
 from auto_experiment.records.plan import Plan
@@ -24,6 +24,7 @@ from auto_experiment.records.run import Kind
 CURRENT = "current"  # as a base: the folder as it is
 _LISTED = 20  # files of a change that are named
 _KNOWN = 1000  # launches whose code is known to a plan
+_REWRITTEN, _OUTPUTS = "rewritten", "outputs"  # events: texts that changed during dry runs
 _FOLDER = "folder"  # the events that say what the folder holds
 DISPATCH, DRY_RUN, TRAINING, PLACED = "dispatch", "dry run", "training", "placed"  # who was at it
 _WRITTEN = 500  # events that say which code files the runs write themselves
@@ -100,7 +101,8 @@ class Code:
         if self._snapshots is None:
             return None
         try:
-            found = self._snapshots.record(why)
+            last = self._ledger.last_event("code")
+            found = self._snapshots.record(why, since=str(last.body["from"]) if last else None)
         except EnvironmentNotReady as error:
             if self._required or isinstance(error, NotNow):
                 raise NotNow(str(error)) from error  # the controller waits and tries again
@@ -138,14 +140,21 @@ class Code:
             return Held("", ())
         if half := self._half_made():
             body = self._ledger.code_event(half.id) or {"from": known.before}
-            return Held(known.of, (), self._snapshots.code_changes(body["from"], now.tree), half_made=half.name)
+            return Held(known.of, (), self._differ(body["from"], now.tree), half_made=half.name)
         if known.before == now.tree or (known.code == now.code and known.before == known.tree):
             return Held(known.of, ())
-        since = {c.path for c in self._snapshots.code_changes(known.tree, now.tree)} | set(known.unsure)
-        changes = self._snapshots.code_changes(known.before, now.tree)
+        since = {c.path for c in self._differ(known.tree, now.tree)} | set(known.unsure)
+        changes = self._differ(known.before, now.tree)
         edited = tuple(c for c in changes if c.path in since)
         left = tuple(c for c in changes if c.path not in since)
         return Held(known.of, edited, left, meanwhile=bool({c.path for c in edited} & set(known.unsure)))
+
+    def _differ(self, old: str, new: str) -> tuple[FileChange, ...]:
+        """Nothing is known of a tree whose store was removed."""
+        try:
+            return self._snapshots.code_changes(old, new) if self._snapshots else ()
+        except UsageError:
+            return ()
 
     def _half_made(self) -> ExperimentRow | None:
         """The experiment whose last dispatch was cut off, so that nothing says what it left."""
@@ -164,7 +173,7 @@ class Code:
         found = self.record(f"after a {by} of {experiment.name}") if known is not None else None
         if known is None or found is None or self._snapshots is None or (by == DRY_RUN and known.code == found.code):
             return
-        changes = () if known.code == found.code else self._snapshots.code_changes(known.tree, found.tree)
+        changes = () if known.code == found.code else self._differ(known.tree, found.tree)
         theirs = {c.path for c in changes}
         if by == TRAINING:
             theirs = {c.path for c in changes if c.kind == "added"} | (theirs & self._written())
@@ -250,7 +259,7 @@ class Code:
         start = str(body["from"] if placed else body["saved"])
         known = _Known.of_body(body["known"]) if body.get("known") else None
         made = _Known(known.of if known else "", found.tree, found.code, start)
-        if changes := self._snapshots.code_changes(start, found.tree):
+        if changes := self._differ(start, found.tree):
             self._note(experiment, DISPATCH, made)
         try:
             self._snapshots.put_back(start, keep=keep, missing=True, say=self._moved_away)
@@ -265,11 +274,27 @@ class Code:
         elif now := self.record(f"as before {experiment.name}"):  # what was edited by hand then is that still
             self._note(experiment, PLACED, known or replace(made, tree=now.tree, code=now.code))
 
-    def moved(self, tree: str | None) -> tuple[str, ...]:
-        """Which code files of a recorded tree are others in the folder now."""
-        if self._snapshots is None or tree is None:
+    def moved(self, attempt: AttemptRow) -> tuple[str, ...]:
+        """Which files that a dry run tested are others in the folder now: code, and other texts. A text that changes in
+        two dry runs of one experiment is taken for an output from then on, or they would never end."""
+        if self._snapshots is None or attempt.tree is None:
             return ()
-        return tuple(self._snapshots.tested(tree))
+        code = self._snapshots.tested(attempt.tree)
+        if not self._required:
+            return code
+        outputs = {path for event in self._ledger.events(_OUTPUTS) for path in event.body["files"]}
+        texts = [path for path in self._snapshots.rewritten(attempt.tree) if path not in outputs]
+        earlier = [e.body for e in self._ledger.events(_REWRITTEN, _WRITTEN) if e.body["attempt"] != attempt.name]
+        before = {path for body in earlier if body["experiment"] == attempt.experiment for path in body["files"]}
+        again, new = [p for p in texts if p in before], [p for p in texts if p not in before]
+        with self._ledger.transaction() as tx:
+            if again:
+                tx.event(_OUTPUTS, files=again)
+            if new:
+                tx.event(_REWRITTEN, experiment=attempt.experiment, attempt=attempt.name, files=new)
+        if again:
+            self._say(f"  taken for outputs, since each dry run writes them anew: {', '.join(again[:_LISTED])}")
+        return (*code, *new)
 
     def change_of(self, experiment: ExperimentRow, tree: str | None) -> str:
         """What an experiment changed against its base, for REFLECT: files first, then as much of the diff as fits."""

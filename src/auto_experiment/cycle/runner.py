@@ -126,7 +126,7 @@ class Runner:
         if self._parts.monitor.stop_run_asked:  # a human ended it: no verdict, the next `run` makes another one
             self._store(attempt, outcome, now, passed=None)
             return None
-        if verdict.passed and (moved := self._code.moved(attempt.tree)):
+        if verdict.passed and (moved := self._code.moved(attempt)):
             if self._tested_again(attempt, outcome, experiment, inputs, now, moved):
                 return None
             verdict = dry_run.Verdict(False, f"{_some(moved)} changed while it ran, each time; write outputs elsewhere")
