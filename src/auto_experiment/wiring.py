@@ -53,6 +53,7 @@ from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
 
+CONFIG_FILE = "config_file"  # an event: another one than config.yaml, None for that
 _MOST_UNWRITTEN = 1 << 16
 
 
@@ -91,12 +92,20 @@ def guard_of(place: Place, inputs: Inputs, ledger: Writer, fence: Fence) -> Guar
 
 
 def snapshots_of(place: Place) -> Snapshots:
-    """The store of the project's code. Not in it: the ledger, wherever it lies, and what no model may read."""
+    """The store of the project's code. Not in it: the ledger, wherever it lies, and what no model may read. The
+    humans' own: the brief and the config in force, wherever they lie, and config.yaml."""
     config = place.loose_config()
     paths = place.paths(config)
-    ledger = "/" + glob.escape(os.path.relpath(paths.ledger, paths.root)) + "*"
-    left_out = (*config.agent.private, ledger)
-    return Snapshots("git", paths.root, paths.code, leave_out=left_out, env=place.env.child(config))
+    left_out = (*config.agent.private, f"{_glob_of(paths.root, paths.ledger)}*")
+    own = (paths.brief, os.path.join(paths.root, CONFIG_NAME), os.path.abspath(place.config_file or paths.brief))
+    root = os.path.realpath(paths.root)
+    humans = [*(_glob_of(paths.root, path) for path in own), *(_glob_of(root, os.path.realpath(path)) for path in own)]
+    return Snapshots("git", paths.root, paths.code, leave_out=left_out, humans=humans, env=place.env.child(config))
+
+
+def _glob_of(root: str, path: str) -> str:
+    """For this one path, from the project folder on: a config.yaml further down is code."""
+    return "/" + glob.escape(os.path.relpath(path, root))
 
 
 def minds_of(config: Config, env: Environment, redactor: Redactor | None = None) -> Minds:
@@ -188,6 +197,7 @@ def controller_of(
         ledger = Writer.open_with(paths.ledger, lock, redactor)
         try:
             _own_workspace(paths, ledger)
+            _note_config(place, ledger)
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             said = _logged(paths, say, redactor)
             coded = first.model is not None
@@ -246,6 +256,14 @@ def _own_workspace(paths: ProjectPaths, ledger: Writer) -> None:
     if root != paths.root or owner is None:
         with ledger.transaction() as tx:
             tx.event("project", root=paths.root)
+
+
+def _note_config(place: Place, ledger: Writer) -> None:
+    """Which config is in force: whoever puts code back later leaves it alone."""
+    last, file = ledger.last_event(CONFIG_FILE), place.config_file and os.path.abspath(place.config_file)
+    if (last.body["file"] if last else None) != file:
+        with ledger.transaction() as tx:
+            tx.event(CONFIG_FILE, file=file)
 
 
 def _recorder(place: Place, config: Config, *, required: bool) -> Snapshots | None:

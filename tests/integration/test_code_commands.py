@@ -183,6 +183,17 @@ def test_restore_and_back_again(campaign):
     assert "its code is in the folder already" in work.cli(*words).stdout
 
 
+def test_the_first_digits_of_a_tree_are_enough(campaign):
+    one = campaign.state(model="layers = 2\n")
+    two = campaign.state(model="layers = 5\n")
+    work = campaign.work
+    assert "+layers = 5" in work.cli("diff", one[:12], two[:20]).stdout
+    work.cli("restore", one[:12])
+    assert (work.root / "model.py").read_text() == "layers = 2\n"
+    assert "is not recorded in" in work.cli("restore", "0123456789ab", status=2).stderr
+    assert "is no experiment" in work.cli("restore", one[:11], status=2).stderr
+
+
 def test_a_config_further_down_is_code(campaign):
     campaign.work.write("conf/config.yaml", "lr: 1\n")
     ran = campaign.state()
@@ -205,18 +216,38 @@ def test_restore_refuses_while_a_controller_holds_the_project(campaign):
     assert (campaign.work.root / "model.py").read_text() == "new\n"
 
 
-def test_what_stands_in_the_way_is_named_and_what_was_there_can_be_had_back(campaign):
+def test_what_stands_in_the_way_is_moved_and_told(campaign):
     work = campaign.work
-    ran = campaign.state(model="old\n")
-    work.write("spot", "a file")
-    ran = campaign.snapshots.record("x").tree
+    ran = campaign.state(model="old\n", spot="s\n")
     campaign.experiment(start=ran, tree=ran)
-    os.unlink(work.root / "spot")
-    work.write("spot/results.bin", "r")
+    os.unlink(work.root / "spot.py")
+    work.write("spot.py/results.bin", "r")
     campaign.state(model="new\n")
-    done = work.cli("restore", "exp001", status=2)
-    assert "spot: a folder that still holds something" in done.stderr
-    assert "to get it back: auto-experiment restore " in done.stdout
+    said = work.cli("restore", "exp001").stdout
+    assert "to get it back: auto-experiment restore " in said
+    assert f"spot.py stood in the way: moved to {work.paths.workspace}/set_aside/" in said
+    assert (work.root / "model.py").read_text() == "old\n"
+    assert (work.root / "spot.py").read_text() == "s\n"
+
+
+def test_restore_writes_missing_files_and_leaves_the_config_in_force(campaign):
+    work = campaign.work
+    config = work.write("conf/campaign.yaml", "agent: {provider: optuna}\n")
+    work.write("labels.txt", "cat\n")
+    ran = campaign.state(model="old\n")
+    campaign.experiment(start=ran, tree=ran)
+    lock = ProjectLock.take(work.paths.lock)
+    ledger = Writer.open_with(work.paths.ledger, lock)
+    with ledger.transaction() as tx:
+        tx.event("config_file", file=str(config))
+    ledger.close()
+    lock.release()
+    config.write_text("agent: {provider: optuna}  # mine\n")
+    os.unlink(work.root / "labels.txt")
+    campaign.state(model="new\n")
+    work.cli("restore", "exp001")
+    assert "mine" in config.read_text()
+    assert (work.root / "labels.txt").read_text() == "cat\n"
     assert (work.root / "model.py").read_text() == "old\n"
 
 
@@ -229,7 +260,7 @@ def test_show_has_the_code(campaign):
     campaign.experiment()
     show = campaign.work.cli
     assert json.loads(show("show", "exp001", "--json").stdout)["code"] == {
-        "from": start, "tree": ran, "skipped": ["w.bin: 9 MB"], "note": None,
+        "from": start, "tree": ran, "skipped": ["w.bin: 9 MB"], "note": None, "saved": None, "replaced": "",
         "changes": [{"path": "model.py", "kind": "changed", "added": 1, "deleted": 1},
                     {"path": "new.py", "kind": "added", "added": 1, "deleted": 0}],
     }  # fmt: skip

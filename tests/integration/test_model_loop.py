@@ -652,3 +652,260 @@ def test_nothing_is_parked_once_it_goes_on(model_project, monkeypatch):
 
     run(work, Script(think=[looks]))
     assert seen == [None]
+
+
+def test_a_base_leaves_the_humans_files_and_the_config_in_force(model_project):
+    """A plan puts the best code back: notes, data and outputs are as they are now, and so is the config."""
+    work = model_project()
+    config = work.write("conf/campaign.yaml", (work.root / "config.yaml").read_text())
+    work.write("NOTES.md", "old\n")
+    work.write("results.csv", "run,acc\n")
+    writes = "open('results.csv', 'a').write('row\\n')\n"
+
+    def at_the_desk(_heard):
+        work.write("NOTES.md", "mine\n")
+        config.write_text(config.read_text() + "# mine\n")
+        return reflection()
+
+    script = Script(
+        think=[plan(task="better"), plan(task="worse"), plan(command="python train.py --again")],
+        code=[
+            call("write_file", path="train.py", content=writes + BETTER), launch(),
+            call("write_file", path="train.py", content=writes + BETTER.replace("0.7", "0.2")), launch(),
+        ],
+        reflect=[reflection(), at_the_desk],
+    )  # fmt: skip
+    said = []
+    minds = Minds(Leader(script.model), None, script.model, PRICES)
+    place = Place.of(str(work.root), str(config))
+    with controller_of(place, said.append, minds=lambda _config: minds) as controller:
+        controller.run()
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.23, 0.73], said
+    assert (work.root / "NOTES.md").read_text() == "mine\n"
+    assert config.read_text().endswith("# mine\n")
+    assert (work.root / "results.csv").read_text().count("row") == 6, "three dry runs and three trainings"
+
+
+def test_a_folder_in_the_place_of_a_script_ends_nothing(model_project):
+    work = model_project()
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="move it"), plan(command="python train.py --again")],
+        code=[call("run_shell", command="mv train.py new.py; mkdir train.py; echo > train.py/left"),
+              launch("python new.py")],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py", "python new.py", "python train.py --again"], said
+    assert any("train.py stood in the way: moved to" in line for line in said), said
+
+
+HALF = "import judge\njudge.note(version=9)\nraise SystemExit('half made')\n"
+
+
+def lines_on_code(heard):
+    """What the leader is told of the folder."""
+    return next(line for line in str(heard.said).split("\\n") if "The folder holds the code of" in line)
+
+
+def test_what_an_experiment_without_a_run_left_is_no_base(model_project):
+    """Neither where there is a best one nor where there is none, and nobody has edited it by hand."""
+    work = model_project(config={"agent": {"max_steps_per_cycle": 1}})
+    half = call("write_file", path="train.py", content=HALF)
+    script = Script(
+        think=[
+            plan(task="one"), plan(command="python train.py"), plan(task="two"), plan(command="python train.py --again"),
+        ],
+        code=[half, call("run_shell", command="rm judge.py"), words("done"), words("done"), words("done"),
+              half, launch(), words("no idea"), words("no idea"), words("no idea")],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.53], said
+    assert (work.root / "train.py").read_text() == TRAIN
+    lines = [line for line in said if "ran nothing: the code is again as before it" in line]
+    assert ["train.py" in line for line in lines] == [True, True]
+    made = [line for line in said if "what it made is recorded" in line]
+    work.cli(*made[-1].partition("auto-experiment ")[2].split())
+    assert (work.root / "train.py").read_text() == HALF, "what it made can be had"
+    assert not any("by hand" in str(heard.said) for heard in script.model.heard)
+
+
+def test_a_plan_on_a_failed_experiment_has_what_that_one_made(model_project):
+    work = model_project(config={"agent": {"max_steps_per_cycle": 1}})
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="one"), plan(command="python train.py", base="exp002")],
+        code=[call("write_file", path="train.py", content=BETTER), *[words("done")] * 3],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.73], said
+
+
+def test_an_edit_by_hand_survives_an_experiment_that_failed_on_it(model_project):
+    """It was not tried yet."""
+    work = model_project(config={"agent": {"max_steps_per_cycle": 1}})
+    edited = BETTER.replace("0.7", "0.6")
+
+    def at_the_desk(_heard):
+        work.write("train.py", edited)
+        return reflection()
+
+    script = Script(
+        think=[plan(command="python train.py"), plan(task="on top"), plan(command="python train.py --mine")],
+        code=[call("write_file", path="train.py", content=HALF), *[words("done")] * 3],
+        reflect=[at_the_desk],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.63], said
+    third = [h for h in script.model.heard if h.tools[0] == "submit_plan"][2]
+    assert "edited by hand since (train.py" in lines_on_code(third)
+
+
+def test_code_that_a_run_writes_is_no_edit_by_hand(model_project):
+    """In its dry run, in the training only, and anew each time; the best one's code stays the default."""
+    work = model_project()
+    writes = (
+        "import os, time\n"
+        "open('settings.yaml', 'w').write('lr: 1\\n')\n"
+        "if 'AUTO_EXPERIMENT_DRY_RUN' not in os.environ:\n    open('end.py', 'w').write(f'at = {time.time()}\\n')\n"
+    )
+    worse = BETTER.replace("0.7", "0.2")
+    script = Script(
+        think=[plan(task="better"), plan(task="worse"), plan(command="python train.py --again")],
+        code=[
+            call("write_file", path="train.py", content=BETTER + writes), launch(),
+            call("write_file", path="train.py", content=worse + writes), launch(),
+        ],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.23, 0.73], said
+    third = [h for h in script.model.heard if h.tools[0] == "submit_plan"][2]
+    assert "by hand" not in lines_on_code(third)
+    assert "with what its runs wrote (end.py" in lines_on_code(third)
+
+
+def test_an_edit_while_it_trains_is_tried_and_told_as_what_it_is(model_project):
+    work = model_project()
+    edited = BETTER.replace("0.7", "0.6")
+    edits = f"open('train.py', 'w').write({edited!r}) if not judge.DRY else 0\n"  # as a human does meanwhile
+    script = Script(
+        think=[plan(task="better"), plan(command="python train.py --mine")],
+        code=[call("write_file", path="train.py", content=BETTER + edits), launch()],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.73, 0.63], said
+    second = [h for h in script.model.heard if h.tools[0] == "submit_plan"][1]
+    assert "changed by hand since, or by its training (train.py" in lines_on_code(second)
+
+
+def test_the_fallback_trains_no_half_made_code(model_project):
+    """The model goes away in the middle of a change."""
+    space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
+    work = model_project(
+        TRAIN.replace("import judge", "import sys, judge"), brief=BRIEF + space,
+        config={"agent": {"fallback": "optuna"}, "budget": {"experiments": 2}},
+    )  # fmt: skip
+    down = ModelError("no credit", ModelFault.QUOTA, reached=False)
+    script = Script(
+        think=[plan(task="better"), *[down] * 9],
+        code=[call("write_file", path="train.py", content=HALF), down],
+        reflect=[down] * 9,
+    )
+    _, said = run(work, script, fallback=OptunaPlanner())
+    assert full(work), said
+    assert {entry["version"] for entry in work.judged()} == {1}
+    assert any("exp001 ran nothing: the code is again as before it (train.py" in line for line in said), said
+
+
+def test_an_edit_by_hand_that_a_base_replaces_is_named_and_can_be_had_back(model_project):
+    work = model_project()
+    edited = BETTER.replace("0.7", "0.6")
+
+    def at_the_desk(_heard):
+        work.write("train.py", edited)
+        work.write("mine.py", "x = 1\n")
+        return reflection()
+
+    script = Script(
+        think=[plan(command="python train.py"), plan(command="python train.py --again", base="exp001")],
+        reflect=[at_the_desk],
+    )
+    _, said = run(work, script)
+    assert [round(a.value, 2) for a in full(work)] == [0.53, 0.53], said
+    (line,) = [line for line in said if "to get that back" in line]
+    assert "edited by hand since (mine.py +1 -0, train.py +2 -2)" in line
+    code = work.json("show", "exp002")["code"]
+    assert code["saved"] != code["from"]
+    assert "mine.py" in code["replaced"]
+    words = line.partition("auto-experiment ")[2].split()
+    assert words[1] == code["saved"][:12]
+    assert f"auto-experiment {' '.join(words)}" in work.cli("show", "exp002").stdout
+    work.cli(*words)
+    assert (work.root / "train.py").read_text() == edited
+    assert (work.root / "mine.py").exists()
+
+
+# -- what was tested is what is trained ------------------------------------------------------------------------------
+
+HELPED = "import judge, helper\njudge.note(version=helper.VERSION)\nprint('step 1/1 val_acc=0.7', flush=True)\n"
+REWRITES = "import os\nVERSION = 1\nif os.path.exists(__file__):\n    open(__file__, 'w').write('VERSION = 2\\n')\n"
+
+
+def versions(work):
+    return [(entry["dry"], entry["version"]) for entry in work.judged()]
+
+
+def test_code_that_the_agent_hides_is_recorded_and_tested_all_the_same(model_project):
+    work = model_project()
+    script = Script(
+        think=[plan(task="hide it"), plan(command="python train.py --again")],
+        code=[call("write_file", path=".gitignore", content="helper.py\nnew.py\n.gitignore\n"),
+              call("write_file", path="helper.py", content=REWRITES),
+              call("write_file", path="train.py", content=HELPED), launch()],
+    )  # fmt: skip
+    _, said = run(work, script)
+    assert versions(work) == [(True, 1), (True, 2), (False, 2), (True, 2), (False, 2)], said
+    assert "helper.py" in work.cli("diff", "exp001").stdout
+    assert not any("by hand" in str(heard.said) for heard in script.model.heard)
+
+
+def test_a_text_that_changes_in_the_dry_run_is_tested_again(model_project):
+    work = model_project()
+    work.write("a.txt", "VERSION = 1\n")
+    train = (
+        HELPED.replace(", helper", "")
+        .replace("helper.VERSION", "VERSION")
+        .replace("judge.note", "exec(open('a.txt').read())\nopen('a.txt', 'w').write('VERSION = 2\\n')\njudge.note", 1)
+    )
+    _, said = run(
+        work, Script(think=[plan(task="x")], code=[call("write_file", path="train.py", content=train), launch()])
+    )
+    assert versions(work) == [(True, 1), (True, 2), (False, 2)], said
+
+
+def test_outputs_in_the_folder_need_no_dry_run_again_and_never_end_an_experiment(model_project):
+    work = model_project()
+    for name in ("results.json", "history.csv", "train.log", "log.txt", "outputs/x.txt", "grows.txt", "last.txt"):
+        work.write(name, "old\n")
+    writes = (
+        "import time\n"
+        "for name in ('results.json', 'history.csv', 'train.log', 'log.txt', 'outputs/x.txt', 'new.txt', 'LAST'):\n"
+        "    open(name, 'w').write(str(time.time()))\n"
+        "open('grows.txt', 'a').write('more')\n"
+    )
+    script = Script(
+        think=[plan(task="x"), plan(task="y"), plan(command="python train.py --again")],
+        code=[call("write_file", path="train.py", content=BETTER + writes.replace(", 'LAST'", "")), launch(),
+              call("write_file", path="train.py", content=BETTER + writes.replace("LAST", "last.txt")), launch()],
+    )  # fmt: skip
+    _, said = run(work, script)
+    dry = [a.name.split("/")[0] for a in work.attempts() if a.kind is Kind.DRY]
+    assert dry == ["exp001", "exp002", "exp002", "exp003"], said
+    assert len(full(work)) == 3
+    assert any("taken for outputs" in line and "last.txt" in line for line in said), said
+
+
+def test_a_large_source_is_recorded_and_tested(model_project):
+    work = model_project()
+    more = "+ '#' * 6_000_000"  # it stays as large
+    work.write("helper.py", REWRITES.replace("\\n')", "\\n'" + more + ")") + "#" * 6_000_000)
+    script = Script(think=[plan(task="x")], code=[call("write_file", path="train.py", content=HELPED), launch()])
+    _, said = run(work, script)
+    assert versions(work) == [(True, 1), (True, 2), (False, 2)], said

@@ -855,6 +855,54 @@ def test_nothing_was_ever_recorded(repo):
     assert not (repo / "workspace/code.git").exists()
 
 
+# -- what an ignore rule hides later ----
+
+
+@pytest.mark.parametrize("where", ["repository", "subfolder", "none"])
+def test_an_ignore_rule_hides_no_code_that_the_rules_before_would_show(tmp_path, where):
+    top = tmp_path / "top"
+    root = top / "deep/project" if where == "subfolder" else top
+    root.mkdir(parents=True)
+    if where != "none":
+        git(top, "init", "-q")
+        write(top, {".gitignore": "above.py\n/deep/project/data/\n" if where == "subfolder" else ""})
+        write(top, {".git/info/exclude": "excluded.py\n"})
+    own = "secret.py\n/scratch/\n*.gen.py\n"
+    write(root, {"train.py": "t", "kept.py": "k", ".gitignore": own})
+    s = snaps(root)
+    start = s.record("start").tree
+    made = {"hid.py": "h", "sub/in.py": "i", "sub/deep/x.gen.py": "g", "sub/data.json": "{}", "sub/y.py": "y"}
+    write(root, made)
+    write(root, {"secret.py": "s", "scratch/a.py": "a", "b.gen.py": "b", "large/x.bin": "b"})
+    write(root, {".gitignore": own + "hid.py\nlarge/\nkept.py\n", "sub/.gitignore": "*\n"})
+    if where != "none":
+        write(root, {"excluded.py": "e"})
+    if where == "subfolder":
+        write(root, {"above.py": "a", "data/x.py": "x"})
+    assert set(files_of(root, s.record("without").tree)) == {".gitignore", "train.py", "kept.py"}, "it was recorded"
+    now = s.record("with", since=start).tree
+    assert set(files_of(root, now)) == {".gitignore", "train.py", "kept.py", "hid.py", "sub/in.py", "sub/y.py"}
+    assert s.record("again", since=now).tree == now, "and stays"
+    write(root, {"hid.py": "other"})
+    assert s.tested(now) == ("hid.py",)
+    s.put_back(start)
+    assert not (root / "hid.py").exists()
+    assert (root / "secret.py").exists()
+    assert not list((root / "workspace/code.git").glob("rules-*"))
+
+
+def test_texts_that_say_something_else(repo):
+    s = snaps(repo)
+    names = ("a.txt", "README", "results.txt", "t.csv", "out.log", "outputs/b.txt", "bin", "grows.txt", "gone.txt")
+    write(repo, dict.fromkeys(names, "old\n") | {"bin": b"a\0b", "big.txt": "x" * 1_000_001})
+    one = s.record("x")
+    write(
+        repo, dict.fromkeys(names, "new\n") | {"grows.txt": "old\nmore\n", "big.txt": "y" * 1_000_001, "more.txt": ""}
+    )
+    (repo / "gone.txt").unlink()
+    assert s.rewritten(one.tree) == ("README", "a.txt")
+
+
 # -- putting back ------------------------------------------------------------------------------------------------------
 
 
@@ -867,11 +915,11 @@ def test_put_back_restores_code_and_leaves_everything_else(repo):
     write(repo, {"results.csv": "1", "model.pt": "w", "secret.py": "s", "new2/c.py": "c", "new2/out.bin": "o"})
     done = s.put_back(one.tree)
     assert [(c.path, c.kind) for c in done] == [
-        ("new/deep/b.py", "deleted"), ("new2/c.py", "deleted"), ("notes.md", "changed"), ("old/a.py", "added"), ("train.py", "changed"),
+        ("new/deep/b.py", "deleted"), ("new2/c.py", "deleted"), ("old/a.py", "added"), ("train.py", "changed"),
     ]  # fmt: skip
     assert (repo / "train.py").read_text() == "lr = 0.1\n"
     assert (repo / "old/a.py").read_text() == "a"
-    assert (repo / "notes.md").read_text() == "old notes"
+    assert (repo / "notes.md").read_text() == "new notes", "only code is put back"
     assert not (repo / "new").exists(), "empty folders go"
     assert (repo / "new2/out.bin").exists(), "a folder that holds something stays"
     assert not (repo / "new2/c.py").exists()
@@ -946,20 +994,80 @@ def test_nothing_is_written_through_a_link(repo, tmp_path):
     assert not (repo / "src").is_symlink()
 
 
-def test_a_link_that_is_not_recorded_stands_in_the_way(repo, tmp_path):
+def test_only_code_is_put_back_and_missing_files_when_asked_for(repo):
+    s = snaps(repo)
+    write(repo, {"NOTES.md": "old", "data.csv": "1", "results.csv": "a\n", "labels.txt": "l", "x.bin": b"w\0"})
+    one = s.record("x")
+    write(repo, {"NOTES.md": "mine", "data.csv": "2", "results.csv": "a\nb\n", "x.bin": b"w2\0", "train.py": "new"})
+    (repo / "labels.txt").unlink()
+    assert [c.path for c in s.put_back(one.tree)] == ["train.py"]
+    assert [(repo / n).read_text() for n in ("NOTES.md", "data.csv", "results.csv")] == ["mine", "2", "a\nb\n"]
+    assert (repo / "x.bin").read_bytes() == b"w2\0"
+    assert not (repo / "labels.txt").exists(), "what somebody has removed stays away"
+    assert [c.path for c in s.put_back(one.tree, missing=True)] == ["labels.txt"]
+    assert (repo / "labels.txt").read_text() == "l"
+    assert (repo / "NOTES.md").read_text() == "mine"
+
+
+def set_aside(root) -> list[str]:
+    folder = root / "workspace/set_aside"
+    return sorted(re.sub(r"^\d+-", "", name) for name in os.listdir(folder)) if folder.exists() else []
+
+
+def test_what_stands_in_the_way_is_moved_aside(repo, tmp_path):
     s = snaps(repo)
     one = s.record("x")
     outside = tmp_path / "outside"
     write(outside, {"model.py": "theirs"})
     shutil.rmtree(repo / "src")
     (repo / "src").symlink_to(outside)
-    write(repo, {".gitignore": "src\n", "train.py": "changed"})
+    write(repo, {".gitignore": "src\n"})
     git(repo, "rm", "-q", "--cached", "src/model.py")
-    with pytest.raises(UsageError, match=r"src/model.py: a link or a file stands where its folder was; move it away"):
-        s.put_back(one.tree)
+    (repo / "train.py").unlink()
+    write(repo, {"train.py/out/results.bin": "r", "train.py/gone.py": "g"})
+    said = []
+    s.put_back(one.tree, say=said.append)
     assert (outside / "model.py").read_text() == "theirs"
+    assert (repo / "src/model.py").read_text() == "layers = 2\n"
+    assert (repo / "train.py").read_text() == "lr = 0.1\n"
+    assert set_aside(repo) == ["src", "train.py"]
+    (kept,) = (repo / "workspace/set_aside").glob("*-train.py")
+    assert (kept / "out/results.bin").read_text() == "r"
+    assert [line.split(" moved to ")[0] for line in said] == [
+        "src stood in the way:", "train.py stood in the way:"
+    ]  # fmt: skip
+
+
+def test_what_must_stay_is_not_moved_aside(repo):
+    """The workspace, and what only humans change."""
+    s = snaps(repo)
+    write(repo, {"a.py": "a", "b.py": "b"})
+    one = s.record("x")
+    for name in ("a.py", "b.py"):
+        (repo / name).unlink()
+    write(repo, {"a.py/eval.txt": "frozen", "b.py/store/x": "", "train.py": "new"})
+    other = Snapshots("git", str(repo), str(repo / "b.py/store/code.git"), env=dict(os.environ))
+    shutil.copytree(repo / "workspace/code.git", repo / "b.py/store/code.git")
+    with pytest.raises(UsageError, match=r"a.py: something that must stay stands in its place \(and 1 more\)"):
+        other.put_back(one.tree, keep=("eval.txt",))
+    assert (repo / "a.py/eval.txt").exists()
+    assert (repo / "b.py/store/x").exists()
     assert (repo / "train.py").read_text() == "lr = 0.1\n", "the others are put back"
-    assert (repo / "src").is_symlink()
+
+
+def test_the_humans_own_are_no_code_and_stay(repo):
+    def own():
+        store = os.path.join(repo, "workspace", "code.git")
+        return Snapshots("git", str(repo), store, humans=("/conf/campaign.yaml",), env=dict(os.environ))
+
+    write(repo, {"conf/campaign.yaml": "old", "conf/model.yaml": "old"})
+    one = own().record("x")
+    write(repo, {"conf/campaign.yaml": "new"})
+    assert own().record("x").code == one.code
+    assert own().tested(one.tree) == ()
+    write(repo, {"conf/model.yaml": "new"})
+    assert [c.path for c in own().put_back(one.tree, missing=True)] == ["conf/model.yaml"]
+    assert (repo / "conf/campaign.yaml").read_text() == "new"
 
 
 def test_a_link_that_is_put_in_place_while_it_writes(repo, tmp_path, monkeypatch):
@@ -1017,32 +1125,21 @@ def test_a_link_and_a_file_change_places(repo):
 
 def test_a_file_and_a_folder_change_places(repo):
     s = snaps(repo)
-    write(repo, {"a": "file", "b/c.py": "c"})
+    write(repo, {"a.py": "file", "b/c.py": "c"})
     one = s.record("x")
-    (repo / "a").unlink()
+    (repo / "a.py").unlink()
     shutil.rmtree(repo / "b")
-    write(repo, {"a/x.py": "x", "b": "now a file"})
+    write(repo, {"a.py/x.py": "x", "b": "now a file"})
     s.put_back(one.tree)
-    assert (repo / "a").read_text() == "file"
+    assert (repo / "a.py").read_text() == "file"
     assert (repo / "b/c.py").read_text() == "c"
-
-
-def test_a_folder_that_holds_something_is_not_deleted_for_a_file(repo):
-    s = snaps(repo)
-    write(repo, {"a": "file"})
-    one = s.record("x")
-    (repo / "a").unlink()
-    write(repo, {"a/x.py": "x", "a/results.bin": "r"})
-    with pytest.raises(UsageError, match="a: a folder that still holds something"):
-        s.put_back(one.tree)
-    assert (repo / "a/results.bin").exists()
 
 
 def test_skipped_files_stay(repo, monkeypatch):
     s = snaps(repo)
     one = s.record("x")
     write(repo, {"large.py": "x" * 3000})
-    monkeypatch.setattr(code_files, "LARGEST", 2000)
+    monkeypatch.setattr(code_files, "LARGEST_SOURCE", 2000)
     assert s.put_back(one.tree) == ()
     assert (repo / "large.py").exists()
 

@@ -17,18 +17,22 @@ alone, so that two looks at one tree agree:
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from auto_experiment.agent.code_store import Deadline, Git
+from auto_experiment.agent.code_store import Deadline, Git, beginning
 from auto_experiment.errors import HostError
 
 MOST_FILES = 20_000
 MOST_BYTES = 200_000_000
 LARGEST = 5_000_000  # bytes of one file
+LARGEST_SOURCE = 50_000_000  # of one that is a source by its name: what a dry run tests has to be recorded
+_MOST_HIDDEN = 20_000  # files in hidden folders that are looked at
 _MOST_NAMED = 20  # skipped files that are named; the rest is counted
 _DEEPEST = 8  # repositories within repositories
 
@@ -59,6 +63,8 @@ _RESULT = re.compile(
     rb"|report|eval|evaluation|progress|training|best)(?:[-_.].*)?\.json",
     re.IGNORECASE,
 )
+_RESULT_TEXT = re.compile(_RESULT.pattern.replace(rb"\.json", rb"\.\w+"), re.IGNORECASE)
+_TABLES = frozenset(b"csv tsv log out err jsonl ndjson".split())
 
 
 def is_code(path: bytes, executable: bool) -> bool:
@@ -72,6 +78,23 @@ def is_code(path: bytes, executable: bool) -> bool:
     if suffix in _SETTINGS and stem:
         return not (any(map(_OUTPUT_FOLDER.fullmatch, folders)) or _RESULT.fullmatch(name))
     return executable and not (dot and stem)
+
+
+def is_result(path: bytes) -> bool:
+    """By its name or its folder what a training writes, whatever is in it."""
+    folders, name = path.split(b"/")[:-1], path.rpartition(b"/")[2]
+    suffix = name.lower().rpartition(b".")[2]
+    return bool(any(map(_OUTPUT_FOLDER.fullmatch, folders)) or suffix in _TABLES or _RESULT_TEXT.fullmatch(name))
+
+
+def largest(path: bytes) -> int:
+    """How many bytes of a file by this name are recorded."""
+    return LARGEST_SOURCE if _is_source(path) else LARGEST
+
+
+def _is_source(path: bytes) -> bool:
+    name = path.rpartition(b"/")[2].lower()
+    return name.rpartition(b".")[2] in _SOURCES or name in _NAMES
 
 
 class Globs:
@@ -162,14 +185,18 @@ class CodeFiles:
             return True
         return any(path == own or path.startswith(own + b"/") for own in self._ours) or self._globs.fit(path)
 
-    def find(self, deadline: Deadline) -> tuple[list[Found], Skipped]:
-        """What is to be recorded, code first: where there is too much, it is not the code that is missing."""
+    def holds_ours(self, folder: bytes) -> bool:
+        return any(own.startswith(folder + b"/") for own in self._ours)
+
+    def find(self, deadline: Deadline, also: Iterable[bytes] = ()) -> tuple[list[Found], Skipped]:
+        """What is to be recorded, code first: where there is too much, it is not the code that is missing. ``also``:
+        files that count though an ignore rule names them."""
         code: list[Found] = []
         rest: list[Found] = []
         skipped, beyond = Skipped(), 0
         self._folders, self._unlisted = {b"": True}, []
         seen: set[bytes] = set()
-        for path in self._list(b"", deadline, 0):
+        for path in itertools.chain(self._list(b"", deadline, 0), also):
             if path in seen or (found := self._look(path, skipped)) is None:
                 continue
             seen.add(path)
@@ -214,8 +241,8 @@ class CodeFiles:
         if stat.S_ISLNK(status.st_mode) and path.lower().endswith(b".gitmodules"):
             skipped.add(path, "git takes no link by this name")
             return None
-        if status.st_size > LARGEST:
-            skipped.add(path, f"{status.st_size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f} MB")
+        if status.st_size > (most := largest(path)):
+            skipped.add(path, f"{status.st_size / 1e6:.1f} MB, more than {most / 1e6:.0f} MB")
             return None
         return Found(path, status)
 
@@ -248,6 +275,59 @@ class CodeFiles:
                 yield path
             elif depth < _DEEPEST and self._is_ours(path):
                 yield from self._list_within(path, deadline, depth + 1)
+
+    def hidden(self, rules: Mapping[bytes, bytes], deadline: Deadline) -> list[bytes]:
+        """Sources that are ignored now, and would not be by the .gitignore files ``rules`` (path -> content) and those
+        above the project. What those ignore as a whole folder is not looked into."""
+        place, prefix = self._root, self._prefix(self._root, deadline)
+        if prefix and self._is_ignored(place, prefix, deadline):
+            prefix = None
+        names = [n for n in self._ignored_now(prefix, deadline) if n.endswith(b"/") or _is_source(n)]
+        names = [name for name in names if not self.left_out(name.rstrip(b"/"))]
+        if not names:
+            return []
+        ask = self._asked_by(rules, prefix, deadline)
+        unnamed = set(names) - ask(names)
+        below = (path for name in unnamed if name.endswith(b"/") for path in self._below(name.rstrip(b"/")))
+        inside = {path for path in itertools.islice(below, _MOST_HIDDEN) if _is_source(path)}
+        inside = {path for path in inside if not self.left_out(path)}
+        return sorted({name for name in unnamed if not name.endswith(b"/")} | (inside - ask(inside)))
+
+    def _ignored_now(self, prefix: bytes | None, deadline: Deadline) -> list[bytes]:
+        words = ("-o", "-i", "--exclude-standard", "--directory")
+        with contextlib.suppress(HostError):  # a corrupt index, say
+            if prefix is not None:
+                return list(self._git.names(self._root, words, deadline))
+        deadline.check()
+        return list(self._git.names(self._root, words, deadline, alone=True))
+
+    def _asked_by(
+        self, rules: Mapping[bytes, bytes], prefix: bytes | None, deadline: Deadline
+    ) -> Callable[[Iterable[bytes]], set[bytes]]:
+        """Who tells which of some paths these rules ignore."""
+        inner, exclude, every = prefix or b"", b"", dict(rules)
+        if prefix is not None:
+            exclude = self._git.ask(("rev-parse", "--git-path", "info/exclude"), deadline, self._root).rstrip(b"\n")
+            every = {prefix + path: content for path, content in rules.items()}
+            for up in range(1, prefix.count(b"/") + 1):
+                above = b"/".join(prefix.split(b"/")[: prefix.count(b"/") - up])
+                file = os.path.join(self._root, *[b".."] * up, b".gitignore")
+                every[os.path.join(above, b".gitignore")] = beginning(file)
+
+        def ask(paths: Iterable[bytes]) -> set[bytes]:
+            asked = {inner + path + (b"x" if path.endswith(b"/") else b""): path for path in paths}  # no empty folders
+            told = self._git.ignored(asked, every, os.path.join(self._root, exclude), deadline) if asked else ()
+            return {asked[path] for path in told if path in asked}
+
+        return ask
+
+    def _below(self, folder: bytes) -> Iterator[bytes]:
+        if not self._is_ours(folder):
+            return
+        for top, folders, names in os.walk(os.path.join(self._root, folder)):
+            inner = os.path.relpath(top, self._root)
+            folders[:] = [name for name in folders if self._is_ours(os.path.join(inner, name))]
+            yield from (os.path.join(inner, name) for name in names)
 
     def _list_within(self, folder: bytes, deadline: Deadline, depth: int) -> Iterator[bytes]:
         """A folder may go while it is listed."""

@@ -18,11 +18,13 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
@@ -46,6 +48,8 @@ _PIECE = 1 << 16
 _WORDS = 4000  # bytes of git's complaints that are kept
 _LAST_WORDS_S = 1.0
 _TREE = re.compile(r"[0-9a-f]{40}")
+_DIGITS = re.compile(r"[0-9a-f]{12,40}")
+_RULES = "rules-"  # folders for a moment
 _MOST_PACKS = 50
 _TIDYING_S = 30.0
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES)
@@ -224,6 +228,52 @@ class Git:
                 deadline.check()
                 yield from names
 
+    def ignored(
+        self, paths: Iterable[bytes], rules: Mapping[bytes, bytes], exclude: bytes, deadline: Deadline
+    ) -> set[bytes]:
+        """Which of these paths the .gitignore files ``rules`` (path -> content) name, or the file ``exclude``, whatever
+        lies in the folder now."""
+        try:
+            return self._ignored(paths, rules, exclude, deadline)
+        except OSError as error:
+            raise disk_fault(error) or HostError(f"{self.store}: {error.strerror}") from error
+
+    def _ignored(
+        self, paths: Iterable[bytes], rules: Mapping[bytes, bytes], exclude: bytes, deadline: Deadline
+    ) -> set[bytes]:
+        with tempfile.TemporaryDirectory(dir=self.store, prefix=_RULES) as top:
+            for path, content in rules.items():
+                file = os.path.join(os.fsencode(top), b"tree", path)
+                os.makedirs(os.path.dirname(file), exist_ok=True)
+                with open(file, "wb") as written:
+                    written.write(content)
+            os.makedirs(os.path.join(top, "tree"), exist_ok=True)
+            also = os.path.join(top, "exclude")
+            with open(also, "wb") as written:
+                written.write(beginning(exclude) + b"\n/.auto-experiment-asks\n")  # one at least is always named
+            place = os.path.join(os.fsencode(top), b"tree")
+            words = ("-c", f"core.excludesFile={also}", "check-ignore", "-z", "--stdin", "--no-index")
+            told = b"".join(path + b"\0" for path in (b".auto-experiment-asks", *paths))
+            with self.running(words, deadline, place, alone=True) as git:
+                teller = threading.Thread(target=_tell, args=(git.stdin, told), daemon=True)
+                teller.start()
+                return set(git.stdout.read().split(b"\0")[:-1])
+
+
+def _tell(pipe: IO[bytes], told: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):  # it has ended: its status says so
+        pipe.write(told)
+        pipe.close()
+
+
+def beginning(file: bytes) -> bytes:
+    """Of a file with rules; nothing when it cannot be read."""
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(1 << 20)
+    except OSError:
+        return b""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -275,6 +325,9 @@ class CodeStore:
             for name in os.listdir(packs):
                 if name.startswith(("tmp_", ".tmp-")):
                     os.unlink(os.path.join(packs, name))
+        for name in os.listdir(self.path):
+            if name.startswith(_RULES):
+                shutil.rmtree(os.path.join(self.path, name), ignore_errors=True)
         for name in (f"{_REF}.lock", "packed-refs.lock"):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.path, name))
@@ -313,6 +366,23 @@ class CodeStore:
             if self.exists and self.git.ask(("cat-file", "-t", tree), deadline).strip() == b"tree":
                 return
         raise UsageError(f"{tree}: this code is not recorded in {self.path} (any more)")
+
+    def find(self, digits: str, deadline: Deadline) -> str:
+        """The recorded tree whose name begins with these digits."""
+        if not _DIGITS.fullmatch(digits):
+            raise UsageError(f"{digits!r} is no recorded code; give at least 12 of the 40 digits of a tree")
+        named: list[str] = []
+        if self.exists:
+            named = self.git.ask(("rev-parse", f"--disambiguate={digits}"), deadline).decode().split()
+        told = "".join(f"{name}\n" for name in named).encode()
+        words = ("cat-file", "--batch-check=%(objecttype) %(objectname)")
+        kinds = self.git.ask(words, deadline, stdin=told).decode().split("\n") if named else []
+        trees = [name for kind, _, name in (line.partition(" ") for line in kinds) if kind == "tree"]
+        if len(trees) > 1:
+            raise UsageError(f"{digits}: {len(trees)} trees begin like this; give more digits")
+        if not trees:
+            raise UsageError(f"{digits}: this code is not recorded in {self.path} (any more)")
+        return trees[0]
 
     def entries(self, tree: str, deadline: Deadline) -> dict[bytes, Entry]:
         found = {}

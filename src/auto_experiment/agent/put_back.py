@@ -1,14 +1,16 @@
 """Writing recorded files into a project folder again. Every step goes down from the project's root without following a
-link, so nothing outside is ever touched; a file is there as it was or as it is to be, never half; a folder that still
-holds something stays. Knows no git."""
+link, so nothing outside is ever touched; a file is there as it was or as it is to be, never half; what stands in the
+way is moved aside, never deleted. Knows no git."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from auto_experiment.agent.code_files import TEMPORARY
 from auto_experiment.agent.code_store import Entry
@@ -22,17 +24,20 @@ class NotPutBack(UsageError):
 
 
 class Tree:
-    """The files below ``root``. A fault of the disk is raised as it is; anything else in the way is a NotPutBack."""
+    """The files below ``root``. A fault of the disk is raised as it is; anything else in the way is a NotPutBack.
+    ``aside``: the folder to which obstacles are moved. ``stays``: what must not be moved, and all that holds such."""
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, root: str, aside: str, stays: Callable[[bytes], bool]) -> None:
+        self._root, self._aside, self._stays = root, aside, stays
         self._written: list[bytes] = []
+        self.moved: list[str] = []  # what stood in the way, and where it is now, in words
 
     def write(self, path: bytes, entry: Entry, data: bytes) -> None:
         with self._in_the_way(path), self._folder_of(path, make=True) as (folder, name):
             before = _status(name, folder)
             if before is not None and stat.S_ISDIR(before.st_mode):
-                raise NotPutBack(f"{os.fsdecode(path)}: a folder that still holds something stands in its place")
+                self._move_aside(path, folder, name)
+                before = None
             with contextlib.suppress(FileNotFoundError):  # of one that was killed
                 os.unlink(TEMPORARY, dir_fd=folder)
             if entry.mode == "120000":
@@ -41,6 +46,16 @@ class Tree:
                 _write_beside(folder, data, entry.mode == "100755", before)
             os.replace(TEMPORARY, name, src_dir_fd=folder, dst_dir_fd=folder)
             self._written.append(path)
+
+    def is_free(self, path: bytes) -> bool:
+        """Nothing stands there, nor where its folders are to be."""
+        try:
+            with self._folder_of(path, make=False) as (folder, name):
+                return _status(name, folder) is None
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
 
     def delete(self, path: bytes) -> None:
         """The file or link, and the folders that are empty without it."""
@@ -75,16 +90,32 @@ class Tree:
         *folders, name = path.split(b"/")
         folder = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
         try:
-            for part in folders:
+            for depth, part in enumerate(folders, 1):
                 if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, dir_fd=folder)
+                    self._make(b"/".join(folders[:depth]), folder, part)
                 deeper = os.open(part, _FOLDER, dir_fd=folder)
                 os.close(folder)
                 folder = deeper
             yield folder, name
         finally:
             os.close(folder)
+
+    def _make(self, path: bytes, folder: int, name: bytes) -> None:
+        there = _status(name, folder)
+        if there is not None and not stat.S_ISDIR(there.st_mode):
+            self._move_aside(path, folder, name)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, dir_fd=folder)
+
+    def _move_aside(self, path: bytes, folder: int, name: bytes) -> None:
+        """By its name there: whatever has taken its place meanwhile, nothing is followed and nothing lost."""
+        if self._stays(path):
+            raise NotPutBack(f"{os.fsdecode(path)}: something that must stay stands in its place")
+        os.makedirs(self._aside, exist_ok=True)
+        plain = re.sub(r"[^\w.-]", "_", os.fsdecode(path), flags=re.ASCII)[-150:]
+        place = os.path.join(self._aside, f"{time.time_ns()}-{plain}")
+        os.rename(name, os.fsencode(place), src_dir_fd=folder)
+        self.moved.append(f"{os.fsdecode(path)} stood in the way: moved to {place}")
 
     @contextlib.contextmanager
     def _in_the_way(self, path: bytes) -> Iterator[None]:

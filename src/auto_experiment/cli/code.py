@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Sequence
@@ -16,13 +15,12 @@ from auto_experiment.errors import UsageError
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import CodeRow, experiment_name
-from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import Place
 from auto_experiment.records.change import FileChange
 from auto_experiment.views import code
 
 _LONGEST_DIFF = 1_000_000  # characters
-_TREE = re.compile(r"[0-9a-f]{40}")
+_TREE = re.compile(r"[0-9a-f]{12,40}")  # its first digits are enough
 
 
 @click.command("diff", epilog="Example: auto-experiment diff exp003   or: auto-experiment diff exp002 exp005")
@@ -32,7 +30,7 @@ _TREE = re.compile(r"[0-9a-f]{40}")
 def diff_command(exp: str, other: str | None, project: str) -> None:
     """What an experiment changed in the code it started from; with two, in what the code that they ran differs.
 
-    Two trees (40 digits, as `restore` names them) can be compared in the same way.
+    Two trees (the first 12 digits or more, as `restore` names them) can be compared in the same way.
     """
     from auto_experiment.wiring import snapshots_of
 
@@ -42,6 +40,7 @@ def diff_command(exp: str, other: str | None, project: str) -> None:
         else:
             old, new, what = _tree(ledger, exp), _tree(ledger, other), f"{_name(other)} against {_name(exp)}"
     snapshots = snapshots_of(Place.of(project))
+    old, new = (snapshots.find(tree) for tree in (old, new))
     changes = snapshots.changes(old, new)
     if not changes:
         click.echo(f"{what}: the same code")
@@ -90,39 +89,36 @@ def _name(exp: str) -> str:
 def restore_command(exp: str, project: str) -> None:
     """Put the code that an experiment ran back into the project folder.
 
-    What is there is recorded first, and it is said how to get it back (`restore` takes a tree too). Outputs, ignored
-    files, the brief and config.yaml stay. Not while a controller runs.
+    What is there is recorded first, and it is said how to get it back (`restore` takes the digits of a tree too). Only
+    code is overwritten or deleted; other files that are missing are written again. The brief and the config stay. Not
+    while a controller runs.
     """
-    from auto_experiment.wiring import snapshots_of
+    from auto_experiment.wiring import CONFIG_FILE, snapshots_of
 
     with opened(project) as (found, ledger):
         tree = _tree(ledger, exp)
         running = [attempt.run_name for attempt in ledger.open_attempts()] if ledger else []
-    place = Place.of(project)
+        config = ledger.last_event(CONFIG_FILE) if ledger else None
     refuse_to_a_run("restore", found.paths)
-    snapshots = snapshots_of(place)
+    snapshots = snapshots_of(Place.of(project, config.body["file"] if config else None))
     if not os.path.isdir(found.paths.code):
         raise UsageError(f"{found.paths.code}: there is no recorded code (any more)")
+    tree = snapshots.find(tree)
     lock = ProjectLock.take(found.paths.lock)
     try:
-        _put_back(snapshots, found.paths, exp, tree, running)
+        _put_back(snapshots, exp, tree, running)
     finally:
         lock.release()
 
 
-def _put_back(snapshots: Snapshots, paths: ProjectPaths, exp: str, tree: str, running: Sequence[str]) -> None:
+def _put_back(snapshots: Snapshots, exp: str, tree: str, running: Sequence[str]) -> None:
     there = snapshots.record(f"before restore of {_name(exp)}").tree
     if there != tree:
-        click.echo(f"what is there now is recorded; to get it back: auto-experiment restore {there}")
-    done = snapshots.put_back(tree, keep=_kept(paths))
+        click.echo(f"what is there now is recorded; to get it back: auto-experiment restore {there[:12]}")
+    done = snapshots.put_back(tree, missing=True, say=lambda line: click.echo(code.plain(line)))
     click.echo(f"{_name(exp)}: " + _told(done))
     if done and running:
         click.echo(f"{running[0]} has not been seen to end: a training that still reads code sees the files of now")
-
-
-def _kept(paths: ProjectPaths) -> tuple[str, ...]:
-    """From the project folder on: a config.yaml further down is code."""
-    return "/config.yaml", "/" + glob.escape(os.path.relpath(paths.brief, paths.root))
 
 
 def _told(done: Sequence[FileChange]) -> str:

@@ -83,9 +83,9 @@ def show_command(exp: str, project: str, as_json: bool) -> None:
 def _code(folder: str, ledger: Reader, number: int) -> dict[str, Any] | None:
     """What the experiment changed in the code; None when none was recorded."""
     row = code.code_of(ledger, number)
-    if row.tree is None:
+    if row.tree is None and row.start is None:
         return None
-    if row.start is None:
+    if row.tree is None or row.start is None:
         return code.section(row, None)
     from auto_experiment.wiring import snapshots_of
 

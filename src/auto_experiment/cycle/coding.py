@@ -11,10 +11,9 @@ from contextlib import nullcontext
 from auto_experiment import command
 from auto_experiment.agent.base import Act, AgentSteps, DispatchView, Launch, OpenCall
 from auto_experiment.agent.code_agent import dispatch
-from auto_experiment.config import CONFIG_NAME
 from auto_experiment.cycle import reflect
 from auto_experiment.cycle.calls import Caller, Terms
-from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.code import DISPATCH, Code
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Minds, Parts
@@ -52,12 +51,11 @@ class Coding:
         best: str | None,
     ) -> None:
         """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
-        frozen = (*inputs.brief.frozen, *inputs.config.experiment.frozen)
-        keep = (f"/{inputs.config.project.brief}", f"/{CONFIG_NAME}", *frozen)
         try:
-            self._code.start(cycle, experiment, plan, best, keep)
+            self._code.start(cycle, experiment, plan, best, inputs.frozen)
         except UsageError as error:  # something of the human's stands in the way
-            self._give_up(cycle, f"the code that it starts from could not be put into the folder: {error}")
+            why = f"the code that it starts from could not be put into the folder: {error}"
+            self._give_up(cycle, experiment, inputs, why)
             return
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
@@ -65,11 +63,12 @@ class Coding:
             if refused and not self._ledger.attempts(experiment.id):  # it is no command: nothing was started
                 self._ended(cycle, cycle.dispatches, refused)
         elif minds.model is None or cycle.dispatches >= inputs.config.agent.max_steps_per_cycle:
-            self._give_up(cycle, failed)
+            self._give_up(cycle, experiment, inputs, failed)
         else:
             self._send_out(cycle, experiment, plan, inputs, now, minds.model, terms, failed)
 
-    def _give_up(self, cycle: CycleRow, failed: str) -> None:
+    def _give_up(self, cycle: CycleRow, experiment: ExperimentRow, inputs: Inputs, failed: str) -> None:
+        self._code.undo(experiment, inputs.frozen)
         tried = f"{cycle.dispatches} dispatches of the code agent: " if cycle.dispatches else ""
         why = failed.splitlines()[0] if failed else NO_LAUNCH
         with self._ledger.transaction() as tx:
@@ -102,6 +101,7 @@ class Coding:
             finally:
                 steps.close()
         if reason:
+            self._code.after(experiment, DISPATCH)
             self._ended(cycle, cycle.dispatches + 1, reason)
             self._say(f"  code agent: ended without a launch: {reason}")
 
@@ -200,7 +200,7 @@ class Coding:
             failed=failed,
             last_calls=tuple(_line(c) for c in calls if c.dispatch == last and c.result is not None)[-_SHOWN_CALLS:],
             unknown=tuple(OpenCall(call.name, call.args[:_SHOWN_CALL]) for call in calls if call.result is None),
-            frozen=(*inputs.brief.frozen, *inputs.config.experiment.frozen),
+            frozen=inputs.frozen,
         )
 
     def _why_failed(self, cycle: CycleRow, experiment: ExperimentRow) -> str:

@@ -410,7 +410,9 @@ class Controller:
             self._put_off(cycle, experiment)
 
     def _put_off(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
-        """The model went away in the middle of a change: the fallback has nothing to add to that. No run was spent."""
+        """The model went away in the middle of a change: the fallback has nothing to add to that, and what it trains is
+        the code as it was before. No run was spent."""
+        self._code.undo(experiment, self._inputs.frozen)
         said = Reflection(
             Finding.INCONCLUSIVE,
             f"{experiment.name}: put off, the model could not be asked while it changed the code; nothing was run",
@@ -521,6 +523,8 @@ class Controller:
             tx.note("decision", said.decision, author="harness", plan=cycle.id)
             tx.phase(cycle.id, Phase.DONE)
         self._say(said.decision)
+        if experiment and cycle.phase in (Phase.EXECUTE, Phase.DRY_RUN):
+            self._code.undo(experiment, self._inputs.frozen)
 
     def _without_words(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
         now = self._standing()

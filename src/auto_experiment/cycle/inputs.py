@@ -49,6 +49,11 @@ class Inputs:
     def digest(self) -> str:
         return hashlib.sha256(f"{self.brief.digest}|{self.config.digest}".encode()).hexdigest()
 
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Globs of the files that nobody but humans changes."""
+        return (*self.brief.frozen, *self.config.experiment.frozen)
+
 
 def read_inputs(paths: ProjectPaths, load_config: Callable[[], Config], env: Environment) -> Inputs:
     """Raises UsageError with one line when brief, config or command cannot be used."""

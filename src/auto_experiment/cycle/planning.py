@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from auto_experiment.cycle import think
 from auto_experiment.cycle.calls import Caller, ModelAway, Terms
-from auto_experiment.cycle.code import Code, listed
+from auto_experiment.cycle.code import Code
 from auto_experiment.cycle.inputs import Directive, Inputs
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.surroundings import surroundings
@@ -98,7 +98,8 @@ class Planning:
         return replace(
             view,
             code=held.of,
-            edited=listed(held.edited),
+            edited=held.by_hand,
+            remains=held.remains,
             base=self._code.default_base(view.best.experiment if view.best else None, held),
             note=self._ledger.code_note(),
             files=surroundings(paths.root, inputs.command, inputs.config.agent.private, paths.workspace),

@@ -14,7 +14,7 @@ from dataclasses import replace
 from auto_experiment import clock, command
 from auto_experiment.clock import human
 from auto_experiment.cycle import budget, dry_run, execute
-from auto_experiment.cycle.code import Code
+from auto_experiment.cycle.code import DRY_RUN, TRAINING, Code
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs, require_program
 from auto_experiment.cycle.parts import Parts
@@ -140,11 +140,12 @@ class Runner:
         outcome, reader = self.follow(attempt, rules, inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
             return None
+        self._code.after(experiment, DRY_RUN)
         verdict = dry_run.judge(outcome, reader)
         if self._parts.monitor.stop_run_asked:  # a human ended it: no verdict, the next `run` makes another one
             self._store(attempt, outcome, now, passed=None)
             return None
-        if verdict.passed and (moved := self._code.moved(attempt.tree)):
+        if verdict.passed and (moved := self._code.moved(attempt)):
             if self._tested_again(attempt, outcome, experiment, inputs, now, moved):
                 return None
             verdict = dry_run.Verdict(False, f"{_some(moved)} changed while it ran, each time; write outputs elsewhere")
@@ -201,6 +202,7 @@ class Runner:
         outcome, _ = self.follow(attempt, rules, inputs, now)
         if outcome.state is RunState.LOST and self._retry(attempt, outcome, inputs, now):
             return
+        self._code.after(experiment, TRAINING)
         settled = settle(now, outcome.read_as, {s.name: s for s in outcome.series})
         with self._ledger.transaction() as tx:
             if settled is not now:

@@ -270,7 +270,13 @@ class Reader:
             "SELECT tree FROM attempt WHERE experiment = ? AND tree > '' ORDER BY id DESC LIMIT 1", experiment
         )
         body = self.code_event(experiment) or {}
-        return CodeRow(body.get("from") or None, row["tree"] if row else None, tuple(body.get("skipped") or ()))
+        return CodeRow(
+            body.get("from") or None,
+            row["tree"] if row else None,
+            tuple(body.get("skipped") or ()),
+            body.get("saved") or None,
+            body.get("lay") or "",
+        )
 
     def gpu_seconds(self) -> float:
         row = self._one(

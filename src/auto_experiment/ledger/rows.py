@@ -116,11 +116,14 @@ class ToolCallRow:
 @dataclass(frozen=True)
 class CodeRow:
     """What is known of an experiment's code. ``start``: the tree that it started from; ``tree``: the one that its
-    newest attempt ran; ``skipped``: what was not recorded. None where nothing was."""
+    newest attempt ran; ``skipped``: what was not recorded; ``saved``: the tree that lay in the folder before, and
+    ``lay``: what of it was in no experiment, in words. None where nothing was."""
 
     start: str | None
     tree: str | None
     skipped: tuple[str, ...] = ()
+    saved: str | None = None
+    lay: str = ""
 
 
 @dataclass(frozen=True)

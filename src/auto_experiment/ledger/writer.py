@@ -119,11 +119,14 @@ class Transaction:
         saved: str,
         skipped: Sequence[str] = (),
         placed: bool = False,
+        lay: str = "",
+        known: Mapping[str, Any] | None = None,
     ) -> None:
         """Which tree an experiment starts from, whose it is, and which one lay in the folder before. ``placed``: it
-        lies there already."""
+        lies there already. ``lay``: what of that was in no experiment, in words; ``known``: what was
+        known of the folder."""
         facts = {"experiment": experiment, "cycle": cycle, "base": base, "saved": saved, "skipped": list(skipped)}
-        self.event("code", **facts, **{"from": start})
+        self.event("code", **facts, **{"from": start}, lay=lay, known=known)
         self._update("experiment", experiment, base=base)
         if placed:
             self.event("code_placed", experiment=experiment)

@@ -137,7 +137,8 @@ class PlanView:
     repeats: tuple[Repeats, ...] = ()
     given_up: tuple[str, ...] = ()  # after a pivot: the line of experiments that no plan may start from, newest first
     code: str = ""  # whose code the folder holds now: an experiment, "" when it is not known
-    edited: str = ""  # what was changed in it by hand since, in short
+    edited: str = ""  # what was changed in it by hand since, and how that is known, in short
+    remains: str = ""  # what else differs in it: left half made by an experiment, or written by a run
     base: str = ""  # what a plan without a base starts from: an experiment, or "current"; "": the best one's
     note: str = ""  # facts about the code that the last dispatch left
     files: str = ""  # what lies in the project folder, and which options its script takes

@@ -212,8 +212,10 @@ def _noise(repeats: Iterable[Repeats]) -> str:
 def _best(view: PlanView) -> str:
     bar = "" if view.bar is None else f" The brief's Current Best is {number(view.bar)}."
     best = f"Best so far: {view.best.experiment}, {number(view.best.value)}." if view.best else "No best value yet."
-    by_hand = f", edited by hand since ({flat(view.edited, _TITLE_MAX)})" if view.edited else ""
-    code = f" The folder holds the code of {flat(view.code, _TITLE_MAX)}{by_hand}." if view.code else ""
+    more = "".join(
+        f", {flat(text, _TITLE_MAX)}" for text in (view.edited, view.remains and f"with {view.remains}") if text
+    )
+    code = f" The folder holds the code of {flat(view.code, _TITLE_MAX)}{more}." if view.code else ""
     return f"{best}{bar}{code}"
 
 

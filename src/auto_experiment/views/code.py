@@ -26,14 +26,28 @@ def code_of(ledger: Reader, number: int) -> CodeRow:
 def section(row: CodeRow, changes: Sequence[FileChange] | None, note: str | None = None) -> dict[str, Any]:
     """``code`` of ``show --json``. ``changes`` is null when they cannot be told."""
     told = None if changes is None else [{**c.__dict__, "path": plain(c.path)} for c in changes]
-    return {"from": row.start, "tree": row.tree, "changes": told, "skipped": list(row.skipped), "note": note}
+    return {
+        "from": row.start,
+        "tree": row.tree,
+        "saved": row.saved,
+        "replaced": plain(row.lay),
+        "changes": told,
+        "skipped": list(row.skipped),
+        "note": note,
+    }
 
 
 def lines(name: str, document: Mapping[str, Any] | None) -> list[str]:
     """The same for a terminal; nothing when no code was recorded."""
     if document is None:
         return []
+    return [*_changes(name, document), *_replaced(document)]
+
+
+def _changes(name: str, document: Mapping[str, Any]) -> list[str]:
     changes = document["changes"]
+    if document["tree"] is None:
+        return ["code        nothing was launched"]
     if changes is None:
         return [
             f"code        recorded as {document['tree'][:12]}" + (f"; {document['note']}" if document["note"] else "")
@@ -42,6 +56,14 @@ def lines(name: str, document: Mapping[str, Any] | None) -> list[str]:
         return ["code        as it was when the experiment started"]
     head = f"code        {summary([FileChange(**c) for c in changes])} (auto-experiment diff {name})"
     return [head, *table([FileChange(**c) for c in changes])]
+
+
+def _replaced(document: Mapping[str, Any]) -> list[str]:
+    """What lay in the folder when another code was put there, and how to have it back."""
+    if document["saved"] in (None, document["from"]):
+        return []
+    what = document["replaced"] or "what lay in the folder"
+    return [f"replaced    {what}: auto-experiment restore {document['saved'][:12]}"]
 
 
 def summary(changes: Sequence[FileChange]) -> str:
