@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -464,19 +466,51 @@ def test_the_agent_cannot_leave_the_project_nor_touch_what_is_protected(model_pr
     assert full(work)[0].value == pytest.approx(0.73), said
 
 
-def test_secrets_are_in_no_sink(model_project, monkeypatch):
+OUR_KEY = "sk-ant-api03-" + "Zz9" * 12
+IN_ENVIRONMENT = {
+    "WANDB_API_KEY": "0123456789abcdef" * 2, "AWS_SECRET_ACCESS_KEY": "wJalr/UtnFEMI+K7MDENG/bPxRfiCY", "HF_TOKEN": "plain-looking-hub-token-1",
+    "DB_PASSWORD": 'quo"te and \\ back', "SLACK_WEBHOOK": "https-hooks-slack-T000-B000-XXXX", "NEPTUNE_API_TOKEN": "eyNotReallyJson123==",
+    "COMET_API_KEY": "c0m3tk3yc0m3tk3y", "GITHUB_TOKEN": "tok-for-the-forge-77", "MY_CREDENTIALS": "user:correct-horse-battery",
+}  # fmt: skip
+IN_FILES = [
+    "hf_" + "Ab3" * 11, "ghp_" + "a1B2" * 9, "AKIA" + "Q7W8E9R0T1Y2U3I4", "xoxb-123456789012-abcdefabcdef", "AIza" + "Sy8" * 12,
+    "sk-proj-" + "x9Y8" * 8, "glpat-" + "Zx1" * 7, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N",
+    "gsk_" + "Kk7" * 12, "npm_" + "n1N" * 12,
+]  # fmt: skip
+LEAKS = """
+import base64, json, urllib.parse
+for name, value in os.environ.items():
+    print(name, value, repr(value), json.dumps(value), urllib.parse.quote(value, safe=""), value.encode().hex())
+    print(base64.b64encode(value.encode()).decode(), base64.b64encode(b"x" + value.encode()).decode())
+print(open("notes.txt").read())
+"""
+
+
+def spellings(secret):
+    """As a reader of a sink could find it again."""
+    return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""), secret.encode().hex(),
+            base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]}  # fmt: skip
+
+
+def test_twenty_secrets_are_in_no_sink(model_project, monkeypatch):
     """In the environment, in a file, in an error, in a log: none of them reaches a model, the ledger or the log."""
-    key, token, filed = "sk-ant-api03-" + "Zz9" * 12, "0123456789abcdef" * 2, "hf_" + "Ab3" * 11
-    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
-    monkeypatch.setenv("WANDB_API_KEY", token)
-    leaky = "import judge, os, sys\nprint('env', dict(os.environ)); print(open('notes.txt').read())\n" + BETTER
-    broken = leaky + "raise ValueError('cannot log in with ' + os.environ['WANDB_API_KEY'])\n"
+    secrets = [OUR_KEY, *IN_ENVIRONMENT.values(), *IN_FILES]
+    assert len(secrets) == 20
+    for name, value in {"ANTHROPIC_API_KEY": OUR_KEY, **IN_ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    leaky = f"import judge, os, sys\n{LEAKS}\n{BETTER}"
+    broken = (
+        leaky
+        + "raise ValueError('cannot log in with ' + os.environ['WANDB_API_KEY'] + ' nor ' + os.environ['DB_PASSWORD'])\n"
+    )
     work = model_project()
-    (work.root / "notes.txt").write_text(f"my token: {filed}\nmy key: {key}\n")
+    (work.root / "notes.txt").write_text(
+        "".join(f"my {n}. token: {text}\n" for n, text in enumerate([*IN_FILES, OUR_KEY]))
+    )
     script = Script(
         think=[plan(task="leak")],
         code=[
-            call("run_shell", command="env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'"),
+            call("run_shell", command="env; cat notes.txt; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'"),
             call("read_file", path="notes.txt"),
             call("write_file", path="train.py", content=broken), launch(),
             call("write_file", path="train.py", content=leaky), launch(),
@@ -494,10 +528,13 @@ def test_secrets_are_in_no_sink(model_project, monkeypatch):
     for path in Path(work.paths.workspace).rglob("*"):
         if path.is_file() and path.name != "train.log" and "code.git" not in path.parts:
             sinks[str(path)] = path.read_bytes().decode("latin-1")
-    leaks = [(name, secret[:8]) for name, text in sinks.items() for secret in (key, token, filed) if secret in text]
+    leaks = [
+        (name, secret) for name, text in sinks.items() for secret in secrets for s in spellings(secret) if s in text
+    ]
     assert not leaks
     log = Path(work.paths.train_log(full(work)[0].name)).read_text()
-    assert key not in log.split("my key")[0], "a training has no key in its environment"
+    assert OUR_KEY not in log.split("token: ")[0], "a training has no key in its environment"
+    assert IN_ENVIRONMENT["HF_TOKEN"] in log, "it has what is its own"
 
 
 def test_another_kind_of_provider_takes_over_with_the_next_run(model_project):
