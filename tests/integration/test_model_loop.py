@@ -479,17 +479,18 @@ IN_FILES = [
 ]  # fmt: skip
 LEAKS = """
 import base64, json, urllib.parse
-for name, value in os.environ.items():
-    print(name, value, repr(value), json.dumps(value), urllib.parse.quote(value, safe=""), value.encode().hex())
+for value in map(os.environ.get, NAMES):
+    print(value, repr(value), json.dumps(value))
+    print(urllib.parse.quote(value, safe=""), value.encode().hex())
     print(base64.b64encode(value.encode()).decode(), base64.b64encode(b"x" + value.encode()).decode())
 print(open("notes.txt").read())
 """
 
 
 def spellings(secret):
-    """As a reader of a sink could find it again."""
-    return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""), secret.encode().hex(),
-            base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]}  # fmt: skip
+    """As a reader of a sink could find it again; backslashes are no part of it, however often it was quoted."""
+    coded = base64.b64encode(secret.encode()).decode().rstrip("=")[:-1]
+    return {secret.replace("\\", ""), quote(secret, safe=""), secret.encode().hex(), coded}
 
 
 def test_twenty_secrets_are_in_no_sink(model_project, monkeypatch):
@@ -498,7 +499,7 @@ def test_twenty_secrets_are_in_no_sink(model_project, monkeypatch):
     assert len(secrets) == 20
     for name, value in {"ANTHROPIC_API_KEY": OUR_KEY, **IN_ENVIRONMENT}.items():
         monkeypatch.setenv(name, value)
-    leaky = f"import judge, os, sys\n{LEAKS}\n{BETTER}"
+    leaky = f"import judge, os, sys\nNAMES = {list(IN_ENVIRONMENT)}\n{LEAKS}\n{BETTER}"
     broken = (
         leaky
         + "raise ValueError('cannot log in with ' + os.environ['WANDB_API_KEY'] + ' nor ' + os.environ['DB_PASSWORD'])\n"
