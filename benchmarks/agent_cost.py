@@ -140,7 +140,7 @@ def editing() -> Cost:
 
 def measure(_quick: bool) -> measuring.Result:
     result = measuring.Result()
-    bounded, free = reading(), reading(Limits(context_chars=10**9))
+    bounded, free = reading(), reading(Limits(context_chars=10**9, sent_chars=10**9))
     reads = f"{READS} files of {FILE:,} characters read in {READS + 1} turns"
     result.add("reads_uncached", f"{reads}: uncached input", [float(bounded.uncached)], "tokens", 60_000)
     for name, what, one in (("reads", "the same", bounded), ("reads_free", "the same, never shortened", free)):
