@@ -27,7 +27,7 @@ from auto_experiment.models.prices import Prices, usd
 T = TypeVar("T")
 PATIENT_S = 60.0  # so much waiting in all is worth more than a plan of the fallback
 _CHARS_PER_TOKEN = 3.0  # cautious: English has about four
-_SAID_AT = (6, 16, 64, 256)  # failures in a row at which a human is told: half a minute, half an hour, hours
+_SAID_AT = (5, 16, 64, 256)  # failures in a row at which a human is told: a quarter of a minute, half an hour, hours
 _USUAL_OUTPUT = 2000  # tokens: a budget that cannot pay for these is used up
 _OF_A_HUMAN = (ModelFault.QUOTA, ModelFault.AUTH)
 _TO_THE_STEPS = (ModelFault.TOO_LONG, ModelFault.BAD_REQUEST)  # the same again would end the same
