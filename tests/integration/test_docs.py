@@ -32,7 +32,7 @@ from auto_experiment.watch.metrics.reader import LogReader
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 SOURCE = Path(auto_experiment.__file__).parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = re.compile(r"(?:^|.*[\s/])auto-experiment (?P<words>.+)")
 
