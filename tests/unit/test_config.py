@@ -98,6 +98,11 @@ def test_the_defaults_are_the_contracts(project):
         "budget.gpu_hours": None,
         "budget.wall_hours": None,
         "budget.experiments": None,
+        "obsidian.enabled": False,
+        "obsidian.vault_path": "",
+        "obsidian.project_subdir": "auto-experiment/{project_name}",
+        "obsidian.auto_append_daily": True,
+        "notify": (),
     }
 
 
