@@ -181,6 +181,24 @@ def test_one_address_of_two_is_enough(desk, receiver):
     assert "hunter2" not in work.said[0]
 
 
+def test_who_was_told_is_written_over_what_is_there(desk, receiver):
+    """So that a wait for a full disk can be told."""
+    work = desk(f"notify: ['{receiver.address}']")
+    record = Path(work.campaign.paths.told, "messages.json")
+    before = record.stat()
+    work.campaign.experiment(0.5, result=Result.IMPROVED)
+    work.tell()
+    work.later(MINUTE_S)
+    after = record.stat()
+    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
+    assert work.teller._told.cursor().cycle == 1
+    record.write_text(record.read_text()[:20])
+    work.again()
+    work.tell()
+    work.later(10 * MINUTE_S)
+    assert len(receiver.got) == 1, "a torn record tells nothing old"
+
+
 def test_the_end_does_not_wait_for_the_minute(desk, receiver):
     work = desk(f"notify: ['{receiver.address}']\nobsidian: {{enabled: true}}")
     work.campaign.experiment(0.5, result=Result.IMPROVED)

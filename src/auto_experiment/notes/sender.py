@@ -14,7 +14,7 @@ _MOST_ADDRESSES = 50
 
 def services(addresses: Sequence[str]) -> list[str]:
     """Of each address the name of its service; "" where Apprise does not understand it. Sends nothing."""
-    return [str(_made(address).service_name) if _made(address) is not None else "" for address in addresses]
+    return ["" if made is None else str(made.service_name) for made in map(_made, addresses)]
 
 
 def send(addresses: Sequence[str], title: str, text: str, *, limit_s: float) -> list[str]:
@@ -37,7 +37,7 @@ def send(addresses: Sequence[str], title: str, text: str, *, limit_s: float) -> 
         thread.start()
     for thread in threads:
         thread.join(max(end - time.monotonic(), 0.0))
-    return [f"{_scheme(address)}: {fault}" if fault else "" for address, fault in zip(addresses, list(faults))]  # noqa: B905
+    return [f"{_scheme(address)}: {fault}" if fault else "" for address, fault in zip(addresses, faults, strict=True)]
 
 
 def _sent(address: str, title: str, text: str, notes: _Notes) -> str:

@@ -14,11 +14,12 @@ from dataclasses import asdict
 from typing import Any
 
 from auto_experiment.errors import AutoExperimentError
-from auto_experiment.files import atomic_write, read_text
+from auto_experiment.files import read_text
 from auto_experiment.notes.news import Cursor
 from auto_experiment.paths import ProjectPaths
 
 _PATIENCE_S = 5.0
+_SIZE = 4096  # bytes of the file, at least
 
 
 class Busy(AutoExperimentError):
@@ -26,11 +27,11 @@ class Busy(AutoExperimentError):
 
 
 class Told:
-    """``name``: "messages" or "notes"."""
+    """``name``: "messages" or "notes". The file is locked and written in place: a full disk lets us write over what is
+    there, and that a disk is full is news."""
 
     def __init__(self, paths: ProjectPaths, name: str) -> None:
-        self._folder = paths.told
-        self._path, self._lock = os.path.join(paths.told, f"{name}.json"), os.path.join(paths.told, f"{name}.lock")
+        self._path = os.path.join(paths.told, f"{name}.json")
 
     def read(self) -> dict[str, Any]:
         with contextlib.suppress(ValueError):
@@ -39,9 +40,19 @@ class Told:
         return {}
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Raises OSError: what cannot be written down must not be told."""
-        os.makedirs(self._folder, exist_ok=True)
-        atomic_write(self._path, json.dumps(facts))
+        """Raises OSError: what cannot be written down must not be told. One that is torn reads as nothing."""
+        data = json.dumps(facts).encode().ljust(_SIZE)
+        descriptor = self._open()
+        try:
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def cursor(self) -> Cursor | None:
         """How far somebody was told; None when nobody ever was."""
@@ -57,8 +68,7 @@ class Told:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """One child at a time. Raises Busy."""
-        os.makedirs(self._folder, exist_ok=True)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = self._open()
         try:
             end = time.monotonic() + _PATIENCE_S
             while True:
