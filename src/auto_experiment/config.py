@@ -521,6 +521,7 @@ class Config(Section):
         "Who is told of a new best, a reached target, a failed experiment, a wait and the end: "
         "`mailto://...`, `slack://...`, `ntfy://...` and a hundred more. At most one message a minute. "
         "The addresses are secrets, and are shown nowhere.",
+        repr=False,
     )
 
     @model_validator(mode="before")
@@ -679,7 +680,7 @@ def _problem(error: ErrorDetails) -> str:
         return f"{key}.{reason}" if field is None else f"{key}: {reason}"
     if field is None:
         return f"{key}: given {shown(error['input'])}; allowed: {_section_keys(key)}"
-    if key.endswith("_env") or key.partition(".")[0] == "notify":
+    if key.endswith("_env"):
         return f"{key}: allowed: {allowed(field)} (what was given is not shown: it may be a key)"
     return f"{key}: given {shown(error['input'])}; allowed: {allowed(field)}{_hint(key, error)}"
 

@@ -29,7 +29,7 @@ if lr != 0.1 and not judge.DRY:
 SPILLS = """
 print("val_acc=0.5", flush=True)
 print("val_acc=0.6", flush=True)
-raise ValueError("cannot reach {address}")
+raise ValueError("cannot reach {address}, tried hunter2hunter2")
 """
 HANG = """\
 import os, sys, time

@@ -367,6 +367,7 @@ def test_addresses(project):
     assert load(project, "notify: json://h/").notify == ("json://h/",)
     assert load(project, "notify: ['json://h/', ' ntfy://x']").notify == ("json://h/", "ntfy://x")
     assert load(project, "notify:\n").notify == ()
+    assert "hunter2" not in repr(load(project, "notify: json://u:hunter2hunter2@h/"))
 
 
 @pytest.mark.parametrize("folder", ["..", "a/../../b", "/etc", "~/x", ".", "", "a/.."])

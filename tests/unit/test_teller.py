@@ -301,6 +301,19 @@ def test_what_a_child_is_given_is_in_neither_its_arguments_nor_its_environment(d
     assert "was ended for taking too long" in work.said[0]
 
 
+def test_a_mistake_of_ours_costs_a_note_and_not_the_campaign(desk, monkeypatch):
+    work = desk("notify: ['json://h/']\nobsidian: {enabled: true}")
+    monkeypatch.setattr("auto_experiment.notes.teller.news.since", lambda *_: 1 / 0)
+    monkeypatch.setattr("auto_experiment.notes.teller.notes_task", lambda *_: {}["x"])
+    for _ in range(2):
+        work.tell()
+        work.later(100)
+    assert work.said == [
+        "telling failed (ZeroDivisionError: division by zero); the campaign goes on",
+        "telling failed (KeyError: 'x'); the campaign goes on",
+    ]
+
+
 def test_notes_are_written_when_something_ended_and_not_before(desk):
     work = desk("obsidian: {enabled: true}")
     work.tell()

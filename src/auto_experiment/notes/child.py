@@ -46,6 +46,8 @@ def main() -> int:
     except (OSError, AutoExperimentError) as error:
         said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         answer = {"faults": [said]}
+    except Exception as error:  # noqa: BLE001  nobody reads what a child prints on stderr
+        answer = {"faults": [f"{type(error).__name__}: {error}"]}
     faults = [hide(" ".join(fault.split())) for fault in answer.get("faults", ())]
     _log(task, faults)
     with contextlib.suppress(OSError):

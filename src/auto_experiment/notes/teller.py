@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -63,6 +63,7 @@ class Teller:
         self._project: Project | None = None
         self._shown: object = None  # what the notes that were asked for last say
         self._written_at = -math.inf
+        self._said: set[str] = set()
         self._ended = 0  # the session whose end was told
 
     def begin(self, config: Config) -> None:
@@ -76,7 +77,7 @@ class Teller:
         self._config = config
         if not config.obsidian.enabled and not config.notify:
             return
-        with suppress(OSError, AutoExperimentError):  # the ledger's and the disk's faults are said elsewhere
+        with self._harmless():
             self._project = project()
             ended = status["controller"]["state"] == "stopped"
             if config.obsidian.enabled:
@@ -88,11 +89,25 @@ class Teller:
 
     def look(self) -> float:
         """Do what is due. Seconds until the next look; infinite when there is nothing to look after."""
-        for job in self._jobs:
-            self._collect(job)
-            if job.errand is None and job.due <= self._now():
-                self._start(job, LIMIT_S)
+        with self._harmless():
+            for job in self._jobs:
+                self._collect(job)
+                if job.errand is None and job.due <= self._now():
+                    self._start(job, LIMIT_S)
         return min(self._wait(job) for job in self._jobs)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """Whatever is wrong here, also a mistake of ours, costs a note and not the campaign."""
+        try:
+            yield
+        except (OSError, AutoExperimentError):
+            pass  # the ledger's and the disk's faults are said elsewhere
+        except Exception as error:  # noqa: BLE001  the loop must live
+            text = f"telling failed ({type(error).__name__}: {error})"
+            if text not in self._said:
+                self._said.add(text)
+                self._say(f"{text}; the campaign goes on")
 
     # -- what is due --------------------------------------------------------------------------------------------
 
