@@ -97,7 +97,9 @@ def test_claude_code_lets_a_skill_run_its_commands_and_no_others(claude, project
     work.cli("run", "--max-cycles", 1)
     install(claude)
     own = {"experiment-status": "status --json", "progress-report": "report", "gpu-monitor": "status --json"}[skill]
-    claude.server.script = types("claude", [f"auto-experiment {own}", "auto-experiment direct 'try all'", "touch stray"])
+    claude.server.script = types(
+        "claude", [f"auto-experiment {own}", "auto-experiment direct 'try all'", "touch stray"]
+    )
     claude.ask(f"/{skill}", work.root)
     first, *others = results(claude.heard())
     assert "val_acc" in first or "REPORT.md" in first
