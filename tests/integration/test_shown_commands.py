@@ -30,7 +30,7 @@ PAGES = [
     *sorted(SKILLS.glob("*/*/*.md")),
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHOWN = re.compile(r"(?:@reboot )?(?:\S*/)?(auto-experiment|make) ([^|&;]+)")
+SHOWN = re.compile(r"(?:@reboot )?(?:[^\s/]\S*/)?(auto-experiment|make) ([^|&;]+)")
 
 # command -> (why it is not run here, the test that runs it)
 ELSEWHERE = {
@@ -51,7 +51,8 @@ def shown() -> Iterator[tuple[str, str]]:
         lines = [row.partition("  #")[0] for kind, row in blocks if kind in ("sh", "bash") or row.startswith("@reboot")]
         lines += re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
         for line in lines:
-            if found := SHOWN.fullmatch(line.strip()):
+            # a skill's call has run's options
+            if found := SHOWN.fullmatch(re.sub(r"^[/$]auto-experiment ", "auto-experiment run ", line.strip())):
                 yield page.relative_to(ROOT).as_posix(), f"{found[1]} {found[2].strip()}"
 
 
