@@ -21,7 +21,7 @@ import auto_experiment
 from model_server import Answer, Call, ModelServer, Request
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(os.environ.get("CLIENTS_BIN") or ROOT / ".make/clients/node_modules/.bin")
+BIN = Path(os.environ.get("CLIENTS_BIN") or ROOT / ".make/clients/node_modules/.bin").absolute()
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 SHELL = {"claude": "Bash", "codex": "exec_command"}
 NAMES = tuple(SHELL)

@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from auto_experiment import skills
+from auto_experiment.cli.project import check_command
 from auto_experiment.cli.skills import skills_command
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.skills import RECORD, SKILLS, Shelf, install, uninstall
+from conftest import KEYS
 
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 SOURCE = Path(skills.__file__).parent
@@ -174,7 +176,8 @@ def test_what_is_in_the_way_is_named_and_nothing_is_written(tmp_path, place, kin
         assert RECORD in os.listdir(elsewhere) + os.listdir(elsewhere / "skills" if place == ".codex" else elsewhere)
         run(tmp_path / "home", "uninstall")
     else:
-        assert str(path) in run(tmp_path / "home", "install", status=3)
+        said = run(tmp_path / "home", "install", status=3)
+        assert said.startswith((f"{path} is in the way", f"{path} is a link"))
     assert picture(tmp_path) == before
 
 
@@ -185,7 +188,7 @@ def test_one_folder_for_both_clients(tmp_path):
     before = picture(tmp_path)
     run(tmp_path, "install")
     same(tmp_path / ".codex/skills")
-    run(tmp_path, "uninstall")
+    assert "nothing was installed" not in run(tmp_path, "uninstall")
     assert picture(tmp_path) == before
 
 
@@ -282,6 +285,7 @@ def test_a_broken_record_is_named(older, text):
 @pytest.mark.parametrize("act", [install, uninstall])
 def test_whatever_step_fails_nothing_is_half_done(older, tmp_path, monkeypatch, act):
     """Each step once: an upgrade, a first install and their ends, with a disk that is full from there on."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # two thousand files are written here
     shelves = [shelf(older), shelf(tmp_path / "new/skills")]
     if act is uninstall:
         install(shelves)
@@ -364,3 +368,24 @@ def test_a_killed_install_is_finished_by_the_next(tmp_path, monkeypatch):
 
 def test_the_skills_are_named_completely():
     assert set(SKILLS) == {path.parent.name for path in SOURCE.glob("*/SKILL.md")}
+
+
+# -- what the skills rely on ------------------------------------------------------------------------------------------
+
+
+def test_check_takes_the_provider_model_and_config_that_run_would_get(project, monkeypatch):
+    work = project(config={"agent": {"provider": "anthropic"}})
+    work.write("other.yaml", "agent: {provider: openai}\nexperiment: {command: python train.py}\n")
+    for key in KEYS:
+        monkeypatch.delenv(key, raising=False)
+
+    def provider(*options: str) -> tuple[bool, str]:
+        done = CliRunner().invoke(check_command, ["--json", "--project", str(work.root), *options])
+        (entry,) = (one for one in json.loads(done.stdout)["checks"] if one["name"] == "provider")
+        return entry["ok"], entry["said"]
+
+    assert (provider()[0], "ANTHROPIC_API_KEY" in provider()[1]) == (False, True)
+    assert provider("--provider", "optuna") == (True, "optuna: no model, no key")
+    assert "OPENAI_API_KEY is not set" in provider("--config", str(work.root / "other.yaml"))[1]
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert provider("--provider", "openai", "--model", "m") == (True, "openai: m, key from OPENAI_API_KEY")
