@@ -6,12 +6,16 @@ command needs a line only if it does not end by itself with exit status 0.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
+import select
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,7 +99,9 @@ def call(campaign, monkeypatch, capsys) -> Callable[[list[str]], tuple[int, str,
             monkeypatch.delenv(name)
 
     def act(words: list[str]) -> tuple[int, str, str]:
-        if words[0] in ("run", "watch"):
+        if words[0] == "watch":
+            return watched(words)
+        if words[0] == "run":
             done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
                                   check=False)  # fmt: skip
             return done.returncode, done.stdout, done.stderr
@@ -106,6 +112,23 @@ def call(campaign, monkeypatch, capsys) -> Callable[[list[str]], tuple[int, str,
         return int(ending.value.code or 0), out, err
 
     return act
+
+
+def watched(words: list[str]) -> tuple[int, str, str]:
+    """A view that lasts, on a terminal; its user presses q until it is gone."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen([COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    shown, end = b"", time.monotonic() + 60
+    with contextlib.suppress(OSError):  # the terminal is gone when nobody has it open any more
+        while time.monotonic() < end:
+            if select.select([ours], [], [], 0.2)[0]:
+                shown += os.read(ours, 65536)
+            else:
+                os.write(ours, b"q")
+    os.close(ours)
+    child.kill() if time.monotonic() > end else None
+    return child.wait(), shown.decode(errors="replace"), ""
 
 
 @pytest.mark.parametrize(("line", "page"), [c for c in cases() if c[0].startswith("auto-experiment ")])
