@@ -115,7 +115,9 @@ def test_the_plugin_names_them_all_and_has_the_programs_version():
 def test_the_validator_of_the_format_accepts_every_skill(tmp_path):
     agentskills = Path(sys.executable).with_name("agentskills")
     if not agentskills.exists():
-        pytest.skip("no agentskills beside this Python: `pip install -r requirements-dev.txt` brings it, from Python 3.11 on")
+        pytest.skip(
+            "no agentskills beside this Python: `pip install -r requirements-dev.txt` brings it, from Python 3.11 on"
+        )
     for skill in SKILLS:
         done = subprocess.run([agentskills, "validate", HOME / skill], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
