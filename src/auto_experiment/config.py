@@ -757,6 +757,14 @@ class Environment:
         return self.variables.get("HOME") or os.path.expanduser("~")
 
     @property
+    def claude_home(self) -> str:
+        return os.path.abspath(self.variables.get("CLAUDE_CONFIG_DIR") or os.path.join(self.home, ".claude"))
+
+    @property
+    def codex_home(self) -> str:
+        return os.path.abspath(self.variables.get("CODEX_HOME") or os.path.join(self.home, ".codex"))
+
+    @property
     def cuda_visible_devices(self) -> str | None:
         return self.variables.get("CUDA_VISIBLE_DEVICES")
 

@@ -16,7 +16,7 @@ PACKAGE = "auto_experiment"
 LAYERS = (
     {"records", "errors", "clock", "jsonable", "redact", "__init__"},
     {"objective", "paths", "files", "command", "goal", "search_space", "script_options", "yaml_file", "environ_block"},
-    {"hosts", "models", "ledger", "config", "brief", "demo", "init"},
+    {"hosts", "models", "ledger", "config", "brief", "demo", "init", "skills"},
     {"launchers", "project"},
     {"watch"},
     {"planners", "agent", "views"},

@@ -70,7 +70,7 @@ def shown_commands() -> Iterator[tuple[str, str]]:
         for line in lines:
             for part in re.split(r"\s(?:\||&&)\s", line.partition("  #")[0]):
                 found = PROGRAM.fullmatch(part.strip())
-                if found and not part.strip().startswith(("pip ", "mkdir ", "ln ")):
+                if found and not part.strip().startswith(("pip ", "mkdir ", "ln ", "cp ")):
                     yield page.relative_to(ROOT).as_posix(), found["words"]
 
 
