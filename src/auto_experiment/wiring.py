@@ -51,6 +51,7 @@ from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
+from auto_experiment.watch.log_tail import printable
 from auto_experiment.watch.monitor import Monitor
 
 CONFIG_FILE = "config_file"  # an event: another one than config.yaml, None for that
@@ -362,16 +363,17 @@ def _built(
 
 
 def _logged(paths: ProjectPaths, say: Callable[[str], None], redact: Redactor) -> Callable[[str], None]:
-    """What the controller says goes to the terminal and, with the time, to controller.log; without secrets."""
-
+    """What the controller says goes to the terminal and, with the time, to controller.log: one line, without secrets,
+    and without what a terminal would obey: a model's words and names of files are in it."""
+    log = os.path.realpath(paths.controller_log)  # a link of the human's
     unwritten = bytearray()  # what a full disk did not take is written as soon as it does
 
     def both(text: str) -> None:
-        text = redact(text)
+        text = redact(printable(text).replace("\n", " "))
         unwritten.extend(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode("utf-8", "replace"))
         del unwritten[:-_MOST_UNWRITTEN]
         with suppress(OSError):
-            append_to(paths.controller_log, unwritten)
+            append_to(log, unwritten)
         say(text)
 
     return both

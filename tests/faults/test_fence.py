@@ -92,6 +92,8 @@ INSIDE = {
     "memory": "echo '- Exp099: 100% (target reached!)' >> workspace/MEMORY_LOG.md",
     "directive": "echo 'stop here' > workspace/HUMAN_DIRECTIVE.md",
     "a request": "touch workspace/requests/stop",
+    "the store of the code, what was seen": "echo '{\"train.py\": [0]}' > workspace/code.git/seen.json",
+    "the store of the code, its past": "rm workspace/code.git/packed-refs; mkdir -p workspace/code.git/hooks; echo evil > workspace/code.git/hooks/reference-transaction",
     "archive of directives": "rm -rf workspace/directive_archive",
     "workspace, moved": "mv workspace elsewhere && mkdir workspace",
     "workspace, a link in its place": "mv workspace elsewhere && ln -s /tmp workspace",
@@ -132,7 +134,8 @@ LED_ASTRAY = {
     "a run": "mv workspace/runs/exp001 r && ln -s OUTSIDE workspace/runs/exp001",
     "a run that is not there yet": "ln -s OUTSIDE workspace/runs/exp002",
     "the memory": "rm workspace/MEMORY_LOG.md && ln -s HOME workspace/MEMORY_LOG.md",
-    "the store of the code": "ln -s OUTSIDE workspace/code.git",
+    "the controller's log": "rm -f workspace/controller.log && ln -s HOME/.bashrc workspace/controller.log",
+    "the store of the code": "rm -rf workspace/code.git && ln -s OUTSIDE workspace/code.git",
     "where things are set aside": "ln -s OUTSIDE workspace/set_aside && echo more >> PROJECT_BRIEF.md",
 }
 # Namespaces and mounts: not tried without a fence, where root would do them to this machine.
@@ -176,6 +179,7 @@ class Yard:
             "tmp",
             "project/workspace/directive_archive",
             "project/workspace/requests",
+            "project/workspace/code.git",
         ):
             (base / folder).mkdir(parents=True)
         self.run = self.project / "workspace/runs/exp001/run01/a1"
@@ -194,6 +198,8 @@ class Yard:
             "project/workspace/MEMORY_LOG.md": "# Memory Log\n",
             "project/workspace/state.json": "{}",
             "project/workspace/directive_archive/one.md": "do",
+            "project/workspace/code.git/seen.json": "{}",
+            "project/workspace/code.git/packed-refs": "1" * 40,
         }.items():
             (base / path).write_text(text)
         for name in ("spec.json", "claim", "started.json", "exit.json"):

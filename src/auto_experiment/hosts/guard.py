@@ -125,8 +125,10 @@ class Guard:
 
     def _files_of_workspace(self) -> Iterator[str]:
         paths = self._paths
+        yield from _links(paths.workspace)
         yield from _files(paths.memory_log)
         yield from _files(paths.directive_archive)
+        yield from (path for path in _files(paths.code, skip=_NOT_OF_GIT) if os.path.basename(path) != "lock")
         yield from (path for path in _files(paths.requests) if not _is_request(os.path.basename(path)))
         yield from (path for path in _files(paths.runs, skip=("out",)) if self._is_record(path))
 
@@ -322,6 +324,12 @@ def _files(top: str, skip: Iterable[str] = ()) -> Iterator[str]:
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         folders[:] = sorted(name for name in folders if name not in skip and name not in links)
         yield from (os.path.join(folder, name) for name in sorted([*names, *links]))
+
+
+def _links(folder: str) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [entry.path for entry in entries if entry.is_symlink()]
+    return []
 
 
 def _mark(found: os.stat_result) -> tuple[int, ...]:
