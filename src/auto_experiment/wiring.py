@@ -39,6 +39,7 @@ from auto_experiment.models.base import Model
 from auto_experiment.models.openai import OpenAIModel
 from auto_experiment.models.prices import Prices, price_of
 from auto_experiment.models.redacted import RedactedModel
+from auto_experiment.models.wire import Endpoint
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.planners.base import Planner
@@ -134,13 +135,7 @@ def _search() -> Planner:
 def model_of(access: Access) -> Model:
     kinds: dict[str, type[AnthropicModel | OpenAIModel]] = {"anthropic": AnthropicModel, "openai": OpenAIModel}
     make = kinds[access.provider]
-    return make(
-        access.model,
-        api_key=access.api_key,
-        auth_token=access.auth_token,
-        base_url=access.base_url,
-        variable=access.variable,
-    )
+    return make(access.model, Endpoint(access.base_url, access.api_key, access.auth_token, access.variable))
 
 
 def prices_of(config: Config, access: Access) -> Prices | None:

@@ -23,7 +23,7 @@ from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.anthropic import AnthropicModel
 from auto_experiment.models.base import Reply, Stop, Talk, Tool, ToolResult, Usage
 from auto_experiment.models.openai import OpenAIModel
-from auto_experiment.models.wire import Timeouts
+from auto_experiment.models.wire import Endpoint, Timeouts
 from model_server import Answer, Call, ModelServer, Plain, anthropic_error, openai_error
 from model_server.answers import anthropic_events, encoded, openai_events
 
@@ -48,8 +48,8 @@ class Sdk:
     def model(self, **options: object) -> AnthropicModel | OpenAIModel:
         options = {"api_key": KEY, **options}
         if self.name == "anthropic":
-            return AnthropicModel("m", base_url=self.server.url, **options)
-        return OpenAIModel("m", base_url=self.server.url + "/v1", **options)
+            return AnthropicModel("m", Endpoint(self.server.url, **options))
+        return OpenAIModel("m", Endpoint(self.server.url + "/v1", **options))
 
     @cached_property
     def _model(self) -> AnthropicModel | OpenAIModel:
@@ -182,7 +182,7 @@ def test_nobody_is_there(sdk):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://user:password@127.0.0.1:{taken.getsockname()[1]}"
-        model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", api_key=KEY, base_url=url)
+        model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", Endpoint(url, KEY))
         with pytest.raises(ModelError) as caught:
             model.open("", []).say("hi", max_tokens=10)
     assert (caught.value.fault, caught.value.reached) == (TRANSIENT, False)
@@ -191,7 +191,7 @@ def test_nobody_is_there(sdk):
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "exa mple", "["])
 def test_an_address_that_leads_nowhere(sdk, host):
-    model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", api_key=KEY, base_url=f"http://{host}/v1")
+    model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", Endpoint(f"http://{host}/v1", KEY))
     with pytest.raises(ModelError) as caught:
         model.open("", []).say("hi", max_tokens=10)
     assert caught.value.fault in (TRANSIENT, AUTH)
@@ -633,7 +633,7 @@ def test_a_server_that_refuses_whatever_is_sent_is_asked_twice_at_most(sdk):
 
 
 def test_openais_own_servers_get_the_new_name_of_the_limit_first():
-    request = OpenAIModel("m", api_key="k")._request([], [], must_call=False, max_tokens=7)
+    request = OpenAIModel("m", Endpoint(api_key="k"))._request([], [], must_call=False, max_tokens=7)
     assert request["max_completion_tokens"] == 7
     assert "max_tokens" not in request
 
@@ -666,9 +666,10 @@ def test_the_environment_says_nothing_and_nothing_is_told(sdk, tmp_path):
     script.write_text(
         "import sys\n"
         "from auto_experiment.models.anthropic import AnthropicModel\nfrom auto_experiment.models.openai import OpenAIModel\n"
+        "from auto_experiment.models.wire import Endpoint\n"
         "assert not {'anthropic', 'openai', 'httpx2'} & set(sys.modules)\n"
         "kind, url, key, prompt = sys.stdin.read().splitlines()\n"
-        "model = {'anthropic': AnthropicModel, 'openai': OpenAIModel}[kind]('m', api_key=key, base_url=url)\n"
+        "model = {'anthropic': AnthropicModel, 'openai': OpenAIModel}[kind]('m', Endpoint(url, key))\n"
         "talk = model.open(prompt, [])\n"
         "assert not {'anthropic', 'openai', 'httpx2'} & set(sys.modules)\n"
         "print(talk.say(prompt, max_tokens=100).text)\n"

@@ -1,8 +1,8 @@
 """A local server that speaks the wire formats of both APIs and plays every fault of a provider on demand.
 
     with ModelServer(lambda request: Answer("hello")) as server:
-        AnthropicModel("m", api_key="k", base_url=server.url)      # POST /v1/messages
-        OpenAIModel("m", base_url=server.url + "/v1")              # POST /v1/chat/completions
+        AnthropicModel("m", Endpoint(server.url, "k"))      # POST /v1/messages
+        OpenAIModel("m", Endpoint(server.url + "/v1"))      # POST /v1/chat/completions
 
 The script gets a ``Request`` and returns an ``Answer`` (words and calls, with what may be wrong with its stream) or a
 ``Plain`` response (any status, headers and bytes). ``server.requests`` keeps what came. Tokens are four characters each;

@@ -16,7 +16,7 @@ from typing import Any
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
-from auto_experiment.models.wire import Line, Timeouts, adapting
+from auto_experiment.models.wire import Endpoint, Line, adapting
 
 HOST = "https://api.anthropic.com"
 
@@ -33,25 +33,12 @@ _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta"
 
 
 class AnthropicModel:
-    """``api_key`` or ``auth_token``, whichever is there. ``base_url``: "" for Anthropic's own.
-    ``variable``: the name of the one that it was read from."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        api_key: str = "",
-        auth_token: str = "",
-        base_url: str = "",
-        variable: str = "",
-        timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
-    ) -> None:
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
         self._name, self._peculiar = name, set[str]()
-        secret = (auth_token or api_key).strip()
-        headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        if secret and base_url and not auth_token:
-            headers["x-api-key"] = secret  # what servers that only resemble Anthropic's have long known
-        self._line = Line(base_url or HOST, headers, _load, _make, timeouts, variable)
+        headers = endpoint.authorization
+        if endpoint.base_url and endpoint.secret and not endpoint.auth_token:
+            headers["x-api-key"] = endpoint.secret  # what servers that only resemble Anthropic's have long known
+        self._line = Line(endpoint, HOST, headers, _load, _make)
 
     @property
     def name(self) -> str:

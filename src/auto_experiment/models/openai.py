@@ -16,7 +16,7 @@ from typing import Any
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
-from auto_experiment.models.wire import Line, Timeouts, adapting
+from auto_experiment.models.wire import Endpoint, Line, adapting
 
 HOST = "https://api.openai.com/v1"
 
@@ -41,27 +41,14 @@ _PECULIAR = {
 
 
 class OpenAIModel:
-    """``api_key`` or ``auth_token``, whichever is there; neither, for a server that asks for none. ``base_url``: ""
-    for OpenAI's own, else up to and without ``/chat/completions``. ``variable``: the name of the one that the key was
-    read from."""
+    """``endpoint.base_url``: up to and without ``/chat/completions``."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        api_key: str = "",
-        auth_token: str = "",
-        base_url: str = "",
-        variable: str = "",
-        timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
-    ) -> None:
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
         self._name, self._peculiar = name, set[str]()
         # OpenAI's newer models know only the first name, older servers only the second, and some take no notice of
         # a limit that they do not know.
-        self._limits = _LIMITS[::-1] if base_url else _LIMITS
-        secret = (auth_token or api_key).strip()
-        headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._line = Line(base_url or HOST, headers, _load, _make, timeouts, variable)
+        self._limits = _LIMITS[::-1] if endpoint.base_url else _LIMITS
+        self._line = Line(endpoint, HOST, endpoint.authorization, _load, _make)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -46,25 +46,45 @@ class Timeouts:
     whole: float = 3600.0
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a provider is asked, and with what. ``base_url``: "" for its own. ``api_key`` or ``auth_token``, whichever
+    is there; neither, for a server that asks for none. ``variable``: the name of the one that it was read from."""
+
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    auth_token: str = field(default="", repr=False)
+    variable: str = ""
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def secret(self) -> str:
+        return (self.auth_token or self.api_key).strip()
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.secret}"} if self.secret else {}
+
+
 class Line:
-    """The way to one provider. ``load``: its library; ``make``: its client, from what every client is given. ``key``:
-    the name of the variable that holds the key, for whoever has to see to it."""
+    """The way to one provider. ``own``: its own address. ``authorization``: the headers. ``load``: its library;
+    ``make``: its client, from what every client is given."""
 
     def __init__(
         self,
-        base_url: str,
+        endpoint: Endpoint,
+        own: str,
         authorization: Mapping[str, str],
         load: Callable[[], Any],
         make: Callable[[Any, dict[str, Any]], Any],
-        timeouts: Timeouts,
-        key: str = "",
     ) -> None:
-        self._base_url, self._authorization, self._timeouts, self._key = base_url, authorization, timeouts, key
+        self._base_url, self._authorization = endpoint.base_url or own, authorization
+        self._timeouts, self._key = endpoint.timeouts, endpoint.variable
         self._load, self._make = load, make
         self._opening = threading.Lock()
         self._sdk: Any = None
         self._client: Any = None
-        self.where = host_of(base_url)
+        self.where = host_of(self._base_url)
 
     def ask(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[Part, None, None]:
         """Send it and hand on the parts of the answer. ``create``: the client's method that sends it."""
