@@ -31,6 +31,7 @@ MOST_BYTES = 64 << 20  # of contents in memory
 MOST_OF_ONE = 16 << 20
 SET_ASIDE = "set_aside"
 _RECORDS = ("spec.json", "claim", "started.json", "exit.json")  # of an attempt
+_DEEP = 3  # folders down to an attempt's: exp001/run01/a1
 HELD = "held: nobody can tell whether a run wrote it or a human"
 _PATIENCE_S = 1.0  # for `direct` to finish
 _ASKED = re.compile(r"\d+-\d+-(stop|stop_run|look)\.json(\.\d+\.tmp)?")  # watch/requests.py
@@ -133,8 +134,9 @@ class Guard:
         yield from (path for path in _files(paths.runs, skip=("out",)) if self._is_record(path))
 
     def _is_record(self, path: str) -> bool:
-        """Nor do we make links there."""
-        record = os.path.basename(path) in _RECORDS or os.path.islink(path)
+        """And what is never ours: a link, a file in the place of a folder."""
+        high = os.path.relpath(path, self._paths.runs).count("/") < _DEEP
+        record = high or os.path.basename(path) in _RECORDS or os.path.islink(path)
         return record and not (self._own and path != self._own and is_below(path, self._own))
 
     def _real_folders(self) -> set[str]:
@@ -210,7 +212,8 @@ class Guard:
         for folder in self._folders:
             if os.path.islink(folder) and folder != self._aside:
                 try:
-                    yield f"{folder} was replaced by a link: moved to {self._move_aside(folder)}"
+                    aside = self._move_beside(folder) if is_below(self._aside, folder) else self._move_aside(folder)
+                    yield f"{folder} was replaced by a link: moved to {aside}"
                 except OSError as error:
                     yield f"{folder} was replaced by a link, and that cannot be moved away: {error.strerror}"
 
@@ -287,11 +290,17 @@ class Guard:
     def _move_aside(self, path: str) -> str:
         folder = self._aside
         if os.path.islink(folder) and folder in self._folders:  # it was none: nothing goes where it leads
-            os.rename(folder, f"{folder}.aside-{time.time_ns()}")
+            self._move_beside(folder)
         _make_way(folder)
         name = re.sub(r"[^\w.-]", "_", os.path.relpath(path, self._paths.root))[-150:]
         aside = os.path.join(folder, f"{time.time_ns()}-{name}")
         _unlock(path)
+        os.rename(path, aside)
+        return aside
+
+    @staticmethod
+    def _move_beside(path: str) -> str:
+        aside = f"{path}.aside-{time.time_ns()}"
         os.rename(path, aside)
         return aside
 
