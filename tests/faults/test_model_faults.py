@@ -632,6 +632,52 @@ def test_a_server_that_refuses_whatever_is_sent_is_asked_twice_at_most(sdk):
         assert "tool_choice" in sdk.server.requests[before].body, "remembered although it did not help"
 
 
+TOO_MUCH = {
+    "gpt": "max_tokens is too large: {asked}. This model supports at most 4096 completion tokens, whereas you provided {asked}.",
+    "claude": "max_tokens: {asked} > 4,096, which is the maximum allowed number of output tokens for claude-3-haiku-20240307",
+    "deepseek": "Invalid max_tokens value, the valid range of max_tokens is [1, 4096]",
+    "dashscope": "<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 4096]",
+}
+
+
+@pytest.mark.parametrize("words", TOO_MUCH)
+def test_a_model_that_gives_no_answer_as_long_is_asked_for_a_shorter_one(sdk, words):
+    def script(request):
+        asked = request.body.get("max_tokens") or request.body["max_completion_tokens"]
+        if asked > 4096:
+            said = sdk.error("invalid_request_error", TOO_MUCH[words].format(asked=asked))
+            return Plain(400, said, {"content-type": "application/json"})
+        used = {"input_tokens": 5, "output_tokens": 4096, "prompt_tokens": 5, "completion_tokens": 4096}
+        return Answer("ok", usage=used)
+
+    sdk.server.script = script
+    model = sdk.model()
+    for _ in range(2):
+        reply = model.open("", [GO]).say("a", max_tokens=32_768)
+        assert reply.stop is Stop.TRUNCATED, "the limit that counts is the one that was asked for in the end"
+    assert [r.body.get("max_tokens") for r in sdk.server.requests] == [32_768, 4096, 4096]
+    assert model.open("", [GO]).say("a", max_tokens=100).text == "ok"
+    assert sdk.server.requests[-1].body["max_tokens"] == 100
+
+
+@openai
+def test_an_answer_has_to_fit_beside_the_prompt(sdk):
+    """vLLM: it is not remembered, for another prompt is of another length."""
+
+    def script(request):
+        if request.body["max_tokens"] > 7192:
+            words = "'max_tokens' or 'max_completion_tokens' is too large: {0}. This model's maximum context length is 8192 tokens and your request has 1000 input tokens ({0} > 8192 - 1000)."
+            said = openai_error(None, words.format(request.body["max_tokens"]))
+            return Plain(400, said, {"content-type": "application/json"})
+        return Answer("ok")
+
+    sdk.server.script = script
+    model = sdk.model()
+    for _ in range(2):
+        assert model.open("", [GO]).say("a", max_tokens=8192).text == "ok"
+    assert [r.body["max_tokens"] for r in sdk.server.requests] == [8192, 7192, 8192, 7192]
+
+
 def test_openais_own_servers_get_the_new_name_of_the_limit_first():
     request = OpenAIModel("m", Endpoint(api_key="k"))._request([], [], must_call=False, max_tokens=7)
     assert request["max_completion_tokens"] == 7

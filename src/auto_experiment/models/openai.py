@@ -1,8 +1,8 @@
 """The Chat Completions API, over OpenAI's official SDK: what OpenAI and every compatible server speak.
 
-What a server does not know (the name of the output limit, forced calls, streaming) is found out when it refuses it, and
-remembered. Providers cache prefixes by themselves, so ``keep`` changes nothing. This file does not decide what a fault
-means (``retry.py``) and executes nothing.
+What a server does not know (the name of the output limit, so long an answer, forced calls, streaming) is found out when
+it refuses it, and remembered. Providers cache prefixes by themselves, so ``keep`` changes nothing. This file does not
+decide what a fault means (``retry.py``) and executes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
-from auto_experiment.models.wire import Endpoint, Line, adapting
+from auto_experiment.models.wire import Endpoint, Line, Room, adapting
 
 HOST = "https://api.openai.com/v1"
 
@@ -44,7 +44,7 @@ class OpenAIModel:
     """``endpoint.base_url``: up to and without ``/chat/completions``."""
 
     def __init__(self, name: str, endpoint: Endpoint) -> None:
-        self._name, self._peculiar = name, set[str]()
+        self._name, self._peculiar, self._room = name, set[str](), Room()
         # OpenAI's newer models know only the first name, older servers only the second, and some take no notice of
         # a limit that they do not know.
         self._limits = _LIMITS[::-1] if endpoint.base_url else _LIMITS
@@ -58,11 +58,10 @@ class OpenAIModel:
         first = [{"role": "system", "content": clean(system)}] if system else []
 
         def answer(messages: list[dict[str, Any]], max_tokens: int) -> tuple[Reply, list[dict[str, Any]]]:
-            return adapting(
-                lambda: self._once(self._request([*first, *messages], tools, must_call, max_tokens), tools, max_tokens),
-                self._peculiar,
-                self._named_in,
-            )
+            def ask(tokens: int) -> tuple[Reply, list[dict[str, Any]]]:
+                return self._once(self._request([*first, *messages], tools, must_call, tokens), tools, tokens)
+
+            return adapting(lambda: self._room.asking(ask, max_tokens), self._peculiar, self._named_in)
 
         return ListTalk(overhead_of(system, tools), _spoken, answer)
 

@@ -283,3 +283,45 @@ def adapting(ask: Callable[[], T], known: set[str], named_in: Callable[[str], st
                 raise
             tried.add(peculiar)
             known.add(peculiar)
+
+
+# -- how long an answer may be ---------------------------------------------------------------------------------------
+
+_LEAST_ANSWER = 512  # tokens: with less there is no use in asking
+_OF_THE_ANSWER = re.compile(r"max_\w*tokens|(?:output|completion) tokens|in the completion")
+_WINDOW = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)")
+_PROMPT = re.compile(r"(\d+) (?:input tokens|tokens? in the (?:messages|prompt)|in the (?:messages|prompt))")
+_NUMBER = re.compile(r"(?<![\w.:/-])\d{3,7}(?![\w-])")  # not one of a name
+
+
+class Room:
+    """The longest answer that a model gives, once it has said so."""
+
+    def __init__(self) -> None:
+        self.most = 1 << 30
+
+    def asking(self, ask: Callable[[int], T], tokens: int) -> T:
+        """Ask for an answer of so many tokens at most; for fewer, when that is more than the model can give."""
+        for _ in range(2):
+            tokens = min(tokens, self.most)
+            try:
+                return ask(tokens)
+            except ModelError as error:
+                allowed = self._allowed(error, tokens)
+                if not allowed:
+                    raise
+            tokens = allowed
+        return ask(tokens)
+
+    def _allowed(self, error: ModelError, asked: int) -> int:
+        """What the provider's words allow; 0 when they are about something else."""
+        words = re.sub(r"(?<=\d),(?=\d{3}\b)", "", str(error).partition("(")[2]).lower()
+        if error.status not in (400, 422) or not _OF_THE_ANSWER.search(words):
+            return 0
+        window, prompt = _WINDOW.search(words), _PROMPT.search(words)
+        if window:  # prompt and answer share it: what is left differs from call to call
+            left = int(window[1]) - int(prompt[1]) if prompt else 0
+            return left if _LEAST_ANSWER <= left < asked else 0
+        found = max((n for n in map(int, _NUMBER.findall(words)) if _LEAST_ANSWER <= n < asked), default=0)
+        self.most = found or self.most
+        return found
