@@ -18,7 +18,7 @@ HIDDEN = "[secret]"
 _SHORTEST = 8  # characters: a shorter value would hide words
 _CUT = 6  # characters of a secret at the edge of a text that was cut
 _NAME = re.compile(
-    r"(?i)(?:api|access|private|secret|signing|encryption)_?key|(?:^|_)key(?:$|_)|token|secret|passw|credential|passphrase"
+    r"(?i)(?:api|access|private|secret|signing|encryption)_?key|(?:^|_)key(?:$|_)|token(?!iz)|secret|passw|credential|passphrase"
     r"|(?:^|_)auth(?:$|_)|(?:^|_)pat$|_dsn$|webhook"
 )
 _FORMS = re.compile(

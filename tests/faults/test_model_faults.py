@@ -434,6 +434,7 @@ DIALECTS = {
     "all in one chunk": [[piece(0, "go", '{"x":"1"}', "a"), piece(1, "stay", "{}", "b")]],
     "the same index for all": [[piece(0, "go", '{"x":"1"}', "a")], [piece(0, "stay", "{}", "b")]],
     "no index": [[piece("", "go", '{"x":"1"}', "a")], [piece("", "stay", "{}", "b")]],
+    "no index, in pieces": [[piece("", "go", '{"x":', "a")], [piece("", None, '"1"}')], [piece("", "stay", "{", "b")], [piece("", None, "}")]],
     "the id in every chunk": [[piece(0, "go", '{"x":', "a")], [piece(0, None, '"1"}', "a")], [piece(1, "stay", "", "b")]],
     "another id in every chunk": [[piece(0, "go", '{"x":', "a")], [piece(0, None, '"1"}', "z")], [piece(1, "stay", "", "b")]],
     "null where nothing is": [[piece(0, "go", None, None)], [piece(0, None, '{"x":"1"}', None)], [piece(1, "stay", None, None)]],

@@ -181,9 +181,12 @@ class _Answer:
                     self._lists.setdefault(name, []).extend(value)
 
     def _call(self, piece: dict[str, Any]) -> None:
-        """A new call begins with a name; some servers give all of them the same index, others repeat the id."""
+        """A new call begins with a name; some servers give all of them the same index or none, others
+        repeat the id."""
         function, index = piece.get("function") or {}, piece.get("index")
         at = self._at.get(index)
+        if index is None and not function.get("name") and self._calls:
+            at = len(self._calls) - 1
         new = at is None or (function.get("name") and piece.get("id") not in (None, "", self._calls[at]["id"]))
         if new or at is None:
             at = len(self._calls)
