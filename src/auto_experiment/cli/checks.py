@@ -18,8 +18,10 @@ from auto_experiment.files import nearest_folder, require_means, room, want_of_r
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
+from auto_experiment.models.base import Tool
 from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
+from auto_experiment.redact import Redactor
 from auto_experiment.wiring import fence_of, gpu_samples, model_of, prices_of
 
 _TINY = 16  # tokens of the answer to a question that asks for one word
@@ -108,7 +110,7 @@ def _provider(config: Config, place: Place) -> str:
     if access is None:
         return f"{config.agent.provider}: no model, no key"
     how = f"key from {access.variable}" if access.api_key or access.auth_token else "without a key"
-    where = f" at {access.base_url}" if access.base_url else ""
+    where = f" at {Redactor()(access.base_url)}" if access.base_url else ""  # a password may stand in it
     return f"{access.provider}: {access.model}{where}, {how}"
 
 
@@ -136,8 +138,9 @@ def _model(config: Config, place: Place, *, online: bool) -> Iterator[Check]:
 
 
 def _answers(access: Access) -> str:
-    """One call of a few tokens, without a second try."""
-    reply = model_of(access).open("Answer with one word.", ()).say("Say ok.", max_tokens=_TINY)
+    """One call of a few tokens, without a second try. A tool is offered: a model that takes none is of no use."""
+    tool = Tool("nothing", "Does nothing.", {"type": "object", "properties": {}})
+    reply = model_of(access).open("Answer with one word.", (tool,)).say("Say ok.", max_tokens=_TINY)
     used = reply.usage
     tokens = f", {used.input_tokens} tokens in, {used.output_tokens} out" if used else ""
     return f"{reply.model} answers{tokens}"
