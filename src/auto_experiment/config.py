@@ -722,6 +722,17 @@ class Environment:
         keys = self.key_names(config)
         return {name: value for name, value in self.variables.items() if name not in keys}
 
+    def helper(self, config: Config, root: str) -> dict[str, str]:
+        """For programs that we run ourselves (git, nvidia-smi), outside of every fence."""
+        return {**self.child(config), "PATH": self.helper_path(root)}
+
+    def helper_path(self, root: str) -> str:
+        """Without the folders of the project: what lies in its .venv the model may have written."""
+        inside = os.path.realpath(root)
+        folders = [folder for folder in self.path.split(os.pathsep) if os.path.isabs(folder)]
+        places = [folder for folder in folders if os.path.commonpath([inside, os.path.realpath(folder)]) != inside]
+        return os.pathsep.join(places) or os.defpath
+
     def key_names(self, config: Config) -> frozenset[str]:
         """The variables that hold a provider's key: for us alone. One that a config has named stays one when people
         change the config."""

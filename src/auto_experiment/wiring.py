@@ -17,7 +17,7 @@ from auto_experiment.agent.workshop import FencedShell, ProjectFiles
 from auto_experiment.config import CONFIG_NAME, Access, Config, Environment, access_of
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, environment, gpu_count
-from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs, search_path
+from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.environ_block import forget
@@ -64,12 +64,12 @@ def inputs_of(place: Place) -> Inputs:
 
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
-    return gpu.sample(LocalHost(), place.env.child(place.config()))
+    return gpu.sample(LocalHost(), place.env.helper(place.config(), place.root))
 
 
 def fence_of(place: Place) -> Fence:
     """The strongest that works on this machine; what `check` and the report say of it is ``fence.said``."""
-    return Fence.detect(LocalHost(), place.env.child(place.loose_config()))
+    return Fence.detect(LocalHost(), place.env.helper(place.loose_config(), place.root))
 
 
 def protected_in(place: Place, inputs: Inputs) -> Protected:
@@ -102,7 +102,8 @@ def snapshots_of(place: Place) -> Snapshots:
     own = (paths.brief, os.path.join(paths.root, CONFIG_NAME), os.path.abspath(place.config_file or paths.brief))
     root = os.path.realpath(paths.root)
     humans = [*(_glob_of(paths.root, path) for path in own), *(_glob_of(root, os.path.realpath(path)) for path in own)]
-    return Snapshots("git", paths.root, paths.code, leave_out=left_out, humans=humans, env=place.env.child(config))
+    env = place.env.helper(config, place.root)
+    return Snapshots("git", paths.root, paths.code, leave_out=left_out, humans=humans, env=env)
 
 
 def _glob_of(root: str, path: str) -> str:
@@ -264,7 +265,7 @@ def _note_config(place: Place, ledger: Writer) -> None:
 
 def _recorder(place: Place, config: Config, *, required: bool) -> Snapshots | None:
     """None without git, where that will do."""
-    if find_program("git", place.root, search_path(place.root, place.env)) is not None:
+    if find_program("git", place.root, place.env.helper_path(place.root)) is not None:
         return snapshots_of(place)
     if not required:
         return None

@@ -486,6 +486,17 @@ def test_a_key_that_cannot_be_one(project, key):
     assert "abc" not in str(wrong.value)
 
 
+def test_programs_of_ours_are_not_looked_for_in_the_project(tmp_path):
+    (tmp_path / "project/.venv/bin").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("project/.venv/bin")
+    path = f"{tmp_path}/project/.venv/bin:.:{tmp_path}/link::bin:/opt/bin:{tmp_path}/project-tools:/usr/bin"
+    env = environment(PATH=path, ANTHROPIC_API_KEY="k")
+    root = str(tmp_path / "project")
+    assert env.helper_path(root) == f"/opt/bin:{tmp_path}/project-tools:/usr/bin"
+    helper = env.helper(load(tmp_path / "project", ""), root)
+    assert helper == {"PATH": env.helper_path(root)}
+
+
 def test_a_model_must_be_named_where_there_is_no_default(project):
     assert access_of(load(project, ""), environment(ANTHROPIC_API_KEY="k")).model == "claude-sonnet-4-6"
     with pytest.raises(ConfigError, match=r"agent.model: provider openai needs the name of a model"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Access, Config, access_of
-from auto_experiment.cycle.inputs import activation, require_program, search_path, training_command
+from auto_experiment.cycle.inputs import activation, require_program, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, require_means, room, want_of_room
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
@@ -199,7 +199,7 @@ def _fence(place: Place) -> Check:
 
 
 def _git(config: Config, place: Place) -> Check:
-    if shutil.which("git", path=search_path(place.root, place.env)) is None:
+    if shutil.which("git", path=place.env.helper_path(place.root)) is None:
         coded = config.agent.provider != "optuna"
         why = "the code that a model changes has to be recorded" if coded else "no code is recorded"
         said = f"not installed: {why}"
