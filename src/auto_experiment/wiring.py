@@ -15,6 +15,7 @@ from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.agent.tools import Toolbox
 from auto_experiment.agent.workshop import FencedShell, ProjectFiles
 from auto_experiment.config import CONFIG_NAME, Access, Config, Environment, access_of
+from auto_experiment.cycle import gpu_gate
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, environment, gpu_count
 from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs, search_path
@@ -46,7 +47,7 @@ from auto_experiment.planners.leader import Leader
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.gpu import Gpus, GpuWait
 from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor
 from auto_experiment.report.markdown import write_report
@@ -61,8 +62,24 @@ def inputs_of(place: Place) -> Inputs:
     return read_inputs(place.paths(place.config()), place.config, place.env)
 
 
-def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
-    return gpu.sample(LocalHost(), place.env.child(place.config()))
+def gpus_of(place: Place) -> Gpus:
+    """The GPUs of this machine, with the runs of this project by their names."""
+    config = place.loose_config()
+    return gpu.look(LocalHost(), place.env.child(config), place.paths(config).runs)
+
+
+def _require_gpus(place: Place, inputs: Inputs, ledger: Reader | None, gpus: str | None, wait: GpuWait) -> str:
+    """Refuse what a launch would find out too late; returns what is worth saying. ``gpus``: the option --gpu."""
+    named = (
+        ("--gpu", gpus),
+        ("Constraints in the brief", inputs.brief.gpus),
+        ("CUDA_VISIBLE_DEVICES in experiment.env", inputs.config.experiment.env.get("CUDA_VISIBLE_DEVICES")),
+        ("CUDA_VISIBLE_DEVICES", place.env.cuda_visible_devices),
+    )
+    origin, visible = next(((who, ids) for who, ids in named if ids is not None), ("", None))
+    adopts = ledger is not None and any(attempt.claim for attempt in ledger.open_attempts())
+    search = search_path(place.root, place.env)
+    return gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, search, adopts=adopts)
 
 
 def fence_of(place: Place) -> Fence:
@@ -172,13 +189,14 @@ def controller_of(
     say: Callable[[str], None],
     *,
     gpus: str | None = None,
+    gpu_wait: GpuWait | None = None,
     planner: Planner | None = None,
     minds: Callable[[Config], Minds] | None = None,
     wait_for_lock_s: float = 1.0,
     inputs: Inputs | None = None,
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first.
-    ``planner`` or ``minds``: instead of who the config says."""
+    ``planner`` or ``minds``: instead of who the config says. ``gpu_wait``: None lets no busy GPU hold up anything."""
     inputs = inputs or inputs_of(place)
     paths = place.paths(inputs.config)
     if planner is not None:
@@ -201,7 +219,9 @@ def controller_of(
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             said = _logged(paths, say, redactor)
             coded = first.model is not None
-            with _built(place, inputs, ledger, minds, said, gpus, redactor, coded=coded) as controller:
+            if gpu_wait and (notice := _require_gpus(place, inputs, ledger, gpus, gpu_wait)):
+                said(notice)
+            with _built(place, inputs, ledger, minds, said, gpus, gpu_wait, redactor, coded=coded) as controller:
                 yield controller
         finally:
             ledger.close()
@@ -210,7 +230,7 @@ def controller_of(
         lock.release()
 
 
-def ready(place: Place) -> ProjectPaths:
+def ready(place: Place, gpus: str | None, gpu_wait: GpuWait) -> ProjectPaths:
     """Everything that `run` would refuse is refused here, before a background process is started."""
     inputs = inputs_of(place)
     paths = place.paths(inputs.config)
@@ -219,6 +239,12 @@ def ready(place: Place) -> ProjectPaths:
     require_means(paths.workspace)
     ProjectLock.take(paths.lock).release()
     refuse_blank(paths)
+    ledger = Reader.open_if_any(paths.ledger)
+    try:
+        _require_gpus(place, inputs, ledger, gpus, gpu_wait)
+    finally:
+        if ledger is not None:
+            ledger.close()
     return paths
 
 
@@ -320,6 +346,7 @@ def _built(
     minds: Callable[[Config], Minds],
     say: Callable[[str], None],
     gpus: str | None,
+    gpu_wait: GpuWait | None,
     redactor: Redactor,
     *,
     coded: bool,
@@ -357,6 +384,8 @@ def _built(
             project=lambda now: project_of(now.config, now.brief, paths),
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,
+            gpus=functools.partial(gpus_of, place),
+            gpu_wait=gpu_wait,
         )
         yield Controller(parts, inputs)
 

@@ -34,6 +34,7 @@ HEAVY = {
     "openai": {"models/openai.py"},
     "httpx2": {"models/wire.py"},  # what both SDKs stand on
     "genai_prices": {"models/prices.py"},
+    "pynvml": {"watch/nvml.py"},  # a program: in a process of its own
     "click": None,  # the command line's own
 }
 ADAPTERS = {
@@ -204,7 +205,7 @@ def test_help_and_status_load_nothing_heavy():
     code = (
         "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look\n"
         "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'httpx2', "
-        "'genai_prices', 'asyncio') if m in sys.modules])"
+        "'genai_prices', 'pynvml', 'asyncio') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -20,7 +20,8 @@ from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place, objective_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.wiring import fence_of, gpu_samples, model_of, prices_of
+from auto_experiment.views.gpus import in_short
+from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of
 
 _TINY = 16  # tokens of the answer to a question that asks for one word
 
@@ -153,10 +154,10 @@ def _search_space(config: Config, brief: Brief) -> Check:
 
 
 def _gpu(place: Place) -> Check:
-    samples = gpu_samples(place)
-    if not samples:
-        return Check("gpu", None, "none that nvidia-smi shows", "trainings run on the CPU")
-    return Check("gpu", True, "; ".join(f"{g.index} {g.name}" for g in samples))
+    gpus = gpus_of(place)
+    if not gpus.found:
+        return Check("gpu", None, gpus.why, "trainings run on the CPU")
+    return Check("gpu", True, "; ".join(f"{gpu.id} {gpu.name}, {in_short(gpu)}" for gpu in gpus.usable))
 
 
 def _workspace(workspace: str, ledger: str) -> Iterator[Check]:

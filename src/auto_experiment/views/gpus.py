@@ -1,0 +1,93 @@
+"""The GPUs: the document of ``gpus --json``, and its form for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from auto_experiment.records.gpu import Gpu, GpuProcess, Gpus
+
+
+def document(gpus: Gpus) -> list[dict[str, Any]]:
+    """docs/gpus.md. Memory in MiB, as nvidia-smi counts; null for what a GPU does not tell."""
+    return [
+        {
+            "id": gpu.id,
+            "uuid": gpu.uuid or None,
+            "name": gpu.name or None,
+            "parent": gpu.parent or None,
+            "memory_used_mb": gpu.memory_used,
+            "memory_total_mb": gpu.memory_total,
+            "utilisation": gpu.utilisation,
+            "temperature": gpu.temperature,
+            "compute_mode": gpu.mode or None,
+            "processes": None if gpu.processes is None else [_process(process) for process in gpu.processes],
+            "free": gpu.is_free,
+            "why": gpu.why_busy() or None,
+        }
+        for gpu in gpus.found
+    ]
+
+
+def _process(process: GpuProcess) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "user": process.user,
+        "memory_mb": process.memory,
+        "command": process.command,
+        "kind": "compute" if process.compute else "graphics",
+        "run": process.run or None,
+    }
+
+
+def as_text(gpus: Gpus, visible: str | None = None) -> str:
+    """``visible``: CUDA_VISIBLE_DEVICES of whoever looks."""
+    if not gpus.found:
+        return f"no GPU: {gpus.why}"
+    ids, names = (max(map(len, cells)) for cells in zip(*((_id(gpu), gpu.name) for gpu in gpus.found), strict=True))
+    lines = [f"{'id':{ids}}  {'name':{names}}  {'memory used':>17}  {'busy':>5}  {'temp':>5}"]
+    for gpu in gpus.found:
+        busy, heat = _amount(gpu.utilisation, "%"), _amount(gpu.temperature, " C")
+        head = f"{_id(gpu):{ids}}  {gpu.name:{names}}  {_memory(gpu):>17}  {busy:>5}  {heat:>5}"
+        lines.append(f"{head}  {_state(gpu)}".rstrip())
+        lines += [f"{'':{ids}}    {_line(process)}" for process in gpu.processes or ()]
+    free = [gpu.id for gpu in gpus.usable if gpu.is_free]
+    lines.append(f"free: {', '.join(free)}" if free else "none is free")
+    if visible is not None:
+        lines.append(f"here CUDA_VISIBLE_DEVICES={visible}")
+    return "\n".join(lines)
+
+
+def in_short(gpu: Gpu) -> str:
+    """ "free", or why it is not."""
+    return gpu.why_busy() or ("free" if gpu.is_free else "whether it is free cannot be told")
+
+
+def _id(gpu: Gpu) -> str:
+    return f"  {gpu.id}" if gpu.parent else gpu.id
+
+
+def _memory(gpu: Gpu) -> str:
+    used, total = _amount(gpu.memory_used), _amount(gpu.memory_total)
+    return f"{used} / {total} MiB" if gpu.memory_total is not None else "?"
+
+
+def _state(gpu: Gpu) -> str:
+    """Who is on it is said in lines of their own."""
+    if gpu.split:
+        return "split by MIG: name an instance"
+    if gpu.processes:
+        return "free (it only draws)" if gpu.is_free else "in use"
+    return in_short(gpu)
+
+
+def _line(process: GpuProcess) -> str:
+    memory = "" if process.memory is None else f", {process.memory:,.0f} MiB"
+    if process.user is None:
+        whose = f"not to be seen from here (another container?){': ' + process.command if process.command else ''}"
+        return f"pid {process.pid}{memory}  {whose}"
+    run = f"{process.run} of this project: " if process.run else ""
+    return f"pid {process.pid}  {process.user}{memory}  {run}{process.command or '?'}"
+
+
+def _amount(number: float | None, unit: str = "") -> str:
+    return "?" if number is None else f"{number:,.0f}{unit}"
