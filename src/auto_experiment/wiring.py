@@ -68,7 +68,7 @@ def gpus_of(place: Place) -> Gpus:
     return gpu.look(LocalHost(), place.env.child(config), place.paths(config).runs)
 
 
-def _require_gpus(place: Place, inputs: Inputs, ledger: Reader | None, gpus: str | None, wait: GpuWait) -> str:
+def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> str:
     """Refuse what a launch would find out too late; returns what is worth saying. ``gpus``: the option --gpu."""
     named = (
         ("--gpu", gpus),
@@ -77,9 +77,18 @@ def _require_gpus(place: Place, inputs: Inputs, ledger: Reader | None, gpus: str
         ("CUDA_VISIBLE_DEVICES", place.env.cuda_visible_devices),
     )
     origin, visible = next(((who, ids) for who, ids in named if ids is not None), ("", None))
-    adopts = ledger is not None and any(attempt.claim for attempt in ledger.open_attempts())
     search = search_path(place.root, place.env)
-    return gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, search, adopts=adopts)
+    paths = place.paths(inputs.config)
+    return gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, search, lambda: _adopts(paths))
+
+
+def _adopts(paths: ProjectPaths) -> bool:
+    """Was something started that has not ended, as far as the ledger knows?"""
+    ledger = Reader.open_if_any(paths.ledger)
+    if ledger is None:
+        return False
+    with closing(ledger):
+        return any(attempt.claim for attempt in ledger.open_attempts())
 
 
 def fence_of(place: Place) -> Fence:
@@ -206,6 +215,7 @@ def controller_of(
     minds = minds or functools.partial(minds_of, env=place.env, redactor=redactor)
     first = minds(inputs.config)
     keep_secret(inputs.config, place.env, redactor)
+    notice = _require_gpus(place, inputs, gpus, gpu_wait) if gpu_wait else ""
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
@@ -219,7 +229,7 @@ def controller_of(
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             said = _logged(paths, say, redactor)
             coded = first.model is not None
-            if gpu_wait and (notice := _require_gpus(place, inputs, ledger, gpus, gpu_wait)):
+            if notice:
                 said(notice)
             with _built(place, inputs, ledger, minds, said, gpus, gpu_wait, redactor, coded=coded) as controller:
                 yield controller
@@ -235,16 +245,11 @@ def ready(place: Place, gpus: str | None, gpu_wait: GpuWait) -> ProjectPaths:
     inputs = inputs_of(place)
     paths = place.paths(inputs.config)
     minds_of(inputs.config, place.env)
+    _require_gpus(place, inputs, gpus, gpu_wait)
     make_workspace(paths)
     require_means(paths.workspace)
     ProjectLock.take(paths.lock).release()
     refuse_blank(paths)
-    ledger = Reader.open_if_any(paths.ledger)
-    try:
-        _require_gpus(place, inputs, ledger, gpus, gpu_wait)
-    finally:
-        if ledger is not None:
-            ledger.close()
     return paths
 
 

@@ -77,7 +77,7 @@ def test_a_busy_gpu_is_refused_before_anything_starts(project, machine):
         assert "--gpu-wait" in said
         assert "--gpu 1" in said
         assert said.count("\n") == 1
-    assert work.attempts() == []
+    assert not os.path.exists(work.paths.workspace)
     assert (
         "there is no GPU 7; there are: GPU 0 (A100), GPU 1 (A100)" in work.cli("run", "--gpu", "0,7", status=2).stderr
     )
@@ -218,7 +218,7 @@ def test_where_nothing_names_one_all_of_them_must_be_busy():
 
 
 def asked(gpus, visible, *, search, adopts=False, wait=False):
-    return gpu_gate.require(lambda: gpus, visible, "--gpu", GpuWait(wait), search, adopts=adopts)
+    return gpu_gate.require(lambda: gpus, visible, "--gpu", GpuWait(wait), search, lambda: adopts)
 
 
 def test_what_a_start_refuses(tmp_path):

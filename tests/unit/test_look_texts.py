@@ -162,6 +162,12 @@ def test_status_is_one_screen(width, height, runs):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 
+def test_the_newest_decisions_stay_where_not_all_have_room():
+    shown = status_text.as_text(document(), "", KNOWN, replace(SCREEN, height=14)).splitlines()
+    assert ["exp003:" in shown[-2], "exp004:" in shown[-1]] == [True, True]
+    assert len(shown) == 13
+
+
 def test_what_status_says():
     text = status_text.as_text(document(current_runs=[going(3)], goal="short"), "", KNOWN, SCREEN)
     said = [re.sub(r"  +", " ", line) for line in text.splitlines()]

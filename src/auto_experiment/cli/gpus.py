@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
+from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option, show
 from auto_experiment.project import Place
 from auto_experiment.views import gpus as view
 
@@ -27,4 +27,4 @@ def gpus_command(project: str, as_json: bool) -> None:
         if not gpus.found:
             click.echo(f"auto-experiment: no GPU: {gpus.why}", err=True)
     else:
-        click.echo(view.as_text(gpus, place.env.cuda_visible_devices))
+        show(lambda screen: view.as_text(gpus, place.env.cuda_visible_devices, screen))

@@ -47,7 +47,12 @@ def _busy(gpu: Gpu) -> str:
 
 
 def require(
-    look: Callable[[], Gpus], visible: str | None, origin: str, wait: GpuWait, search: str, *, adopts: bool
+    look: Callable[[], Gpus],
+    visible: str | None,
+    origin: str,
+    wait: GpuWait,
+    search: str,
+    adopts: Callable[[], bool],
 ) -> str:
     """Refuse what a start can already know: ids that do not exist (UsageError), and GPUs in use unless they shall be
     waited for. ``origin``: who names them. ``adopts``: a training of ours may be on them. ``search``: the PATH. Returns
@@ -62,14 +67,14 @@ def require(
     if unknown:
         there = ", ".join(map(str, gpus.found)) or "none"
         raise UsageError(f"{origin}: there is no GPU {unknown[0]}; there are: {there}")
-    why = "" if adopts else why_not(gpus, words)
-    if why and words is None and not wait.asked:
+    why = why_not(gpus, words)
+    if not why or wait.asked or adopts():
+        return ""
+    if words is None:
         return f"all GPUs are in use, and nothing names one, so nothing waits for them (--gpu 0 --gpu-wait): {why}"
-    if why and not wait.asked:
-        free = [gpu.id for gpu in gpus.usable if gpu.is_free]
-        other = f"take one that is free (--gpu {free[0]})" if free else "no other one is free"
-        raise EnvironmentNotReady(f"{why}; wait for it with --gpu-wait, or {other}; `auto-experiment gpus` shows all")
-    return ""
+    free = [gpu.id for gpu in gpus.usable if gpu.is_free]
+    other = f"or take one that is free (--gpu {free[0]})" if free else "no other one is free"
+    raise EnvironmentNotReady(f"{why}; wait for it with --gpu-wait, {other}; `auto-experiment gpus` shows all")
 
 
 class GpuGate:

@@ -77,7 +77,7 @@ class Gpu:
         return None if not why and self.memory_used is None and self.processes is None else not why
 
     def __str__(self) -> str:
-        return f"GPU {self.id} ({self.name})"
+        return f"GPU {self.id}" + (f" ({self.name})" if self.name else "")
 
 
 @dataclass(frozen=True)

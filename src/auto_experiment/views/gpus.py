@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from auto_experiment.records.gpu import Gpu, GpuProcess, Gpus
+from auto_experiment.views.terminal import Screen, table
+
+_MARGIN = 6  # columns in front of a process
 
 
 def document(gpus: Gpus) -> list[dict[str, Any]]:
@@ -39,31 +42,33 @@ def _process(process: GpuProcess) -> dict[str, Any]:
     }
 
 
-def as_text(gpus: Gpus, visible: str | None = None) -> str:
+def as_text(gpus: Gpus, visible: str | None = None, screen: Screen | None = None) -> str:
     """``visible``: CUDA_VISIBLE_DEVICES of whoever looks."""
+    screen = screen or Screen()
     if not gpus.found:
-        return f"no GPU: {gpus.why}"
-    ids, names = (max(map(len, cells)) for cells in zip(*((_id(gpu), gpu.name) for gpu in gpus.found), strict=True))
-    lines = [f"{'id':{ids}}  {'name':{names}}  {'memory used':>17}  {'busy':>5}  {'temp':>5}"]
-    for gpu in gpus.found:
-        busy, heat = _amount(gpu.utilisation, "%"), _amount(gpu.temperature, " C")
-        head = f"{_id(gpu):{ids}}  {gpu.name:{names}}  {_memory(gpu):>17}  {busy:>5}  {heat:>5}"
-        lines.append(f"{head}  {_state(gpu)}".rstrip())
-        lines += [f"{'':{ids}}    {_line(process)}" for process in gpu.processes or ()]
+        return f"no GPU: {screen.cut(gpus.why, 0)}"
+    head, *rows = table([["id", "name", "memory used", "busy", "temp", ""], *map(_cells, gpus.found)], right=(2, 3, 4))
+    lines = [screen.paint("bold", "  ".join(head).rstrip())]
+    for gpu, row in zip(gpus.found, rows, strict=True):
+        *front, state = row
+        lines.append(f"{'  '.join(front)}  {screen.paint('good' if gpu.is_free else 'warn', state)}")
+        lines += [f"{'':{_MARGIN}}{screen.cut(_line(process), before=_MARGIN)}" for process in gpu.processes or ()]
     free = [gpu.id for gpu in gpus.usable if gpu.is_free]
     lines.append(f"free: {', '.join(free)}" if free else "none is free")
     if visible is not None:
-        lines.append(f"here CUDA_VISIBLE_DEVICES={visible}")
+        lines.append(f"here CUDA_VISIBLE_DEVICES={screen.cut(visible, 0)}")
     return "\n".join(lines)
 
 
+def _cells(gpu: Gpu) -> list[str]:
+    busy, heat = _amount(gpu.utilisation, "%"), _amount(gpu.temperature, " C")
+    return [f"  {gpu.id}" if gpu.parent else gpu.id, gpu.name or "?", _memory(gpu), busy, heat, _state(gpu)]
+
+
 def in_short(gpu: Gpu) -> str:
-    """ "free", or why it is not."""
-    return gpu.why_busy() or ("free" if gpu.is_free else "whether it is free cannot be told")
-
-
-def _id(gpu: Gpu) -> str:
-    return f"  {gpu.id}" if gpu.parent else gpu.id
+    return (
+        "free" if gpu.is_free else gpu.trouble or ("cannot be told whether free" if gpu.is_free is None else "in use")
+    )
 
 
 def _memory(gpu: Gpu) -> str:
@@ -75,8 +80,8 @@ def _state(gpu: Gpu) -> str:
     """Who is on it is said in lines of their own."""
     if gpu.split:
         return "split by MIG: name an instance"
-    if gpu.processes:
-        return "free (it only draws)" if gpu.is_free else "in use"
+    if gpu.is_free is False and not gpu.processes:
+        return gpu.why_busy()
     return in_short(gpu)
 
 
@@ -85,6 +90,7 @@ def _line(process: GpuProcess) -> str:
     if process.user is None:
         whose = f"not to be seen from here (another container?){': ' + process.command if process.command else ''}"
         return f"pid {process.pid}{memory}  {whose}"
+    memory += "" if process.compute else ", only draws"
     run = f"{process.run} of this project: " if process.run else ""
     return f"pid {process.pid}  {process.user}{memory}  {run}{process.command or '?'}"
 

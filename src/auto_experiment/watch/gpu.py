@@ -66,7 +66,7 @@ def _by_nvml(host: Host, env: Mapping[str, str]) -> Gpus:
     library = find_spec("pynvml")  # imports nothing
     if library is None or library.origin is None:
         return Gpus()
-    folder = os.path.dirname(os.path.realpath(library.origin))
+    folder = os.path.dirname(os.path.abspath((library.submodule_search_locations or [library.origin])[0]))
     try:
         done = host.run([sys.executable, "-I", "-S", nvml.__file__, folder], env=env, timeout=_TIMEOUT_S)
     except HostError as error:
