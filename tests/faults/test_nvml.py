@@ -207,7 +207,7 @@ def test_the_command(library, tmp_path):
            "PYTHONPATH": os.environ.get("PYTHONPATH", "")}  # fmt: skip
     shown = run_gpus(env, tmp_path).stdout
     assert "free: 0\n" in shown
-    assert f"pid {os.getpid()}  {getpass.getuser()}, 19,000 MiB" in shown
+    assert f"pid {os.getpid()} of {getpass.getuser()}, 19,000 MiB: " in shown
     assert "here CUDA_VISIBLE_DEVICES=1" in shown
     assert "\x1b" not in shown
     first, second = json.loads(run_gpus(env, tmp_path, "--json").stdout)

@@ -157,7 +157,7 @@ def _gpu(place: Place) -> Check:
     gpus = gpus_of(place)
     if not gpus.found:
         return Check("gpu", None, gpus.why, "trainings run on the CPU")
-    return Check("gpu", True, "; ".join(f"{gpu.id} {gpu.name}, {in_short(gpu)}" for gpu in gpus.usable))
+    return Check("gpu", True, "; ".join(f"{gpu.id} {gpu.name or '?'}, {in_short(gpu)}" for gpu in gpus.usable))
 
 
 def _workspace(workspace: str, ledger: str) -> Iterator[Check]:

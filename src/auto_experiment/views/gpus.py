@@ -87,12 +87,10 @@ def _state(gpu: Gpu) -> str:
 
 def _line(process: GpuProcess) -> str:
     memory = "" if process.memory is None else f", {process.memory:,.0f} MiB"
-    if process.user is None:
-        whose = f"not to be seen from here (another container?){': ' + process.command if process.command else ''}"
-        return f"pid {process.pid}{memory}  {whose}"
-    memory += "" if process.compute else ", only draws"
+    draws = "" if process.compute else ", only draws"
+    whose = f" of {process.user}" if process.user else ", not to be seen from here (another container?)"
     run = f"{process.run} of this project: " if process.run else ""
-    return f"pid {process.pid}  {process.user}{memory}  {run}{process.command or '?'}"
+    return f"pid {process.pid}{whose}{memory}{draws}" + (f": {run}{process.command}" if process.command else "")
 
 
 def _amount(number: float | None, unit: str = "") -> str:
