@@ -68,8 +68,8 @@ def gpus_of(place: Place) -> Gpus:
     return gpu.look(LocalHost(), place.env.child(config), place.paths(config).runs)
 
 
-def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> str:
-    """Refuse what a launch would find out too late; returns what is worth saying. ``gpus``: the option --gpu."""
+def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> None:
+    """Refuse what a launch would find out too late. ``gpus``: the option --gpu."""
     named = (
         ("--gpu", gpus),
         ("Constraints in the brief", inputs.brief.gpus),
@@ -77,9 +77,8 @@ def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait)
         ("CUDA_VISIBLE_DEVICES", place.env.cuda_visible_devices),
     )
     origin, visible = next(((who, ids) for who, ids in named if ids is not None), ("", None))
-    search = search_path(place.root, place.env)
     paths = place.paths(inputs.config)
-    return gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, search, lambda: _adopts(paths))
+    gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, lambda: _adopts(paths))
 
 
 def _adopts(paths: ProjectPaths) -> bool:
@@ -215,7 +214,8 @@ def controller_of(
     minds = minds or functools.partial(minds_of, env=place.env, redactor=redactor)
     first = minds(inputs.config)
     keep_secret(inputs.config, place.env, redactor)
-    notice = _require_gpus(place, inputs, gpus, gpu_wait) if gpu_wait else ""
+    if gpu_wait is not None:
+        _require_gpus(place, inputs, gpus, gpu_wait)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
@@ -229,8 +229,6 @@ def controller_of(
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             said = _logged(paths, say, redactor)
             coded = first.model is not None
-            if notice:
-                said(notice)
             with _built(place, inputs, ledger, minds, said, gpus, gpu_wait, redactor, coded=coded) as controller:
                 yield controller
         finally:

@@ -7,7 +7,6 @@ answers, nothing is looked at.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 
@@ -47,34 +46,25 @@ def _busy(gpu: Gpu) -> str:
 
 
 def require(
-    look: Callable[[], Gpus],
-    visible: str | None,
-    origin: str,
-    wait: GpuWait,
-    search: str,
-    adopts: Callable[[], bool],
-) -> str:
+    look: Callable[[], Gpus], visible: str | None, origin: str, wait: GpuWait, adopts: Callable[[], bool]
+) -> None:
     """Refuse what a start can already know: ids that do not exist (UsageError), and GPUs in use unless they shall be
-    waited for. ``origin``: who names them. ``adopts``: a training of ours may be on them. ``search``: the PATH. Returns
-    what is worth saying."""
+    waited for. ``origin``: who names them. ``adopts``: a training of ours may be on them."""
     words = words_of(visible)
-    if words == [] or (words is None and shutil.which("nvidia-smi", path=search) is None):
-        return ""
+    if not words:
+        return
     gpus = look()
     if not gpus.answered:
-        return ""
-    unknown = gpus.named(words or [])[1]
+        return
+    unknown = gpus.named(words)[1]
     if unknown:
         there = ", ".join(map(str, gpus.found)) or "none"
         raise UsageError(f"{origin}: there is no GPU {unknown[0]}; there are: {there}")
     why = why_not(gpus, words)
-    if not why or wait.asked or adopts():
-        return ""
-    if words is None:
-        return f"all GPUs are in use, and nothing names one, so nothing waits for them (--gpu 0 --gpu-wait): {why}"
-    free = [gpu.id for gpu in gpus.usable if gpu.is_free]
-    other = f"or take one that is free (--gpu {free[0]})" if free else "no other one is free"
-    raise EnvironmentNotReady(f"{why}; wait for it with --gpu-wait, {other}; `auto-experiment gpus` shows all")
+    if why and not wait.asked and not adopts():
+        free = [gpu.id for gpu in gpus.usable if gpu.is_free]
+        other = f"or take one that is free (--gpu {free[0]})" if free else "no other one is free"
+        raise EnvironmentNotReady(f"{why}; wait for it with --gpu-wait, {other}; `auto-experiment gpus` shows all")
 
 
 class GpuGate:

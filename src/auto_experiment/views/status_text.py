@@ -89,7 +89,7 @@ def _objective(document: dict[str, Any], screen: Screen) -> list[str]:
     better = "more is better" if objective["direction"] == "max" else "less is better"
     target = "" if objective["target"] is None else f", target {number(objective['target'])}"
     which = f"{objective['select']} value of a run"
-    return screen.labelled("objective", f"{objective['metric']}, {better}{target} ({which})", 1)
+    return screen.labelled("objective", f"{objective['metric']}, {better}{target} ({which})", 2)
 
 
 def _best(document: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
@@ -102,7 +102,7 @@ def _best(document: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
     head = f"{value}  {best['run']}"
     room = None if screen.width is None else screen.width - LABEL - len(head) - len(when) - 4
     title = screen.cut(best["title"], room) if room is None or room >= _LEAST_TITLE else ""
-    line = screen.cut("  ".join(filter(None, (head, title, when))), before=LABEL)
+    line = screen.fit("  ".join(filter(None, (head, title, when))), before=LABEL)
     lines = [f"{'best':{LABEL}}{line.replace(value, screen.paint('good', value), 1)}"]
     said = []
     if known.before:
@@ -111,7 +111,7 @@ def _best(document: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
         left = objective["target"] - best["value"]
         reached = left <= 0 if objective["direction"] == "max" else left >= 0
         said.append("the target is reached" if reached else f"{number(abs(left))} short of the target")
-    return lines + ([" " * LABEL + screen.cut("; ".join(said), before=LABEL)] if said else [])
+    return lines + (screen.labelled("", "; ".join(said), 2) if said else [])
 
 
 def _controller(document: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
@@ -156,8 +156,8 @@ def _current(run: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
     kind = "dry run" if run["kind"] == "dry" else "training"
     since = "not started yet" if run["elapsed_s"] is None else human(run["elapsed_s"])
     pid = f", pid {run['pid']}" if run["pid"] else ""
-    title = known.titles.get(run["experiment"], "")
-    lines = [f"{'now':{LABEL}}" + screen.cut(f"{kind} {run['run']}, {since}{pid}  {title}", before=LABEL)]
+    title = screen.cut(known.titles.get(run["experiment"], ""), 0)
+    lines = [f"{'now':{LABEL}}" + screen.fit(f"{kind} {run['run']}, {since}{pid}  {title}".rstrip(), before=LABEL)]
     if run["progress"]:
         lines.append(" " * LABEL + screen.cut(_progress(run, screen), before=LABEL))
     shown = [f"{name} {number(value)}" for name, value in list(run["metrics"].items())[:_METRICS]]

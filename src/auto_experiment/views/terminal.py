@@ -43,9 +43,12 @@ class Screen:
     def cut(self, text: str, width: int | None = None, before: int = 0) -> str:
         """On one line, without what steers a terminal, at most ``width`` columns (default: the screen's) less
         ``before``."""
-        text = plain(" ".join(text.split()))
+        return self.fit(plain(" ".join(text.split())), width, before)
+
+    def fit(self, line: str, width: int | None = None, before: int = 0) -> str:
+        """The same for a line that is put together already: its gaps stay."""
         most = (self.width if width is None else width) or 0
-        return text if not most else cut(text, max(most - before, 1), "..." if self.ascii else "…")
+        return line if not most else cut(line, max(most - before, 1), "..." if self.ascii else "…")
 
     def ago(self, time: str | None) -> str:
         """ "3 h ago"; "" for no time."""
