@@ -95,6 +95,11 @@ def test_what_waits_is_said_and_goes_on_when_the_gpu_is_free(project, machine):
     assert (controller["state"], controller["phase"]) == ("parked", "dry_run")
     assert "GPU 0 (A100) is in use" in controller["reason"]
     assert work.judged() == []
+    run.kill()
+    run = work.start("run", "--gpu", "0", "--gpu-wait", "--max-cycles", 1, patch=PROMPT)
+    run.said("waiting: GPU 0")
+    with work.ledger() as ledger:  # who is killed while waiting was not killed by the step
+        work.until(lambda: ledger.last_cycle().recoveries == 0)
     busy.gives(0)
     assert run.wait() == 0
     assert "the GPU is free after" in run.text

@@ -8,13 +8,14 @@ answers, nothing is looked at.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from auto_experiment import clock
 from auto_experiment.clock import human
 from auto_experiment.cycle.calls import Job
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import EnvironmentNotReady, UsageError
+from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.records.gpu import Gpu, Gpus, GpuWait
 from auto_experiment.watch.gpu import NO_DRIVER
 from auto_experiment.watch.monitor import STOP_RUN_REASON, StopAsked
@@ -75,17 +76,17 @@ class GpuGate:
         self._ledger, self._monitor, self._say, self._show = parts.ledger, parts.monitor, parts.say, show
         self._blind = False  # there is no driver here: looked for once in a session
 
-    def pass_through(self, env: Mapping[str, str], started: Callable[[], bool]) -> None:
-        """Returns when a launch with these variables may start, or when a human ends it. ``started``: has it been
-        already? Raises StopAsked, and EnvironmentNotReady when a wait has lasted too long."""
-        words = words_of(env.get("CUDA_VISIBLE_DEVICES", self._visible))
+    def pass_through(self, attempt: AttemptRow, started: Callable[[], bool]) -> None:
+        """Returns when an attempt may start, or when a human ends it. ``started``: has it been already? Raises
+        StopAsked, and EnvironmentNotReady when a wait has lasted too long."""
+        words = words_of(attempt.spec["env"].get("CUDA_VISIBLE_DEVICES", self._visible))
         if self._wait is None or self._blind or words == [] or (words is None and not self._wait.asked):
             return
         began, looks = time.monotonic(), 0
         try:
             while (why := self._why_not(words)) and not (looks == 0 and started()):
                 looks += 1
-                self._hold_on(why, self._wait.most_s, looks, time.monotonic() - began)
+                self._hold_on(attempt, why, self._wait.most_s, looks, time.monotonic() - began)
                 if self._monitor.stop_run_asked:
                     return
         finally:
@@ -108,7 +109,7 @@ class GpuGate:
         self._blind = gpus.why == NO_DRIVER
         return why_not(gpus, words)
 
-    def _hold_on(self, why: str, most_s: float | None, looks: int, waited: float) -> None:
+    def _hold_on(self, attempt: AttemptRow, why: str, most_s: float | None, looks: int, waited: float) -> None:
         pause = PAUSES_S[min(looks, len(PAUSES_S)) - 1]
         if most_s is not None:
             if waited >= most_s:
@@ -117,6 +118,9 @@ class GpuGate:
         if looks == _SAID_FROM:
             self._say(f"  waiting: {why}")
         if looks >= _SAID_FROM:
+            with self._ledger.transaction() as tx:  # whoever is killed while waiting was not killed by this step
+                tx.seen()
+                tx.moved_on(attempt.id)
             self._ledger.tell_parked(why, clock.later(pause))
             self._show()
         self._monitor.wait(pause)

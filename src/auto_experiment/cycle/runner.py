@@ -240,7 +240,7 @@ class Runner:
         own = self._parts.ground.paths.attempt(attempt.name)
         if attempt.claim is None and not self._parts.monitor.stop_run_asked:
             ref = execute.ref_of(self._parts.ground, attempt.name)
-            self._gpu_gate.pass_through(attempt.spec["env"], lambda: not self._is_absent(ref))
+            self._gpu_gate.pass_through(attempt, lambda: not self._is_absent(ref))
         with self._guarding.around(inputs, attempt.run_name, own):
             return self._followed(attempt, rules, inputs, now, make_reader)
 
