@@ -117,6 +117,12 @@ def test_what_is_chosen():
     assert lines([], of_all=rows) == ["none of 5 experiments"]
 
 
+def test_the_widest_row_fits_a_small_terminal():
+    rows = [row(999, 0.12345, "improved"), row(1000, 0.12346, None, run(ended_at=iso(86400 * 10)), title="t" * 99)]
+    metric = Standing(Objective("validation accuracy of all", "max"))
+    assert "not finished: budget…" in lines(rows, metric, unfinished="not finished: budget used up")[2]
+
+
 @pytest.mark.parametrize("width", [20, 40, 80, 109, 110, 200])
 def test_nothing_of_a_title_acts_on_a_terminal(width):
     if width < 80:  # the columns need their room; then the terminal folds the lines

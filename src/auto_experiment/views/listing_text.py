@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,9 @@ from auto_experiment.views.standing import Standing
 from auto_experiment.views.terminal import Screen, cells, counted, decimals, difference, fixed, stamp, table
 
 Row = Mapping[str, Any]
-_LONGEST_METRIC = 14
-_LONGEST_OUTCOME = 30
-_LEAST_TITLE = 16  # columns
+_LONGEST_METRIC, _LONGEST_OUTCOME = 14, 30  # columns
+_NARROW_METRIC, _NARROW_OUTCOME = 12, 21  # where there is no room for more
+_LEAST_TITLE = 8
 _WIDE = 110  # columns from which on there is room for what is nice to have
 _MARKS = {"improved": "+", "failed": "x"}
 _STYLES = {"improved": "good", "failed": "bad", "inconclusive": "warn"}
@@ -71,7 +72,8 @@ def as_text(
     before = bests_before(all_rows, now)
     places = decimals(row["value"] for row in rows if row["value"] is not None)
     wide = screen.width is None or screen.width >= _WIDE
-    metric = screen.cut(now.objective.metric if now else "value", _LONGEST_METRIC)
+    longest = _LONGEST_OUTCOME if wide else _NARROW_OUTCOME
+    metric = screen.cut(now.objective.metric if now else "value", _LONGEST_METRIC if wide else _NARROW_METRIC)
     heads = ["", "id", "outcome", metric, "vs best", "took", "ended", "", "title"]
     body = [heads]
     for row in rows:
@@ -80,7 +82,7 @@ def as_text(
             [
                 _mark(row, best),
                 row["id"],
-                screen.cut(outcome(row, unfinished), _LONGEST_OUTCOME),
+                screen.cut(outcome(row, unfinished), longest),
                 _value(row, places),
                 difference(value, before[row["id"]], places) if counts(row) and row["id"] in before else "",
                 _took(row),
@@ -183,4 +185,4 @@ def _footer(rows: Sequence[Row], all_rows: Sequence[Row], best: str | None, scre
     lines.append(", ".join(f"{mark} {word}" for mark, word in legend if mark in marks))
     if any(row["value"] is not None and not counts(row) for row in rows):
         lines.append("(in parentheses: of a run that failed or was cut short; does not count)")
-    return [screen.paint("dim", screen.cut(line)) if screen.width else line for line in lines if line]
+    return [screen.paint("dim", part) for line in lines for part in textwrap.wrap(line, screen.width or len(line) or 1)]
