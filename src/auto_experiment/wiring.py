@@ -15,6 +15,7 @@ from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.agent.tools import Toolbox
 from auto_experiment.agent.workshop import FencedShell, ProjectFiles
 from auto_experiment.config import CONFIG_NAME, Access, Config, Environment, access_of
+from auto_experiment.cycle import gpu_gate
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, environment, gpu_count
 from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs
@@ -48,7 +49,7 @@ from auto_experiment.planners.leader import Leader
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.gpu import Gpus, GpuWait
 from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.report.markdown import write_report
@@ -64,8 +65,32 @@ def inputs_of(place: Place) -> Inputs:
     return read_inputs(place.paths(place.config()), place.config, place.env)
 
 
-def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
-    return gpu.sample(LocalHost(), place.env.helper(place.config(), place.root))
+def gpus_of(place: Place) -> Gpus:
+    """The GPUs of this machine, with the runs of this project by their names."""
+    config = place.loose_config()
+    return gpu.look(LocalHost(), place.env.helper(config, place.root), place.paths(config).runs)
+
+
+def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> None:
+    """Refuse what a launch would find out too late. ``gpus``: the option --gpu."""
+    named = (
+        ("--gpu", gpus),
+        ("Constraints in the brief", inputs.brief.gpus),
+        ("CUDA_VISIBLE_DEVICES in experiment.env", inputs.config.experiment.env.get("CUDA_VISIBLE_DEVICES")),
+        ("CUDA_VISIBLE_DEVICES", place.env.cuda_visible_devices),
+    )
+    origin, visible = next(((who, ids) for who, ids in named if ids is not None), ("", None))
+    paths = place.paths(inputs.config)
+    gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, lambda: _adopts(paths))
+
+
+def _adopts(paths: ProjectPaths) -> bool:
+    """Was something started that has not ended, as far as the ledger knows?"""
+    ledger = Reader.open_if_any(paths.ledger)
+    if ledger is None:
+        return False
+    with closing(ledger):
+        return any(attempt.claim for attempt in ledger.open_attempts())
 
 
 def fence_of(place: Place) -> Fence:
@@ -172,13 +197,14 @@ def controller_of(
     say: Callable[[str], None],
     *,
     gpus: str | None = None,
+    gpu_wait: GpuWait | None = None,
     planner: Planner | None = None,
     minds: Callable[[Config], Minds] | None = None,
     wait_for_lock_s: float = 1.0,
     inputs: Inputs | None = None,
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first.
-    ``planner`` or ``minds``: instead of who the config says."""
+    ``planner`` or ``minds``: instead of who the config says. ``gpu_wait``: None lets no busy GPU hold up anything."""
     inputs = inputs or inputs_of(place)
     paths = place.paths(inputs.config)
     if planner is not None:
@@ -188,6 +214,8 @@ def controller_of(
     minds = minds or functools.partial(minds_of, env=place.env, redactor=redactor)
     first = minds(inputs.config)
     keep_secret(inputs.config, place.env, redactor)
+    if gpu_wait is not None:
+        _require_gpus(place, inputs, gpus, gpu_wait)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
@@ -201,7 +229,7 @@ def controller_of(
             set_unknown_runs_aside(paths, ledger, ProcessLauncher(LocalHost(), env=place.env.variables), say)
             said = _logged(paths, say, redactor)
             coded = first.model is not None
-            with _built(place, inputs, ledger, minds, said, gpus, redactor, coded=coded) as controller:
+            with _built(place, inputs, ledger, minds, said, gpus, gpu_wait, redactor, coded=coded) as controller:
                 yield controller
         finally:
             ledger.close()
@@ -210,11 +238,12 @@ def controller_of(
         lock.release()
 
 
-def ready(place: Place) -> ProjectPaths:
+def ready(place: Place, gpus: str | None, gpu_wait: GpuWait) -> ProjectPaths:
     """Everything that `run` would refuse is refused here, before a background process is started."""
     inputs = inputs_of(place)
     paths = place.paths(inputs.config)
     minds_of(inputs.config, place.env)
+    _require_gpus(place, inputs, gpus, gpu_wait)
     make_workspace(paths)
     require_means(paths.workspace)
     ProjectLock.take(paths.lock).release()
@@ -320,6 +349,7 @@ def _built(
     minds: Callable[[Config], Minds],
     say: Callable[[str], None],
     gpus: str | None,
+    gpu_wait: GpuWait | None,
     redactor: Redactor,
     *,
     coded: bool,
@@ -361,6 +391,8 @@ def _built(
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,
             tell=lambda now, status: teller.tell(now.config, lambda: project_of(now.config, now.brief, paths), status),
+            gpus=functools.partial(gpus_of, place),
+            gpu_wait=gpu_wait,
         )
         yield Controller(parts, inputs)
 

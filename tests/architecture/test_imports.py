@@ -35,6 +35,7 @@ HEAVY = {
     "httpx2": {"models/wire.py"},  # what both SDKs stand on
     "genai_prices": {"models/prices.py"},
     "apprise": {"notes/sender.py"},
+    "pynvml": {"watch/nvml.py"},  # a program: in a process of its own
     "click": None,  # the command line's own
 }
 ADAPTERS = {
@@ -205,7 +206,7 @@ def test_help_and_status_load_nothing_heavy():
     code = (
         "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look\n"
         "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'httpx2', "
-        "'genai_prices', 'asyncio', 'apprise') if m in sys.modules])"
+        "'genai_prices', 'pynvml', 'asyncio', 'apprise') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

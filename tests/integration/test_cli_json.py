@@ -249,7 +249,9 @@ def test_a_run_that_goes_on_is_shown_with_its_progress(project):
     (row,) = one_document(work.cli("list", "--json").stdout)
     fits(row, EXPERIMENT)
     assert (row["result"], row["value"], row["runs"][-1]["state"]) == (None, None, "running")
-    assert re.search(r"training exp001/run01, \S+, step 2/3, about \S+ left, log ", work.cli("status").stdout)
+    shown = work.cli("status").stdout
+    assert re.search(r"now +training exp001/run01, \S+, pid \d+ .*\n +\S+ step 2/3, about \S+ left\n", shown), shown
+    assert "val_acc 0.5, grad_norm nan" in shown
     work.open("go")
     assert run.wait() == 0
 

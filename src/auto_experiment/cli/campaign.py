@@ -16,6 +16,7 @@ import click
 from auto_experiment.cli.common import existing_folder, project_option, refuse_to_a_run, to_nowhere
 from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady
 from auto_experiment.project import Place
+from auto_experiment.records.gpu import GpuWait
 
 _START_S = 20.0
 
@@ -23,6 +24,13 @@ _START_S = 20.0
 @click.command("run", epilog="Example: auto-experiment run --project ~/cifar --gpu 0 --max-cycles 20 --provider optuna")
 @project_option
 @click.option("--gpu", metavar="0,1", help="GPUs for the trainings (CUDA_VISIBLE_DEVICES).")
+@click.option(
+    "--gpu-wait",
+    is_flag=False,
+    flag_value="",
+    metavar="[TIME]",
+    help="Wait for a GPU that somebody else uses, at most TIME (30 or 30m: minutes; 2h), or as long as it takes.",
+)
 @click.option("--max-cycles", type=int, metavar="N", help="Cycles of this call; an adopted, unfinished one counts.")
 @click.option("--directive", metavar="TEXT", help="Leave a directive first, as `direct` does.")
 @click.option("--provider", metavar="P", help="anthropic, openai, or optuna (no model, no key).")
@@ -33,6 +41,7 @@ _START_S = 20.0
 def run_command(
     project: str,
     gpu: str | None,
+    gpu_wait: str | None,
     max_cycles: int | None,
     directive: str | None,
     provider: str | None,
@@ -63,13 +72,27 @@ def run_command(
         overrides["agent.model"] = model
     if max_cycles is not None:
         overrides["agent.max_cycles"] = max_cycles
+    wait = _gpu_wait(gpu_wait)
     place = Place.of(project, config_file, overrides)
     refuse_to_a_run("run", place.paths(place.config()))
     if directive is not None and not directive.strip():
         raise click.UsageError("--directive is empty; say what the next experiment should do")
     if detach:
-        return _detach(os.path.abspath(project), gpu, max_cycles, directive, provider, model, config_file)
-    return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet)
+        return _detach(os.path.abspath(project), gpu, gpu_wait, max_cycles, directive, provider, model, config_file)
+    return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet, gpu_wait=wait)
+
+
+def _gpu_wait(given: str | None) -> GpuWait:
+    """What --gpu-wait says: None when it was not given, "" without a time."""
+    if not given:
+        return GpuWait(asked=given is not None)
+    text = given.strip().lower()
+    text += "m" if re.fullmatch(r"[0-9]+", text) else ""
+    match = re.fullmatch(r"(?=[0-9])(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?", text)
+    if match is None:
+        raise click.UsageError(f"--gpu-wait {given!r}: give minutes such as 30, or 90s, 30m, 2h, 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return GpuWait(asked=True, most_s=hours * 3600.0 + minutes * 60.0 + seconds)
 
 
 def run_loop(
@@ -80,8 +103,9 @@ def run_loop(
     overrides: dict[str, object],
     *,
     quiet: bool,
+    gpu_wait: GpuWait | None = None,
 ) -> int:
-    """The loop in this process; returns the exit status."""
+    """The loop in this process; returns the exit status. ``gpu_wait``: None lets no busy GPU hold up anything."""
     from auto_experiment.cycle.inputs import add_directive
     from auto_experiment.wiring import controller_of
 
@@ -89,7 +113,7 @@ def run_loop(
     say = _silent if quiet else _line
     signal.signal(signal.SIGTERM, _interrupted)  # until the controller listens itself
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal may be lost while we start, too
-    with controller_of(place, say, gpus=gpu) as controller:
+    with controller_of(place, say, gpus=gpu, gpu_wait=gpu_wait) as controller:
         if directive:
             add_directive(place.paths(place.config()), directive)
         ending = controller.run()
@@ -114,6 +138,7 @@ def _silent(_text: str) -> None:
 def _detach(
     root: str,
     gpu: str | None,
+    gpu_wait: str | None,
     max_cycles: int | None,
     directive: str | None,
     provider: str | None,
@@ -126,10 +151,11 @@ def _detach(
 
     given = {"agent.provider": provider, "agent.model": model}
     place = Place.of(root, config_file, {key: value for key, value in given.items() if value})
-    paths = ready(place)
+    paths = ready(place, gpu, _gpu_wait(gpu_wait))
     words = [sys.executable, "-m", "auto_experiment", "run", "--project", root, "--quiet"]
     for name, value in (("--gpu", gpu), ("--max-cycles", max_cycles), ("--directive", directive)):
         words += [] if value is None else [name, str(value)]
+    words += [] if gpu_wait is None else [f"--gpu-wait={gpu_wait}" if gpu_wait else "--gpu-wait"]
     named = (("--provider", provider), ("--model", model))
     for name, value in (*named, ("--config", config_file and os.path.abspath(config_file))):
         words += [name, value] if value else []

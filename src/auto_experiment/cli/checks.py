@@ -24,7 +24,8 @@ from auto_experiment.notes.teller import notes_task
 from auto_experiment.project import Place, Project, objective_of, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.redact import Redactor, secrets_of
-from auto_experiment.wiring import fence_of, gpu_samples, model_of, prices_of
+from auto_experiment.views.gpus import in_short
+from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of
 
 _LIMIT_S = 10  # for a child process that looks at a vault or at addresses
 _TINY = 16  # tokens of the answer to a question that asks for one word
@@ -162,10 +163,10 @@ def _search_space(config: Config, brief: Brief) -> Check:
 
 
 def _gpu(place: Place) -> Check:
-    samples = gpu_samples(place)
-    if not samples:
-        return Check("gpu", None, "none that nvidia-smi shows", "trainings run on the CPU")
-    return Check("gpu", True, "; ".join(f"{g.index} {g.name}" for g in samples))
+    gpus = gpus_of(place)
+    if not gpus.found:
+        return Check("gpu", None, gpus.why, "trainings run on the CPU")
+    return Check("gpu", True, "; ".join(f"{gpu.id} {gpu.name or '?'}, {in_short(gpu)}" for gpu in gpus.usable))
 
 
 def _workspace(workspace: str, ledger: str) -> Iterator[Check]:

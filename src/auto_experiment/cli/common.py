@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from typing import Any, TextIO, TypeVar
 
 import click
 
+from auto_experiment import clock
+from auto_experiment.config import read_environment
 from auto_experiment.errors import UsageError
 from auto_experiment.hosts.hand import run_around
 from auto_experiment.jsonable import plain
 from auto_experiment.paths import ProjectPaths
+from auto_experiment.views.terminal import Screen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +38,42 @@ def json_option(function: F) -> F:
 def to_nowhere(stream: TextIO) -> None:
     """The other end of a stream is gone: what is still buffered must not fail at the end of the process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def has_braille() -> bool:
+    """Can the terminal show it? Its encoding is all that is known."""
+    try:
+        "\u2800".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def show(text: Callable[[Screen], str], *, one_screen: bool = False) -> None:
+    """Print a text made for this terminal: as wide as it is, in colour unless NO_COLOR is set. Into a pipe lines are as
+    long as they are. ``one_screen``: a text for a screen, that of a terminal of 80x24 into a pipe; COLUMNS and LINES
+    say otherwise."""
+    terminal = sys.stdout.isatty()
+    width, height = shutil.get_terminal_size((80, 24)) if terminal or one_screen else (None, None)
+    variables = read_environment().variables
+    coloured = terminal and not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
+    paint = _painted if coloured else Screen().paint
+    here = os.path.realpath(os.curdir)
+    screen = Screen(width, height if one_screen else None, paint, not has_braille(), clock.unix(), here)
+    click.echo(text(screen), color=coloured)
+
+
+_STYLES: dict[str, dict[str, Any]] = {
+    "good": {"fg": "green"},
+    "bad": {"fg": "red"},
+    "warn": {"fg": "yellow"},
+    "dim": {"dim": True},
+    "bold": {"bold": True},
+}
+
+
+def _painted(style: str, text: str) -> str:
+    return click.style(text, **_STYLES[style])
 
 
 def print_json(document: object) -> None:

@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
+from auto_experiment.cli.common import existing_folder, has_braille, json_option, print_json, project_option, show
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import experiment_name
 from auto_experiment.project import Place, Project
-from auto_experiment.views import code, listing, status
-from auto_experiment.views.standing import standing
+from auto_experiment.views import code, experiment_text, listing, listing_text, status, status_text
+from auto_experiment.views.standing import best_attempt, standing
 
 
 @contextlib.contextmanager
@@ -40,24 +40,35 @@ def status_command(project: str, as_json: bool) -> None:
     """Goal, best so far, what runs now with its progress, recent decisions, a pending directive, what it has cost."""
     with opened(project) as (found, ledger):
         document, cut_off = status.status(found, ledger), status.unsettled(found, ledger)
+        known = None if as_json else status_text.beside(found, ledger)
     if as_json:
         print_json(document)
     else:
-        click.echo(status.as_text(document, cut_off))
+        show(lambda screen: status_text.as_text(document, cut_off, known, screen), one_screen=True)
 
 
-@click.command("list", epilog="Example: auto-experiment list --json | jq '.[].value'")
+@click.command("list", epilog="Example: auto-experiment list --sort value --last 50")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the newest N.")
+@click.option("--failed", is_flag=True, help="Only those that failed.")
+@click.option(
+    "--sort", type=click.Choice(["id", "value"]), default="id", help="By age (default), or the best one first."
+)
 @project_option
 @json_option
-def list_command(project: str, as_json: bool) -> None:
-    """All experiments, a line each; with --json every attempt of each."""
+def list_command(last: int | None, failed: bool, sort: str, project: str, as_json: bool) -> None:
+    """All experiments, a line each, the newest one last: what became of it, its value, how far that lies from the best
+    one before it, when it ended. With --json every attempt of each.
+    """
     with opened(project) as (found, ledger):
         now = standing(ledger, found.objective)
         rows, unfinished = listing.listing(found, ledger, now), listing.unfinished(found, ledger)
+        best = best_attempt(ledger, now) if ledger else None
+    some = listing_text.chosen(rows, now, last=last, by_value=sort == "value", failed=failed)
     if as_json:
-        print_json(rows)
-    else:
-        click.echo(listing.as_text(rows, now.objective.metric if now else "value", unfinished))
+        print_json(some)
+        return
+    leads = experiment_name(best.experiment) if best else None
+    show(lambda screen: listing_text.as_text(some, now, unfinished, of_all=rows, best=leads, screen=screen))
 
 
 @click.command("show", epilog="Example: auto-experiment show exp003")
@@ -68,16 +79,20 @@ def show_command(exp: str, project: str, as_json: bool) -> None:
     """One experiment in full: plan, runs, metrics, outcome, lesson."""
     number = experiment_number(exp)
     with opened(project) as (found, ledger):
-        document = listing.one(found, ledger, number, standing(ledger, found.objective)) if ledger else None
+        now = standing(ledger, found.objective)
+        document = listing.one(found, ledger, number, now) if ledger else None
+        known = experiment_text.beside(ledger, number, now) if ledger and not as_json else None
         if ledger and document is not None:
             document["code"] = _code(project, ledger, number)
-        count, unfinished = ledger.experiment_count() if ledger else 0, listing.unfinished(found, ledger)
+        count = ledger.experiment_count() if ledger else 0
+        unfinished = listing.unfinished(found, ledger) if number == count else ""
     if document is None:
         raise no_experiment(exp, count)
     if as_json:
         print_json(document)
     else:
-        click.echo(listing.one_as_text(document, unfinished))
+        shown = document
+        show(lambda screen: experiment_text.as_text(shown, unfinished, known, screen))
 
 
 def _code(folder: str, ledger: Reader, number: int) -> dict[str, Any] | None:
@@ -210,7 +225,7 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     if as_json:
         print_json(document)
     else:
-        click.echo(reading.as_text(document, curves, plain=not _has_braille()))
+        click.echo(reading.as_text(document, curves, plain=not has_braille()))
 
 
 _LONGEST_OBJECTIVE = 200
@@ -222,12 +237,3 @@ def _standard_input() -> Iterator[bytes]:
         raise UsageError("-: standard input is closed; give a log: `auto-experiment metrics - < train.log`")
     while chunk := os.read(sys.stdin.fileno(), _CHUNK):
         yield chunk
-
-
-def _has_braille() -> bool:
-    """Can the terminal show it? Its encoding is all that is known."""
-    try:
-        "\u2800".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeError, LookupError):
-        return False
-    return True

@@ -32,11 +32,12 @@ COMMANDS = {
     "direct": ("steer", "Leave a directive for the next THINK."),
     "stop": ("steer", "End the controller; with --run the training too."),
     "report": ("look", "Write the report from the ledger."),
+    "gpus": ("gpus", "The GPUs of this machine: who uses them, which are free."),
     "metrics": ("look", "What the log reader sees in any training log."),
     "skills": ("skills", "Put the skills for Claude Code and Codex in their place, or take them away."),
 }
 # promised, and refused with a clear word until they are built
-LATER = ("gpus", "watch", "pause", "resume", "mcp", "clean")
+LATER = ("watch", "pause", "resume", "mcp", "clean")
 
 
 class LazyGroup(click.Group):

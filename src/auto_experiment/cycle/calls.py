@@ -152,7 +152,7 @@ class Caller:
     def in_thread(self, work: Callable[[], T], abort: Callable[[], None] | None = None) -> T:
         """Do blocking work while signals and requests are listened to. When those end us the work is aborted, or left
         to a thread that dies with us."""
-        job = _Job(work)
+        job = Job(work)
         try:
             self._monitor.until(job.start())
         except BaseException:
@@ -210,7 +210,7 @@ class Caller:
         self._publish()
 
 
-class _Job(Generic[T]):
+class Job(Generic[T]):
     """Work in a thread, with a descriptor that can be read when it is done."""
 
     def __init__(self, work: Callable[[], T]) -> None:

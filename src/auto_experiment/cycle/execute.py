@@ -80,7 +80,7 @@ def spec_of(ground: Ground, inputs: Inputs, attempt: str, kind: Kind, text: str,
         attempt=attempt,
         argv=argv,
         cwd=ground.paths.root,
-        env={**_shown(settings.env), **assigned, **_harness_env(ground, attempt, dry=dry)},
+        env={**_order(ground), **_shown(settings.env), **assigned, **_harness_env(ground, attempt, dry=dry)},
         env_names=tuple(sorted(settings.env)),
         wall_limit_s=float(settings.dry_run_timeout) if dry else hours,
         grace_s=DRY_GRACE_S if dry else GRACE_S,
@@ -122,6 +122,12 @@ def _harness_env(ground: Ground, attempt: str, *, dry: bool) -> dict[str, str]:
         env["AUTO_EXPERIMENT_DRY_RUN"] = "1"
         env["WANDB_MODE"] = "disabled"
     return env
+
+
+def _order(ground: Ground) -> dict[str, str]:
+    """The GPUs that we name are numbered as nvidia-smi numbers them: CUDA's own order has the fastest one first."""
+    named = ground.gpus is not None and "CUDA_DEVICE_ORDER" not in ground.env.variables
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if named else {}
 
 
 def _free_port() -> int:

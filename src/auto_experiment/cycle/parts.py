@@ -20,6 +20,7 @@ from auto_experiment.models.base import Model
 from auto_experiment.models.prices import Prices
 from auto_experiment.planners.base import Planner
 from auto_experiment.project import Project
+from auto_experiment.records.gpu import Gpus, GpuWait
 from auto_experiment.watch.monitor import Monitor
 
 
@@ -39,8 +40,9 @@ class Parts:
     """``read_inputs`` reads brief and config afresh; ``minds`` builds who thinks; ``report`` writes the report and
     returns its path; ``say`` tells a human one line. ``snapshots``: None where the code cannot be recorded.
     ``toolbox``: the code agent's tools, for one dispatch. ``guard``: looks after what must not be changed; None where
-    nobody but humans changes anything. ``tell``: shown the status after each stored step, for notes and messages; it
-    takes no time and never fails."""
+    nobody but humans changes anything. ``gpus`` looks at them, which may take long; ``gpu_wait``: None where nothing is
+    to be held up by a busy one. ``tell``: shown the status after each stored step, for notes and messages; it takes no
+    time and never fails."""
 
     ground: Ground
     ledger: Writer
@@ -56,4 +58,6 @@ class Parts:
     project: Callable[[Inputs], Project]
     report: Callable[[Inputs], str]
     say: Callable[[str], None]
+    gpus: Callable[[], Gpus]
+    gpu_wait: GpuWait | None
     tell: Callable[[Inputs, Mapping[str, Any]], None] = lambda _now, _status: None

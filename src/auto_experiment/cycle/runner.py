@@ -15,6 +15,7 @@ from auto_experiment import clock, command
 from auto_experiment.clock import human
 from auto_experiment.cycle import budget, dry_run, execute
 from auto_experiment.cycle.code import DRY_RUN, TRAINING, Code
+from auto_experiment.cycle.gpu_gate import GpuGate
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs, require_program
 from auto_experiment.cycle.parts import Parts
@@ -53,6 +54,7 @@ class Runner:
     def __init__(self, parts: Parts, code: Code, guarding: Guarding, show: Callable[[], None]) -> None:
         self._parts, self._code, self._guarding = parts, code, guarding
         self._ledger, self._say, self._show = parts.ledger, parts.say, show
+        self._gpu_gate = GpuGate(parts, show)
         self._gpu: threading.Thread | None = None
         self._said: set[str] = set()
 
@@ -236,6 +238,9 @@ class Runner:
     ) -> tuple[Outcome, LogReader]:
         """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
         own = self._parts.ground.paths.attempt(attempt.name)
+        if attempt.claim is None and not self._parts.monitor.stop_run_asked:
+            ref = execute.ref_of(self._parts.ground, attempt.name)
+            self._gpu_gate.pass_through(attempt, lambda: not self._is_absent(ref))
         with self._guarding.around(inputs, attempt.run_name, own):
             return self._followed(attempt, rules, inputs, now, make_reader)
 
@@ -271,8 +276,11 @@ class Runner:
     def _require_room(self, ref: Ref) -> None:
         """Nothing new is started on a disk that is nearly full; what was started already is not new."""
         want = want_of_room(ref.folder)
-        if want and isinstance(self._parts.launcher.state([ref])[ref], Absent):
+        if want and self._is_absent(ref):
             raise DiskFault(f"nothing new is started on the disk of {self._parts.ground.paths.runs}: {want}")
+
+    def _is_absent(self, ref: Ref) -> bool:
+        return isinstance(self._parts.launcher.state([ref])[ref], Absent)
 
     def _began(self, attempt: AttemptRow, pid: int | None, started_at: float | None) -> None:
         with self._ledger.transaction() as tx:

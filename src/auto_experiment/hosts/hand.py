@@ -81,7 +81,11 @@ def _try_lock(descriptor: int, end: float) -> None:
 def run_around(runs: str) -> str:
     """The attempt in this folder of runs, or the command of an agent, that this process was started by; "" when none.
     Also one that has emptied its environment: its supervisor adopts what a process leaves behind."""
-    pid = os.getpid()
+    return run_of(os.getpid(), runs)
+
+
+def run_of(pid: int, runs: str) -> str:
+    """The same of any process: those of other users tell nothing, and neither do those of other projects."""
     while pid > 1:
         if found := _attempt_of(pid, os.fsencode(runs.rstrip("/") + "/")):
             return found

@@ -334,6 +334,10 @@ class Reader:
         """The newest cycle with a lesson; 0 when there is none."""
         return self._number("SELECT max(cycle) FROM lesson")
 
+    def results(self) -> dict[str, int]:
+        """How many experiments came to which result."""
+        return {row[0]: row[1] for row in self._all("SELECT result, count(*) FROM lesson GROUP BY result")}
+
     def notes(self, kind: str, limit: int, state: str = "active") -> list[NoteRow]:
         """The newest ``limit`` notes of a kind, oldest first."""
         rows = self._all(

@@ -316,7 +316,7 @@ class Writer(Reader):
         """Why nothing can be stored, for whoever looks; "" when it can. It stands in the lock's file, since here it
         cannot be stored."""
         with contextlib.suppress(OSError):
-            self._lock.tell({"reason": reason, "until": until} if reason else None)
+            self._lock.tell({"reason": self._redactor(reason), "until": until} if reason else None)
 
     @property
     def replaced(self) -> bool:

@@ -1,10 +1,10 @@
-"""The experiments: the document of ``list --json`` and ``show --json``, and their form for a terminal."""
+"""The experiments: the document of ``list --json`` and ``show --json``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from auto_experiment.clock import human
 from auto_experiment.jsonable import plain
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
@@ -12,10 +12,8 @@ from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, LessonRow, Ph
 from auto_experiment.objective import Objective
 from auto_experiment.project import Project
 from auto_experiment.records.lesson import Result
-from auto_experiment.records.run import Kind, RunState
-from auto_experiment.views import code
+from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing
-from auto_experiment.views.status import spent
 
 
 def listing(project: Project, ledger: Reader | None, now: Standing | None) -> list[dict[str, Any]]:
@@ -132,83 +130,13 @@ def unfinished(project: Project, ledger: Reader | None) -> str:
     return f"not finished: {(reason or 'ended without a word (killed?)').partition(': ')[0]}"
 
 
-def as_text(rows: list[dict[str, Any]], metric: str, unfinished: str = "") -> str:
-    """A line per experiment. ``unfinished``: what the function of this name says of the newest one."""
-    if not rows:
-        return "no experiments yet"
-    if any(row["value"] is not None and not _counts(row) for row in rows):
-        note = ["(in parentheses: reported by a run that failed or was cut short, so it does not count)"]
-    else:
-        note = []
-    states = [_state(row, unfinished) for row in rows]
-    width = max(14, *(len(state) + 2 for state in states))
-    lines = [f"{'id':8}{'result':14}{metric[:14]:>14}  {'state':{width}}title"]
-    for row, state in zip(rows, states, strict=True):
-        lines.append(f"{row['id']:8}{row['result'] or '-':14}{shown_value(row):>14}  {state:{width}}{row['title']}")
-    return "\n".join(lines + note)
-
-
-def shown_value(row: dict[str, Any]) -> str:
+def shown_value(row: Mapping[str, Any]) -> str:
     """An experiment's value for people: in parentheses when it does not count, "-" when there is none."""
     if row["value"] is None:
         return "-"
-    return f"{row['value']:g}" if _counts(row) else f"({row['value']:g})"
+    return f"{row['value']:g}" if counts(row) else f"({row['value']:g})"
 
 
-def _counts(row: dict[str, Any]) -> bool:
+def counts(row: Mapping[str, Any]) -> bool:
+    """Does the value of an experiment count?"""
     return row["result"] in (Result.IMPROVED.value, Result.NOT_IMPROVED.value)
-
-
-def _state(row: dict[str, Any], unfinished: str) -> str:
-    if row["result"] is None and unfinished:
-        return unfinished
-    if not row["runs"]:
-        return "planned" if row["result"] is None else "nothing ran"
-    run = row["runs"][-1]
-    return f"dry {run['state']}" if run["kind"] == Kind.DRY.value else str(run["state"])
-
-
-def one_as_text(document: dict[str, Any], unfinished: str = "") -> str:
-    """One experiment for a terminal."""
-    lines = [
-        f"{document['id']}  {document['title']}",
-        f"hypothesis  {document['hypothesis']}",
-        f"success     {document['success_criteria']}",
-        f"base        {document['base'] or '-'}",
-        f"result      {document['result'] or unfinished or 'not known yet'}"
-        + ("" if document["value"] is None else f", value {document['value']:g}"),
-        f"decision    {document['decision'] or '-'}",
-        *([f"model       {spent(document['llm'])}"] if document["llm"]["calls"] else []),
-    ]
-    lines.extend(code.lines(document["id"], document.get("code")))
-    for run in document["runs"]:
-        lines.extend(_run_lines(run))
-    return "\n".join(lines)
-
-
-def _run_lines(run: dict[str, Any]) -> list[str]:
-    kind = "dry run" if run["kind"] == Kind.DRY.value else "training"
-    how = "" if run["exit_code"] is None else f", exit status {run['exit_code']}"
-    how += "" if run["signal"] is None else f", signal {run['signal']}"
-    lines = [
-        "",
-        f"{run['id']} attempt {run['attempt']} ({kind}): {run['state']}{how}, {human(run['duration_s'])}",
-        f"  command   {run['command']}",
-        f"  log       {run['log']}",
-    ]
-    if run["program"]:
-        lines.append(f"  program   {run['program']}")
-    if run["reason"]:
-        lines.append(f"  reason    {run['reason']}")
-    if run["fault"] != "none":
-        lines.append(f"  fault     {run['fault']}" + (f": {run['exception']}" if run["exception"] else ""))
-    lines.extend(f"  note      {note}" for note in run["notes"])
-    for name, s in run["metrics"].items():
-        low, high = s.get("lowest"), s.get("highest")
-        span = "" if low is None else f" (lowest {low:g}, highest {high:g})"
-        final = s["final"] if isinstance(s["final"], str) else f"{s['final']:g}"
-        lines.append(f"  {name} = {final}{span}, {s['count']} values")
-    if run["state"] in (RunState.FAILED.value, RunState.KILLED.value) and run["tail"]:
-        lines.append("  last lines of the log:")
-        lines.extend(f"    {line}" for line in run["tail"][-10:])
-    return lines

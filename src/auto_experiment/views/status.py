@@ -1,4 +1,4 @@
-"""The document of ``status --json`` and ``state.json``, and its form for a terminal."""
+"""The document of ``status --json`` and ``state.json``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import time
 from typing import Any
 
 from auto_experiment import clock
-from auto_experiment.clock import human
 from auto_experiment.files import read_text
 from auto_experiment.ledger.lock import holder, parked
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
 from auto_experiment.project import Project
-from auto_experiment.records.observation import Progress
 from auto_experiment.views.standing import Standing, best_attempt, standing
 
 _DECISIONS = 5
@@ -131,41 +129,6 @@ def unsettled(project: Project, ledger: Reader | None) -> str:
     return f"{of_it}{calls} call{'' if calls == 1 else 's'} whose end is not known"
 
 
-def as_text(document: dict[str, Any], cut_off: str = "") -> str:
-    """One screen for a terminal. ``cut_off``: what ``unsettled`` says."""
-    objective, best, controller = document["objective"], document["best"], document["controller"]
-    lines = [f"{document['project']}: {document['goal']}"]
-    if objective:
-        target = "" if objective["target"] is None else f", target {objective['target']:g}"
-        lines.append(f"objective   {objective['metric']} ({objective['direction']}{target})")
-    else:
-        lines.append("objective   not known yet")
-    reason = f" ({controller['reason']})" if controller["reason"] else ""
-    state = controller["state"] + (f", pid {controller['pid']}" if controller["pid"] else "")
-    phase = f", {controller['phase']}" if controller["phase"] else ""
-    lines.append(f"controller  {state}{phase}{_again(controller['until'])}{reason}")
-    counts = (f"{document[what]} {what}" for what in ("cycles", "experiments", "runs"))
-    lines.append(f"done        {', '.join(counts)}")
-    lines.append(
-        f"best        {best['value']:g}  {best['run']}  {best['title']}" if best else "best        none yet that counts"
-    )
-    lines.extend(_current_line(run) for run in document["current_runs"])
-    if document["llm"]["calls"]:
-        lines.append(f"model       {spent(document['llm'], cut_off)}")
-    if document["pending_directive"]:
-        lines.append(f"directive   pending: {document['pending_directive'].splitlines()[0][:100]}")
-    lines.extend(f"decision    {text}" for text in document["decisions"])
-    return "\n".join(lines)
-
-
-def _again(until: str | None) -> str:
-    """When a parked controller goes on, in the clock of whoever looks."""
-    if not until:
-        return ""
-    left = max((clock.seconds(until) or 0.0) - time.time(), 0.0)
-    return f", tried again at {clock.local(until):%H:%M}, in {human(left)}"
-
-
 def spent(llm: dict[str, float | None], cut_off: str = "") -> str:
     """Calls, tokens and money, for people."""
     cached = llm["cache_read_tokens"] or 0
@@ -180,15 +143,3 @@ def spent(llm: dict[str, float | None], cut_off: str = "") -> str:
         f"{llm['output_tokens']:,.0f} out",
     ]
     return ", ".join(filter(None, parts))
-
-
-def _current_line(run: dict[str, Any]) -> str:
-    progress = run["progress"]
-    done = ""
-    if progress:
-        total = "" if progress["total"] is None else f"/{progress['total']:g}"
-        done = f", {progress['unit']} {progress['done']:g}{total}"
-        remaining = Progress(**progress).remaining_s(run["elapsed_s"])
-        done += "" if remaining is None else f", about {human(remaining)} left"
-    kind = "dry run" if run["kind"] == "dry" else "training"
-    return f"now         {kind} {run['run']}, {human(run['elapsed_s'])}{done}, log {run['log']}"
