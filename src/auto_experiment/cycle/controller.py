@@ -31,6 +31,7 @@ from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.planning import Planning
 from auto_experiment.cycle.runner import Runner, settle
+from auto_experiment.cycle.step import Step
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
@@ -172,12 +173,11 @@ class Controller:
             self._run_phase(cycle)
 
     def _run_phase(self, cycle: CycleRow) -> None:
-        experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
         if cycle.phase is Phase.TRAINING:
-            self._runner.training(cycle, experiment, plan, self._inputs, now)
+            self._runner.training(self._step_of(cycle))
         else:
             after = Phase.EXECUTE if self._coded else Phase.REFLECT
-            self._runner.dry_run(cycle, experiment, plan, self._inputs, now, on_failure=after)
+            self._runner.dry_run(self._step_of(cycle), on_failure=after)
 
     def _next_cycle(self) -> str:
         now = self._state_objective(self._read_inputs())  # a goal that was lowered may be reached already
@@ -400,14 +400,14 @@ class Controller:
     # -- EXECUTE ------------------------------------------------------------------------------------------------
 
     def _execute(self, cycle: CycleRow) -> None:
-        experiment, plan, now, inputs = self._experiment(cycle), self._plan(cycle), self._standing(), self._inputs
-        best = best_attempt(self._ledger, now)
+        step, inputs = self._step_of(cycle), self._inputs
+        best = best_attempt(self._ledger, step.now)
         leads = experiment_name(best.experiment) if best else None
         minds, terms = self._planning.who(inputs), self._planning.terms(cycle, inputs, self._settings_changed)
         try:
-            self._coding.execute(cycle, experiment, plan, inputs, now, minds, terms, leads)
+            self._coding.execute(step, minds, terms, leads)
         except ModelAway:
-            self._put_off(cycle, experiment)
+            self._put_off(cycle, step.experiment)
 
     def _put_off(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
         """The model went away in the middle of a change: the fallback has nothing to add to that, and what it trains is
@@ -601,6 +601,9 @@ class Controller:
         row = self._ledger.experiment(best.experiment) if best else None
         with self._view("MEMORY_LOG.md"):
             self._notebook.write(self._inputs.config.memory, row.cycle if row else None)
+
+    def _step_of(self, cycle: CycleRow) -> Step:
+        return Step(cycle, self._experiment(cycle), self._plan(cycle), self._inputs, self._standing())
 
     def _experiment(self, cycle: CycleRow) -> ExperimentRow:
         found = self._ledger.experiment_of(cycle.id)

@@ -101,20 +101,7 @@ def with_dry_run(outcome: Outcome, attempts: Sequence[AttemptRow]) -> Outcome:
 
 def nothing_ran(why: str) -> Outcome:
     """The outcome of an experiment that came to no run."""
-    return Outcome(
-        state=RunState.FAILED,
-        exit_code=None,
-        signal=None,
-        fault=Fault.NONE,
-        exception=None,
-        reason=why or "nothing was run",
-        started_at=None,
-        ended_at=None,
-        duration_s=None,
-        value=None,
-        value_note="",
-        read_as=None,
-    )
+    return replace(Outcome.blank(RunState.FAILED), reason=why or "nothing was run")
 
 
 def _series(kept: Mapping[str, Any]) -> Series:

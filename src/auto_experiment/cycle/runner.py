@@ -18,6 +18,7 @@ from auto_experiment.cycle.code import DRY_RUN, TRAINING, Code
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs, require_program
 from auto_experiment.cycle.parts import Parts
+from auto_experiment.cycle.step import Step
 from auto_experiment.errors import CommandError, DiskFault
 from auto_experiment.files import want_of_room
 from auto_experiment.launchers.base import Began
@@ -76,64 +77,48 @@ class Runner:
         self._intend_full(tx, inputs, experiment, launch, gate=WAIVED)
         return Phase.TRAINING
 
-    def gate(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        asked: LaunchRequest,
-        inputs: Inputs,
-        now: Standing,
-    ) -> str | None:
+    def gate(self, step: Step, asked: LaunchRequest) -> str | None:
         """Put a launch through the gate. Why it was refused, with the log's tail; None when its training is about to
         start, or when a human ended the dry run."""
+        plan, inputs, ground = step.plan, step.inputs, self._parts.ground
         try:
             words = command.split(asked.command)
-            require_program(
-                words, inputs.config.experiment.setup, self._parts.ground.paths.root, self._parts.ground.env
-            )
+            require_program(words, inputs.config.experiment.setup, ground.paths.root, ground.env)
         except CommandError as error:
             return str(error)
         launch = self.request(inputs, asked, plan.params if asked.command == plan.command and plan.params else None)
-        if known := self._known(cycle, plan, launch, now):
+        if known := self._known(step, launch):
             return known
         with self._ledger.transaction() as tx:
-            tx.phase(cycle.id, phase := self.intend(tx, inputs, experiment.id, launch))
+            tx.phase(step.cycle.id, phase := self.intend(tx, inputs, step.experiment.id, launch))
         self._show()
         refused: str | None = None
         while phase is Phase.DRY_RUN and not self._parts.monitor.stop_run_asked:
-            refused = self.dry_run(cycle, experiment, plan, inputs, now, on_failure=Phase.EXECUTE)
+            refused = self.dry_run(step, on_failure=Phase.EXECUTE)
             current = self._ledger.last_cycle()
             phase = current.phase if current else Phase.DONE
         return refused
 
-    def _known(self, cycle: CycleRow, plan: Plan, launch: LaunchRow, now: Standing) -> str:
+    def _known(self, step: Step, launch: LaunchRow) -> str:
         """Why a launch would only bring a result that is there already; "" when it is new, or wanted once more. What a
         plan launches itself was looked at when it was planned."""
+        plan, objective = step.plan, step.now.objective
         if launch.code is None or (launch.command == plan.command and not plan.task):
             return ""
-        by = (launch.code, now.objective.identity)
+        by = (launch.code, objective.identity)
         found = self._ledger.finished_launch(launch.command, *by) or self._ledger.finished_launch(
             command.join(command.split(launch.command)), *by
         )
-        if found is None or asks_for_a_repeat(plan, self._ledger.directive_of(cycle.id)):
+        if found is None or asks_for_a_repeat(plan, self._ledger.directive_of(step.cycle.id)):
             return ""
         return (
-            f"this is {found[0]} again, {now.objective.metric}={found[1]:g}: the same command on the same code; "
+            f"this is {found[0]} again, {objective.metric}={found[1]:g}: the same command on the same code; "
             "change something, or end without a launch"
         )
 
-    def dry_run(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        now: Standing,
-        *,
-        on_failure: Phase = Phase.REFLECT,
-    ) -> str | None:
+    def dry_run(self, step: Step, *, on_failure: Phase = Phase.REFLECT) -> str | None:
         """The gate: only a passed dry run stores the intent of a training. Why it failed, with the log's tail."""
+        cycle, experiment, plan, inputs, now = step.parts
         launch = self._launch_of(experiment, plan)
         attempt = self._open_attempt(experiment) or self._another_dry_run(experiment, launch, inputs)
         rules: list[Rule] = [] if launch.dry_run_command else [TwoSteps()]
@@ -146,7 +131,7 @@ class Runner:
             self._store(attempt, outcome, now, passed=None)
             return None
         if verdict.passed and (moved := self._code.moved(attempt)):
-            if self._tested_again(attempt, outcome, experiment, inputs, now, moved):
+            if self._tested_again(step, attempt, outcome, moved):
                 return None
             verdict = dry_run.Verdict(False, f"{_some(moved)} changed while it ran, each time; write outputs elsewhere")
         if not verdict.passed:
@@ -169,30 +154,24 @@ class Runner:
         self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
         return None
 
-    def _tested_again(
-        self,
-        attempt: AttemptRow,
-        outcome: Outcome,
-        experiment: ExperimentRow,
-        inputs: Inputs,
-        now: Standing,
-        moved: Sequence[str],
-    ) -> bool:
+    def _tested_again(self, step: Step, attempt: AttemptRow, outcome: Outcome, moved: Sequence[str]) -> bool:
         """The training starts from exactly the code that was tested: code that has changed meanwhile is tested again.
         False: it changes each time."""
+        experiment = step.experiment
         before = [a for a in self._ledger.attempts(experiment.id) if a.reason.startswith(MOVED)]
         if len(before) + 1 >= _MOST_MOVED:
             return False
-        self._store(attempt, replace(outcome, reason=f"{MOVED}: {_some(moved)}"), now, passed=None)
+        self._store(attempt, replace(outcome, reason=f"{MOVED}: {_some(moved)}"), step.now, passed=None)
         launch, found = self._launch_of(experiment, None), self._code.record("changed during its dry run")
         launch = replace(launch, tree=found.tree, code=found.code) if found else launch
         with self._ledger.transaction() as tx:
             tx.launch(experiment.id, launch)
-            self._intend_dry(tx, inputs, experiment.id, launch)
+            self._intend_dry(tx, step.inputs, experiment.id, launch)
         self._say(f"  {_some(moved)} changed during the dry run: another one, with the code as it is now")
         return True
 
-    def training(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
+    def training(self, step: Step) -> None:
+        cycle, experiment, plan, inputs, now = step.parts
         attempt = self._open_attempt(experiment)
         if attempt is None:
             raise RuntimeError(f"{experiment.name} is in training without an open attempt")
