@@ -7,12 +7,10 @@ phase is written so that doing it again is harmless. What the phases mean is in 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from auto_experiment import __version__, clock
+from auto_experiment import clock
 from auto_experiment.cycle import budget, reflect, think
 from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway
 from auto_experiment.cycle.code import CURRENT, Code
@@ -31,6 +29,7 @@ from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.planning import Planning
 from auto_experiment.cycle.runner import Runner, settle
+from auto_experiment.cycle.session import Session, why_report
 from auto_experiment.cycle.step import Step
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
@@ -98,6 +97,7 @@ class Controller:
         self._planless = 0  # how often in a row the planner could not plan
         self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
+        self._session = Session(parts, self._show)
         self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
         self._unread = ""  # what is wrong with brief or config now, as it was said
@@ -108,7 +108,7 @@ class Controller:
 
     def run(self) -> Ending:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
-        self._begin_session()
+        self._asked_for_end = self._session.begin()
         report = ""
         try:
             self._patience.through(self._directive)
@@ -119,9 +119,9 @@ class Controller:
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
         except (OSError, AutoExperimentError) as error:
-            self._end_session(f"error: {error}")
+            self._session.end(f"error: {error}")
             raise
-        self._end_session(ending.reason)
+        self._session.end(ending.reason)
         self._say(f"ended: {ending.reason}")
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
@@ -197,7 +197,7 @@ class Controller:
 
     def collect(self) -> Ending:
         """``stop --run`` without a controller: end what runs, store how it ended, and nothing else."""
-        self._begin_session()
+        self._session.begin()
         self._monitor.stop_run_asked = True
         reason = "nothing was running"
         try:
@@ -205,9 +205,9 @@ class Controller:
                 self._step(cycle)
                 reason = STOP_RUN_REASON
         except (OSError, AutoExperimentError) as error:
-            self._end_session(f"error: {error}")
+            self._session.end(f"error: {error}")
             raise
-        self._end_session(reason)
+        self._session.end(reason)
         return Ending(reason)
 
     def _runs(self, cycle: CycleRow | None) -> bool:
@@ -220,42 +220,6 @@ class Controller:
         if cycle.id != self._counted:
             self._counted = cycle.id
             self._cycles += 1
-
-    # -- sessions -----------------------------------------------------------------------------------------------
-
-    def _begin_session(self) -> None:
-        """A session that ended without a word was killed. That counts against the cycle it was in, until something new
-        is stored or a heartbeat has come: a step that kills us again and again is given up."""
-        last, cycle = self._ledger.last_session(), self._ledger.last_cycle()
-        crashed = last is not None and last.ended_at is None
-        open_cycle = None if cycle is None or cycle.phase is Phase.DONE else cycle
-        with self._ledger.transaction() as tx:
-            self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
-            if self._parts.fence:
-                tx.event("fence", mode=self._parts.fence[0], said=self._parts.fence[1])
-            if open_cycle and open_cycle.parked:
-                tx.park(open_cycle.id, None)
-            if crashed and open_cycle:
-                tx.recovery(open_cycle.id, open_cycle.recoveries + 1, open_cycle.phase)
-        if crashed and last and cycle and not open_cycle and cycle.session == last.id:
-            self._asked_for_end = self._asked_by(cycle)  # what was asked for before the kill still holds
-        if open_cycle:
-            why = " after a crash" if crashed else ""
-            self._say(f"carrying on with cycle {open_cycle.id} at {open_cycle.phase.value}{why}")
-
-    def _asked_by(self, cycle: CycleRow) -> str:
-        """Why the plan or the reflection of a cycle asked for the report; "" when neither did."""
-        plan, lesson = self._ledger.plan(cycle.id), self._ledger.lesson(cycle.id)
-        if plan and plan.action is Action.REPORT:
-            return _why_report(plan)
-        return lesson.decision if lesson and lesson.next == Next.REPORT.value else ""
-
-    def _end_session(self, reason: str) -> None:
-        """On a disk that takes nothing the session stays open, as after a kill."""
-        with contextlib.suppress(DiskFault):
-            with self._ledger.transaction() as tx:
-                tx.end_session(self._ledger.session or 0, reason)
-            self._show()
 
     # -- THINK --------------------------------------------------------------------------------------------------
 
@@ -288,7 +252,7 @@ class Controller:
             else:
                 tx.phase(cycle.id, Phase.DONE)
         if plan.action is Action.REPORT:
-            self._asked_for_end = _why_report(plan)
+            self._asked_for_end = why_report(plan)
         if directive:
             self._archive()
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
@@ -644,20 +608,8 @@ class Controller:
             self._unwritten.add(name)
 
 
-def _why_report(plan: Plan) -> str:
-    return plan.reason or "the plan asked for the report"
-
-
 def _change(last: EventRow | None, new: Objective) -> str:
     if last is None:
         return ""
     same = all(last.body[key] == value for key, value in new.document().items() if key != "target")
     return " (changed)" if same else " (changed: earlier values are not compared with later ones)"
-
-
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
