@@ -44,7 +44,7 @@ class Coding:
             self._code.start(cycle, experiment, plan, best, inputs.frozen)
         except UsageError as error:  # something of the human's stands in the way
             why = f"the code that it starts from could not be put into the folder: {error}"
-            self._give_up(step, why)
+            self.give_up(step, why)
             return
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
@@ -52,11 +52,12 @@ class Coding:
             if refused and not self._ledger.attempts(experiment.id):  # it is no command: nothing was started
                 self._ended(cycle, cycle.dispatches, refused)
         elif minds.model is None or cycle.dispatches >= inputs.config.agent.max_steps_per_cycle:
-            self._give_up(step, failed)
+            self.give_up(step, failed)
         else:
             self._send_out(step, minds.model, terms, failed)
 
-    def _give_up(self, step: Step, failed: str) -> None:
+    def give_up(self, step: Step, failed: str) -> None:
+        """No training comes of this experiment. ``failed``: why."""
         cycle = step.cycle
         self._code.undo(step.experiment, step.inputs.frozen)
         tried = f"{cycle.dispatches} dispatches of the code agent: " if cycle.dispatches else ""
@@ -130,7 +131,7 @@ class Coding:
         """Why it was refused; None when the training is about to start, or a human ended the dry run."""
         call = self._intend(launch.call.name, launch.call.arguments, step.cycle, number)
         refused = self._runner.gate(step, launch.request)
-        said = refused or ("a human ended its dry run" if self._parts.monitor.stop_run_asked else "accepted")
+        said = refused or ("a human ended its dry run" if self._parts.monitor.ending else "accepted")
         with self._ledger.transaction() as tx:
             tx.tool_result(call, said[:_STORED_RESULT])
         return refused

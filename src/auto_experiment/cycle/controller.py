@@ -30,6 +30,7 @@ from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.planning import Planning
 from auto_experiment.cycle.runner import Runner, settle
 from auto_experiment.cycle.session import Session, why_report
+from auto_experiment.cycle.steering import Steering
 from auto_experiment.cycle.step import Step
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
@@ -54,7 +55,7 @@ from auto_experiment.records.plan import Action, Plan
 from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import status
-from auto_experiment.watch.monitor import STOP_RUN_REASON, StopAsked
+from auto_experiment.watch.monitor import DIRECT_NOW_REASON, Redirected, StopAsked
 
 _LONGEST_PAUSE_S = 3600.0
 UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
@@ -90,8 +91,10 @@ class Controller:
         self._paths = parts.ground.paths
         self._code = Code(parts.snapshots, parts.ledger, parts.say, required=parts.fence is not None)
         guarding = Guarding(parts.guard, parts.ledger, parts.say)
-        self._runner = Runner(parts, self._code, guarding, self._show)
-        self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish)
+        self._steering = Steering(parts, self._publish)
+        self._runner = Runner(parts, self._code, guarding, self._show, self._steering.hold)
+        hold = self._steering.hold_call
+        self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish, hold=hold)
         self._coding = Coding(parts, self._caller, self._runner, self._code, guarding)
         self._planning = Planning(parts, self._caller, self._code)
         self._planless = 0  # how often in a row the planner could not plan
@@ -110,6 +113,7 @@ class Controller:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
         self._asked_for_end = self._session.begin()
         report = ""
+        self._steering.remind()
         try:
             self._patience.through(self._directive)
             while not (reason := self._patience.through(self.advance)):
@@ -132,17 +136,22 @@ class Controller:
     def advance(self) -> str:
         """One stored step. Returns why the campaign ends, "" while it goes on."""
         cycle = self._ledger.last_cycle()
-        if self._monitor.stop_run_asked and not self._runs(cycle):
-            raise StopAsked(STOP_RUN_REASON, interrupted=False)
+        if not self._runs(cycle):
+            self._monitor.leave_if_asked()
         if cycle is None or cycle.phase is Phase.DONE:
             return self._next_cycle()
+        if self._steering.holds(cycle):
+            return ""
         self._count(cycle)
         ended = ""
         if cycle.recoveries > reflect.DEAD_LETTER_AFTER[cycle.phase]:
             self._dead_letter(cycle)
         else:
             try:
-                self._step(cycle)
+                with self._steering.listening(cycle):
+                    self._step(cycle)
+            except Redirected:
+                self._say("direct --now: this step is left")
             except InputsChanged:
                 self._say("something was changed while the model could not be asked: this step again, with that")
                 self._read_inputs()
@@ -167,6 +176,8 @@ class Controller:
             self._think(cycle)
         elif cycle.phase is Phase.REFLECT:
             self._reflect(cycle)
+        elif cycle.phase is Phase.EXECUTE and self._steering.redirected(cycle):
+            self._coding.give_up(self._step_of(cycle), DIRECT_NOW_REASON)
         elif cycle.phase is Phase.EXECUTE:
             self._execute(cycle)
         else:
@@ -186,6 +197,8 @@ class Controller:
         most = self._inputs.config.agent.max_cycles
         if not ended and 0 <= most <= self._cycles:
             ended = f"{most} cycles done (max_cycles)"
+        if not ended and self._steering.hold():
+            return ""
         if not ended:
             with self._ledger.transaction() as tx:
                 tx.cycle()
@@ -195,15 +208,16 @@ class Controller:
                 tx.note("decision", ended, author="harness")
         return ended
 
-    def collect(self) -> Ending:
-        """``stop --run`` without a controller: end what runs, store how it ended, and nothing else."""
+    def collect(self, why: str) -> Ending:
+        """``stop --run`` or ``direct --now`` without a controller: end what runs, store how it ended, and nothing
+        else."""
         self._session.begin()
-        self._monitor.stop_run_asked = True
+        self._monitor.ending = why
         reason = "nothing was running"
         try:
             while (cycle := self._ledger.last_cycle()) is not None and self._runs(cycle):
                 self._step(cycle)
-                reason = STOP_RUN_REASON
+                reason = why
         except (OSError, AutoExperimentError) as error:
             self._session.end(f"error: {error}")
             raise
@@ -224,6 +238,7 @@ class Controller:
     # -- THINK --------------------------------------------------------------------------------------------------
 
     def _think(self, cycle: CycleRow) -> None:
+        self._steering.answered()
         inputs = self._read_inputs()
         self._overrule(inputs)
         self._take_edits()
@@ -235,7 +250,7 @@ class Controller:
         try:
             plan, directive = self._planning.plan(terms, inputs, now, directive, memory)
         except NoPlan as none:
-            self._pause(cycle, str(none))
+            self._ask_later(cycle, str(none))
             return
         self._planless = 0
         basis = think.basis(inputs, directive, memory)
@@ -321,13 +336,13 @@ class Controller:
         pause = self._inputs.config.agent.cooldown_interval
         self._say(f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s")
         through = self._patience.through  # here, not around the whole: that would ask the planner again
-        while through(self._basis) == basis and not self._monitor.stop_run_asked:
+        while through(self._basis) == basis and not self._monitor.ending and not self._steering.is_asked_to_pause():
             through(lambda: self._mark_parked(cycle, clock.later(pause)))
             self._show()
             self._monitor.wait(pause)
         through(lambda: self._mark_parked(cycle, None))
 
-    def _pause(self, cycle: CycleRow, why: str) -> None:
+    def _ask_later(self, cycle: CycleRow, why: str) -> None:
         """The planner could not plan: it is asked again after ``cooldown_interval``, then ever more rarely, or when a
         human asks to look."""
         self._planless += 1
@@ -398,6 +413,9 @@ class Controller:
         experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
         self._take_edits()
         found = self._came_to(cycle, experiment, now)
+        if self._steering.has_cut(cycle, found.outcome):
+            self._without_words(cycle, found, by_a_human=True)
+            return
         memory = self._notebook.text() or ""
         view = think.reflect_view(
             self._ledger,
@@ -475,7 +493,7 @@ class Controller:
         was asked for its words already, the outcome itself has done no harm, and stands."""
         experiment = self._ledger.experiment_of(cycle.id)
         if experiment and cycle.phase is Phase.REFLECT and self._ledger.was_asked(cycle.id, "reflect"):
-            self._without_words(cycle, experiment)
+            self._without_words(cycle, self._came_to(cycle, experiment, self._standing()))
             return
         if experiment:
             self._runner.give_up(experiment, self._inputs, self._standing())
@@ -490,10 +508,14 @@ class Controller:
         if experiment and cycle.phase in (Phase.EXECUTE, Phase.DRY_RUN):
             self._code.undo(experiment, self._inputs.frozen)
 
-    def _without_words(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
-        now = self._standing()
-        found = self._came_to(cycle, experiment, now)
+    def _without_words(self, cycle: CycleRow, found: CameTo, *, by_a_human: bool = False) -> None:
+        """The lesson is the harness's own. ``by_a_human``: `direct --now` has cut the experiment short."""
+        experiment, now = self._experiment(cycle), self._standing()
         said = reflect.without_words(experiment.name, found.result)
+        if by_a_human:
+            kind = found.attempt.kind if found.attempt else Kind.DRY
+            found = replace(found, result=Result.INCONCLUSIVE)
+            said = reflect.cut_short(experiment.name, found.outcome, now.objective, kind)
         with self._ledger.transaction() as tx:
             self._store_lesson(tx, cycle, experiment, now, found, said, author="harness")
         self._say(said.decision)

@@ -36,7 +36,7 @@ from auto_experiment.watch import gpu
 from auto_experiment.watch.activity import ProcessProbe, stacks
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.reader import LogReader
-from auto_experiment.watch.monitor import Batch, Heartbeat, Notice, Over
+from auto_experiment.watch.monitor import DIRECT_NOW_REASON, STOP_RUN_REASON, Batch, Heartbeat, Notice, Over
 from auto_experiment.watch.sources.record import Sources
 from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, StopWhenMetric, TwoSteps
 
@@ -49,10 +49,13 @@ WAIVED = "waived"  # the gate of a training that the config let start without a 
 
 
 class Runner:
-    """``show`` is called whenever what ``status`` shows has changed."""
+    """``show`` is called whenever what ``status`` shows has changed; ``hold`` before anything new is started: it waits
+    while the project is paused."""
 
-    def __init__(self, parts: Parts, code: Code, guarding: Guarding, show: Callable[[], None]) -> None:
-        self._parts, self._code, self._guarding = parts, code, guarding
+    def __init__(
+        self, parts: Parts, code: Code, guarding: Guarding, show: Callable[[], None], hold: Callable[[], object]
+    ) -> None:
+        self._parts, self._code, self._guarding, self._hold = parts, code, guarding, hold
         self._ledger, self._say, self._show = parts.ledger, parts.say, show
         self._gpu: threading.Thread | None = None
         self._said: set[str] = set()
@@ -86,6 +89,7 @@ class Runner:
             require_program(words, inputs.config.experiment.setup, ground.paths.root, ground.env)
         except CommandError as error:
             return str(error)
+        self._hold()
         launch = self.request(inputs, asked, plan.params if asked.command == plan.command and plan.params else None)
         if known := self._known(step, launch):
             return known
@@ -93,7 +97,7 @@ class Runner:
             tx.phase(step.cycle.id, phase := self.intend(tx, inputs, step.experiment.id, launch))
         self._show()
         refused: str | None = None
-        while phase is Phase.DRY_RUN and not self._parts.monitor.stop_run_asked:
+        while phase is Phase.DRY_RUN and not self._parts.monitor.ending:
             refused = self.dry_run(step, on_failure=Phase.EXECUTE)
             current = self._ledger.last_cycle()
             phase = current.phase if current else Phase.DONE
@@ -127,8 +131,10 @@ class Runner:
             return None
         self._code.after(experiment, DRY_RUN)
         verdict = dry_run.judge(outcome, reader)
-        if self._parts.monitor.stop_run_asked:  # a human ended it: no verdict, the next `run` makes another one
-            self._store(attempt, outcome, now, passed=None)
+        if verdict.passed:
+            self._hold()  # what is changed meanwhile is looked for after it
+        if why := self._parts.monitor.ending:  # a human ended it: no verdict, the next `run` makes another one
+            self._store_cut(attempt, outcome, step, why)
             return None
         if verdict.passed and (moved := self._code.moved(attempt)):
             if self._tested_again(step, attempt, outcome, moved):
@@ -153,6 +159,14 @@ class Runner:
                 tx.phase(cycle.id, Phase.TRAINING)
         self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
         return None
+
+    def _store_cut(self, attempt: AttemptRow, outcome: Outcome, step: Step, why: str) -> None:
+        """Nor is there another one after `direct --now`: the experiment has come to its end."""
+        if why == DIRECT_NOW_REASON:
+            then = (step.cycle, Phase.REFLECT)
+            self._store(attempt, replace(outcome, reason=why), step.now, passed=None, then=then)
+        else:
+            self._store(attempt, outcome, step.now, passed=None)
 
     def _tested_again(self, step: Step, attempt: AttemptRow, outcome: Outcome, moved: Sequence[str]) -> bool:
         """The training starts from exactly the code that was tested: code that has changed meanwhile is tested again.
@@ -198,9 +212,9 @@ class Runner:
         down, so none of it is read."""
         attempt = self._open_attempt(experiment)
         if attempt:
-            self._parts.monitor.stop_run_asked = True
+            self._parts.monitor.ending = STOP_RUN_REASON
             outcome, _ = self.follow(attempt, [], inputs, now, make_reader=_Unread)
-            self._parts.monitor.stop_run_asked = False
+            self._parts.monitor.ending = ""
             self._store(attempt, replace(outcome, value_note=UNREAD), now, passed=None)
 
     # -- one attempt --------------------------------------------------------------------------------------------
@@ -227,7 +241,7 @@ class Runner:
         make_reader: type[LogReader],
     ) -> tuple[Outcome, LogReader]:
         ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
-        if attempt.claim is None and not self._parts.monitor.stop_run_asked:
+        if attempt.claim is None and not self._parts.monitor.ending:
             self._require_room(ref)
             claim = self._parts.launcher.ensure(ref, spec, execute.environment(self._parts.ground, inputs))
             with self._ledger.transaction() as tx:
@@ -267,7 +281,7 @@ class Runner:
             claim = Claim(**current.claim) if current.claim else None
             ended = self._parts.launcher.sweep(execute.ref_of(self._parts.ground, attempt.name), claim)
             self._say(f"  {attempt.name} lost: {outcome.reason}" + (f"; {ended} leftovers ended" if ended else ""))
-        if self._parts.monitor.stop_run_asked or attempt.n >= MAX_ATTEMPTS:
+        if self._parts.monitor.ending or attempt.n >= MAX_ATTEMPTS:
             return False
         name = f"{attempt.run_name}/a{attempt.n + 1}"
         text = self._again(attempt)
