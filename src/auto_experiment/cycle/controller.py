@@ -151,7 +151,10 @@ class Controller:
                 with self._steering.listening(cycle):
                     self._step(cycle)
             except Redirected:
-                self._say("direct --now: this step is left")
+                self._say(f"{DIRECT_NOW_REASON}: the model's answer is not waited for")
+                if cycle.phase is Phase.THINK:  # an experiment that is cut short is recorded with its lesson
+                    with self._ledger.transaction() as tx:
+                        tx.event("redirected", cycle=cycle.id, experiment=None)
             except InputsChanged:
                 self._say("something was changed while the model could not be asked: this step again, with that")
                 self._read_inputs()
@@ -518,6 +521,8 @@ class Controller:
             said = reflect.cut_short(experiment.name, found.outcome, now.objective, kind)
         with self._ledger.transaction() as tx:
             self._store_lesson(tx, cycle, experiment, now, found, said, author="harness")
+            if by_a_human:
+                tx.event("redirected", cycle=cycle.id, experiment=experiment.id)
         self._say(said.decision)
 
     # -- what the steps share -----------------------------------------------------------------------------------
