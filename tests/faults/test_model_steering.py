@@ -32,7 +32,7 @@ def reflected(mind):
     return mind.counts().get("reflect", 0)
 
 
-@pytest.mark.parametrize("place", ["think", "code", "shell", "dry run"])
+@pytest.mark.parametrize("place", ["think", "shell", "dry run"])
 def test_direct_now_leaves_the_step_and_the_next_plan_has_it(place, tmp_path):
     mind = Held(place)
     with (
@@ -88,9 +88,12 @@ def test_direct_now_survives_a_kill_before_anybody_has_acted_on_it(tmp_path):
 
 
 def test_pause_lets_the_code_agent_finish_its_act_and_asks_nothing_more(tmp_path):
-    first = Answer(calls=[Call("run_shell", {"command": "touch begun; while [ ! -e go ]; do sleep 0.05; done"})])
+    first = Answer(calls=[Call("run_shell", {"command": "python act.py", "timeout": 60})])
     mind = Mind(lambda purpose, _r: first if purpose == "code" and mind.counts()["code"] == 1 else None)
     with ModelServer(mind) as server, thoughtful(tmp_path / "p", server) as project:
+        project.write(
+            "act.py", "import os, time\nopen('begun', 'w')\nwhile not os.path.exists('go'): time.sleep(0.05)\n"
+        )
         run = project.start("run", "--max-cycles", 1)
         until((project.root / "begun").exists, lambda: run.text, run.is_over, PATIENCE)
         project.cli("pause")

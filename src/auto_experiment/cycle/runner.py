@@ -164,7 +164,8 @@ class Runner:
         """Nor is there another one after `direct --now`: the experiment has come to its end."""
         if why == DIRECT_NOW_REASON:
             then = (step.cycle, Phase.REFLECT)
-            self._store(attempt, replace(outcome, reason=why), step.now, passed=None, then=then)
+            reason = outcome.reason if outcome.state is RunState.LOST else why
+            self._store(attempt, replace(outcome, reason=reason), step.now, passed=None, then=then)
         else:
             self._store(attempt, outcome, step.now, passed=None)
 

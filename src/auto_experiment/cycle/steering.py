@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from auto_experiment.cycle.execute import ref_of
 from auto_experiment.cycle.inputs import read_directive
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.ledger.rows import CycleRow, Phase, experiment_name
+from auto_experiment.errors import AutoExperimentError
+from auto_experiment.ledger.rows import CycleRow, Phase
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.run import Absent, RunState
 from auto_experiment.views.pausing import GO_ON, Pause, pause_of
@@ -33,6 +34,7 @@ class Steering:
         self._paths = parts.ground.paths
         self._cycle: CycleRow | None = None  # whose step goes on, and may be left for a directive
         self._told: Pause | None = None  # the pause that was said
+        self._holding = False
         self._monitor.on_look = self._look
 
     # -- pause --------------------------------------------------------------------------------------------------
@@ -60,8 +62,10 @@ class Steering:
             if cycle is not None:  # nobody is killed by waiting
                 tx.forgive(cycle.id)
         self._publish()
+        self._holding = True
         while self.is_asked_to_pause() and not self._monitor.ending:
             self._monitor.wait(_LOOK_S)
+        self._holding = False
         with self._ledger.transaction() as tx:
             tx.event("resumed")
         if not self.is_asked_to_pause():
@@ -131,13 +135,19 @@ class Steering:
             return ""
         if self._cycle.phase is not Phase.REFLECT and self.redirected(self._cycle):
             return DIRECT_NOW_REASON
-        if pause_of(self._paths) is None and self._told is not None:
-            self._told = None
-            self._say("the pause was taken back")
-            self._publish()
-        elif pause_of(self._paths) != self._told:
-            experiment = self._ledger.experiment_of(self._cycle.id)
-            after = f"it begins after {experiment_name(experiment.id)}" if experiment else "it begins after this step"
-            self._tell(after)
+        if not self._holding and pause_of(self._paths) != self._told:
+            self._say_when()
             self._publish()
         return ""
+
+    def _say_when(self) -> None:
+        """A pause was asked for while something goes on, or taken back."""
+        if pause_of(self._paths) is None:
+            self._told = None
+            self._say("the pause was taken back")
+            return
+        after = "this step"
+        with suppress(AutoExperimentError):  # a disk that cannot be read now holds up nobody here
+            experiment = self._ledger.experiment_of(self._cycle.id) if self._cycle else None
+            after = experiment.name if experiment else after
+        self._tell(f"it begins after {after}")
