@@ -69,8 +69,8 @@ class Terms:
 
 class Caller:
     """``publish`` brings state.json up to date. ``hold`` comes before each call, and whenever one has been waited for:
-    it waits while the project is paused, and raises when the step is to be left. Faults are remembered from cycle to
-    cycle: a fallback that works meanwhile does not make the model be asked more often."""
+    it waits while the project is paused (True: it was), and raises when the step is to be left. Faults are remembered
+    from cycle to cycle: a fallback that works meanwhile does not make the model be asked more often."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Caller:
         *,
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
-        hold: Callable[[str], None] = lambda _purpose: None,
+        hold: Callable[[str], bool] = lambda _purpose: False,
     ) -> None:
         self._ledger, self._monitor, self._say, self._publish = ledger, monitor, say, publish
         self._now, self._chance, self._hold = now, chance, hold
@@ -173,7 +173,8 @@ class Caller:
 
     def _hold_on(self, purpose: str, terms: Terms) -> None:
         """Wait until the model may be asked again."""
-        self._hold(purpose)
+        if self._hold(purpose) and terms.changed():
+            raise InputsChanged
         while (left := self._again_at - self._now()) > 0:
             if terms.fallback and self._again_at - self._since > PATIENT_S:
                 raise ModelAway

@@ -156,7 +156,7 @@ class Controller:
                     with self._ledger.transaction() as tx:
                         tx.event("redirected", cycle=cycle.id, experiment=None)
             except InputsChanged:
-                self._say("something was changed while the model could not be asked: this step again, with that")
+                self._say("something was changed while the model was not asked: this step again, with that")
                 self._read_inputs()
             except BudgetUsedUp as used_up:
                 ended = str(used_up)

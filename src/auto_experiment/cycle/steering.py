@@ -74,11 +74,12 @@ class Steering:
         self._publish()
         return True
 
-    def hold_call(self, purpose: str) -> None:
-        """Before each call of a model. What a run came to is still reflected on. Raises StopAsked, Redirected."""
-        if purpose != "reflect":
-            self.hold()
+    def hold_call(self, purpose: str) -> bool:
+        """Before each call of a model: ``hold``. What a run came to is still reflected on. Raises StopAsked,
+        Redirected."""
+        held = purpose != "reflect" and self.hold()
         self._monitor.leave_if_asked()
+        return held
 
     def _would_start(self, cycle: CycleRow) -> bool:
         """Is the next step of the cycle more than the end of what runs?"""
