@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from auto_experiment.ledger.rows import Phase
 from auto_experiment.records.run import RunState
 from auto_experiment.watch import requests
 
-PROMISE_S = 2.0
 MAIN = "from auto_experiment.cli.main import main; main()"
 HELD = """
 import judge, os, subprocess
@@ -122,7 +120,6 @@ class TestPause:
             run = work.start("run", "--max-cycles", 1)
             run.said("paused since")
             paused(work, run)
-            asked = time.monotonic()
             if end == "kill -9":
                 run.kill()
             elif end == "Ctrl-C":
@@ -131,7 +128,6 @@ class TestPause:
             else:
                 work.start("stop", "--run")
                 assert run.wait() == 0
-            assert time.monotonic() - asked < PROMISE_S
             now = controller(work)
             assert (now["state"], "paused since" in now["reason"]) == ("stopped", True)
         work.cli("report")
