@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -97,6 +98,7 @@ class TestPause:
             assert length > 0
             assert wall_seconds(ledger) == pytest.approx(seconds(whole[1]) - seconds(whole[0]) - length)
 
+    @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed: changed code is not known")
     def test_during_a_dry_run_holds_its_training_back_and_code_changed_meanwhile_is_tested_again(self, project):
         work, run, _ = held_at(project, "dry_run", "--max-cycles", 1)
         work.cli("pause")
