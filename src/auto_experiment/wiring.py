@@ -251,8 +251,9 @@ def ready(place: Place, gpus: str | None, gpu_wait: GpuWait) -> ProjectPaths:
     return paths
 
 
-def collect(place: Place, say: Callable[[str], None]) -> str:
-    """``stop --run`` with the lock in our own hands: end what still runs, store how it ended."""
+def collect(place: Place, say: Callable[[str], None], why: str) -> str:
+    """``stop --run`` or ``direct --now`` (``why``) with the lock in our own hands: end what still runs, store how it
+    ended."""
     reader = Reader.open_if_any(place.paths(place.loose_config()).ledger)
     if reader is None:
         return "nothing has run here"
@@ -261,7 +262,7 @@ def collect(place: Place, say: Callable[[str], None]) -> str:
             return "no training is running"
     inputs = _loose_inputs(place)
     with controller_of(place, say, planner=ScriptedPlanner(()), wait_for_lock_s=2.0, inputs=inputs) as controller:
-        return controller.collect().reason
+        return controller.collect(why).reason
 
 
 def _loose_inputs(place: Place) -> Inputs:

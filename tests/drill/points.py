@@ -4,8 +4,8 @@ The points are found, not listed: campaigns run once with ``instrument.py`` in t
 place that they pass is a point. Then a kill at each, several times, at a hit drawn from those of the first run; the
 campaign is carried on from kill to kill, and judged by what the trainings have noted themselves.
 
-Three stories lead past different points: a plain cycle with a directive and an edited memory; one whose supervisor is
-killed; one that is stopped with ``stop --run``.
+Four stories lead past different points: a plain cycle with a directive and an edited memory; one whose supervisor is
+killed; one that is stopped with ``stop --run``; one that is paused, cut short by ``direct --now`` and resumed.
 """
 
 from __future__ import annotations
@@ -150,6 +150,23 @@ class Under:
         (self.desk / "hold").unlink()
         self._ended(controller)
 
+    def steered(self) -> None:
+        """A training that is cut short for a directive, in a project that is paused until then."""
+        (self.desk / "hold").touch()
+        controller = self.run("--max-cycles", 2)
+        until(lambda: self._held() or controller.is_over(), patience=PATIENCE)
+        self.project.cli("pause")
+        self.project.cli("direct", "--now", f"steer {self._told}")
+        self._told += 1
+        until(lambda: not self._held(), lambda: f"outlived it:\n{controller.text}", patience=PATIENCE)
+        (self.desk / "hold").unlink()
+        until(lambda: self._is_paused() or controller.is_over(), patience=PATIENCE)
+        self.project.cli("resume")
+        self._ended(controller)
+
+    def _is_paused(self) -> bool:
+        return bool(json.loads(Path(self.project.paths.state).read_bytes())["controller"]["state"] == "paused")
+
     def _ended(self, controller: Any) -> None:
         until(controller.is_over, lambda: f"the controller goes on:\n{controller.text}", patience=PATIENCE)
         status = controller.child.returncode
@@ -173,7 +190,7 @@ class Under:
                 file.write(json.dumps(facts) + "\n")
 
 
-STORIES = ("plain", "lost", "stopped")  # methods of Under
+STORIES = ("plain", "lost", "stopped", "steered")  # methods of Under
 
 
 # -- killing at them ----------------------------------------------------------------------------------------------
@@ -280,7 +297,7 @@ def _wrong(row: Any, plan: dict[str, Any] | None, states: dict[str, RunState], h
     if row.state is RunState.FINISHED and not over:
         return "finished, and it never came to its end"
     if row.state is RunState.STOPPED:
-        return "" if row.kind is Kind.DRY or row.reason == "stop --run" else "was stopped"
+        return "" if row.kind is Kind.DRY or row.reason in ("stop --run", "direct --now") else "was stopped"
     if hurt and ended in ((RunState.LOST, None, None), (RunState.KILLED, None, 9)):
         return ""
     if row.state is RunState.LOST and row.reason == "never started" and plan is None:

@@ -12,6 +12,7 @@ from drill import points
 DRAWN = 6  # beside those that have a test of their own below
 INTENT_AND_SPAWN = "helper(ensure):start:before"
 SPAWN_AND_CLAIM_SEEN = ("helper(ensure):start:after", "helper(ensure):answered")
+STEERED = ("(hold)", "(_without_words)", "redirected", "paused", "resumed")
 KINDS = ("ledger:begin(", "ledger:commit(", "atomic_write:replace(state.json)", "atomic_write:fsync(MEMORY_LOG.md",
          "atomic_write:replace(REPORT.md)", "helper(ensure):start", "watch.requests:", "link(spec.json)", "link(claim)",
          "link(started.json)", "rename(exit.json)", ":fork()", ":setsid()", ":wait4()", ":unlink(", "open_gate:write(",
@@ -46,6 +47,14 @@ class TestNamedPoints:
         helper = next(p for p in sorted(found) if p.startswith("shim:ensure:") and "fork()" in p)
         supervisor = next(p for p in sorted(found) if "link(claim):before" in p)
         assert kill_at(found, [helper, supervisor], tmp_path, seed=1).trials == 2
+
+    def test_a_kill_while_it_is_steered_loses_no_directive_and_no_pause(self, found, tmp_path):
+        steered = [p for p in sorted(found) if found[p][0] == "steered" and any(word in p for word in STEERED)]
+        assert len(steered) >= 10
+        seed = secrets.randbelow(1 << 31)
+        chosen = random.Random(seed).sample(steered, 2)
+        print(f"seed {seed}: {chosen}")
+        kill_at(found, chosen, tmp_path, seed)
 
     def test_a02_a_kill_at_points_drawn_anew_each_time(self, found, tmp_path):
         seed = secrets.randbelow(1 << 31)

@@ -87,6 +87,16 @@ class World:
         return self.caller.reply(Ask(self.model.open("system", ()), text, "think", max_tokens), terms)
 
 
+def test_what_a_human_says_in_a_pause_is_heard_before_the_next_call(ledger):
+    """A plan that is asked for once more (its first answer was of no use) would not have it otherwise."""
+    world = World(ledger)
+    world.caller._hold = lambda purpose: True
+    with pytest.raises(InputsChanged):
+        world.ask(terms(changed=lambda: True))
+    assert world.requests == []
+    assert world.ask(terms(changed=lambda: False)).text == "fine"
+
+
 def test_a_day_without_an_answer(ledger):
     world = World(ledger, until=24 * HOUR)
     assert world.ask(terms()).text == "fine"

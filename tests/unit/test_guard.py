@@ -15,6 +15,7 @@ from auto_experiment.hosts.guard import Guard
 from auto_experiment.hosts.hand import changing_directive
 from auto_experiment.hosts.protected import protected_of
 from auto_experiment.paths import ProjectPaths
+from auto_experiment.watch import requests
 
 
 @pytest.fixture
@@ -143,14 +144,25 @@ def test_a_lock_that_is_never_let_go_holds_nobody(root, guard, monkeypatch):
 
 
 def test_what_is_no_request(root, guard):
-    requests = root / "workspace/requests"
-    requests.mkdir()
+    folder = root / "workspace/requests"
+    folder.mkdir()
     guard.before()
-    (requests / "stop").touch()
-    (requests / "17-4-stop.json").write_text('{"kind": "stop"}')  # acted on long ago
+    (folder / "stop").touch()
+    (folder / "17-4-stop.json").write_text('{"kind": "stop"}')  # acted on long ago
     [said] = guard.after()
     assert "requests/stop was made" in said
-    assert sorted(path.name for path in requests.iterdir()) == ["17-4-stop.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["17-4-stop.json"]
+
+
+def test_a_human_may_pause_and_resume_while_something_runs(root, guard):
+    folder = str(root / "workspace/requests")
+    requests.stand(folder, requests.PAUSE, {"by": "ann"})
+    guard.before()
+    requests.withdraw(requests.standing_path(folder, requests.PAUSE))
+    requests.stand(folder, requests.DIRECT_NOW, {"cycle": 3})
+    assert guard.after() == ()
+    assert requests.standing(folder, requests.PAUSE) is None
+    assert requests.standing(folder, requests.DIRECT_NOW) == {"cycle": 3}
 
 
 def test_the_attempt_that_runs_changes_by_itself(root, guard):

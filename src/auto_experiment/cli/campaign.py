@@ -147,6 +147,7 @@ def _detach(
 ) -> int:
     """Start the loop in its own session; returns once it holds the project, or says why it does not."""
     from auto_experiment.ledger.lock import holder
+    from auto_experiment.views.pausing import GO_ON, pause_of
     from auto_experiment.wiring import ready
 
     given = {"agent.provider": provider, "agent.model": model}
@@ -177,6 +178,8 @@ def _detach(
             raise AutoExperimentError(f"pid {child.pid} does not take the project; look at {paths.controller_log}")
         time.sleep(0.05)
     print(f"auto-experiment runs in the background, pid {child.pid}")
+    if pause := pause_of(paths):
+        print(f"paused {pause}: nothing new is planned or started; {GO_ON}")
     print(f"look:  auto-experiment status --project {root}   (or tail -f {paths.controller_log})")
     print(f'steer: auto-experiment direct "..." --project {root}   end: auto-experiment stop --project {root}')
     return 0

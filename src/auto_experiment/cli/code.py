@@ -10,6 +10,7 @@ import click
 
 from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.cli.common import project_option, refuse_to_a_run
+from auto_experiment.cli.completion import experiments
 from auto_experiment.cli.look import experiment_number, no_experiment, opened
 from auto_experiment.errors import UsageError
 from auto_experiment.ledger.lock import ProjectLock
@@ -24,8 +25,8 @@ _TREE = re.compile(r"[0-9a-f]{12,40}")  # its first digits are enough
 
 
 @click.command("diff", epilog="Example: auto-experiment diff exp003   or: auto-experiment diff exp002 exp005")
-@click.argument("exp")
-@click.argument("other", metavar="[EXP]", required=False)
+@click.argument("exp", shell_complete=experiments)
+@click.argument("other", metavar="[EXP]", required=False, shell_complete=experiments)
 @project_option
 def diff_command(exp: str, other: str | None, project: str) -> None:
     """What an experiment changed in the code it started from; with two, in what the code that they ran differs.
@@ -84,7 +85,7 @@ def _name(exp: str) -> str:
 
 
 @click.command("restore", epilog="Example: auto-experiment restore exp003")
-@click.argument("exp")
+@click.argument("exp", shell_complete=experiments)
 @project_option
 def restore_command(exp: str, project: str) -> None:
     """Put the code that an experiment ran back into the project folder.

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -19,7 +19,16 @@ from auto_experiment.jsonable import plain
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.views.terminal import Screen
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _folders(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def project_option(function: F) -> F:
@@ -27,6 +36,7 @@ def project_option(function: F) -> F:
         "--project",
         default=".",
         metavar="DIR",
+        shell_complete=_folders,
         help="The project folder (default: the current one).",
     )(function)
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from auto_experiment.cli.common import existing_folder, has_braille, json_option, print_json, project_option, show
+from auto_experiment.cli.completion import experiments
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import experiment_name
@@ -72,7 +73,7 @@ def list_command(last: int | None, failed: bool, sort: str, project: str, as_jso
 
 
 @click.command("show", epilog="Example: auto-experiment show exp003")
-@click.argument("exp")
+@click.argument("exp", shell_complete=experiments)
 @project_option
 @json_option
 def show_command(exp: str, project: str, as_json: bool) -> None:
@@ -125,7 +126,7 @@ def no_experiment(exp: str, count: int) -> UsageError:
 
 
 @click.command("logs", epilog="Example: auto-experiment logs exp003 -f")
-@click.argument("exp", required=False)
+@click.argument("exp", required=False, shell_complete=experiments)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until the training ends or Ctrl-C.")
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many lines.")
 @project_option

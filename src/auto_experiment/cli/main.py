@@ -9,13 +9,16 @@ import importlib
 import io
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from auto_experiment import __version__
 from auto_experiment.cli.common import to_nowhere
 from auto_experiment.errors import AutoExperimentError, disk_fault
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # name -> (module, one line for --help), in the order of a day's work
 COMMANDS = {
@@ -30,14 +33,18 @@ COMMANDS = {
     "diff": ("code", "What an experiment changed in the code, or in what two differ."),
     "restore": ("code", "Put an experiment's code back into the folder."),
     "direct": ("steer", "Leave a directive for the next THINK."),
+    "pause": ("steer", "Start nothing new after what runs now."),
+    "resume": ("steer", "Go on after a pause, at once."),
     "stop": ("steer", "End the controller; with --run the training too."),
     "report": ("look", "Write the report from the ledger."),
     "gpus": ("gpus", "The GPUs of this machine: who uses them, which are free."),
     "metrics": ("look", "What the log reader sees in any training log."),
     "skills": ("skills", "Put the skills for Claude Code and Codex in their place, or take them away."),
+    "completion": ("completion", "Completion of commands and experiments in bash, zsh and fish."),
 }
+PROGRAM, VARIABLE = "auto-experiment", "_AUTO_EXPERIMENT_COMPLETE"  # click's own name: how a shell asks
 # promised, and refused with a clear word until they are built
-LATER = ("watch", "pause", "resume", "mcp", "clean")
+LATER = ("watch", "mcp", "clean")
 
 
 class LazyGroup(click.Group):
@@ -54,6 +61,12 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101  the table above names commands
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -61,6 +74,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if ctx.resilient_parsing:  # somebody is typing, and wants no advice
+            return super().resolve_command(ctx, args)
         if args and args[0] in LATER:
             raise click.UsageError(f"{args[0]}: not built yet; the commands are {', '.join(COMMANDS)}", ctx)
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
@@ -104,7 +119,8 @@ def _run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with cli.make_context("auto-experiment", sys.argv[1:]) as context:
+        cli._main_shell_completion({}, PROGRAM, VARIABLE)  # noqa: SLF001  what click's own main does first
+        with cli.make_context(PROGRAM, sys.argv[1:]) as context:
             status = cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as ending:

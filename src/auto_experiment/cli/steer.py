@@ -1,20 +1,28 @@
-"""The commands that steer a loop: direct, stop. They leave a request; the controller acts on it."""
+"""The commands that steer a loop: direct, pause, resume, stop. They leave a request; the controller acts on it."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pwd
+import socket
 import time
 
 import click
 
+from auto_experiment import clock
 from auto_experiment.cli.common import existing_folder, project_option, refuse_to_a_run
 from auto_experiment.cycle.execute import GRACE_S
 from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
-from auto_experiment.errors import AutoExperimentError, UsageError
+from auto_experiment.errors import AutoExperimentError, ProjectLocked
 from auto_experiment.ledger.lock import holder
+from auto_experiment.ledger.reader import Reader
+from auto_experiment.ledger.rows import CycleRow, Phase
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import Place, make_workspace
+from auto_experiment.views.pausing import GO_ON, pause_of
 from auto_experiment.watch import requests
-from auto_experiment.watch.monitor import STOP_RUN_REASON
+from auto_experiment.watch.monitor import DIRECT_NOW_REASON, STOP_RUN_REASON
 
 _STOP_S = 10.0  # a controller promises 2 s; a loaded machine gets more before we complain
 _STOP_RUN_S = GRACE_S + 5.0 + _STOP_S
@@ -27,12 +35,14 @@ _STOP_RUN_S = GRACE_S + 5.0 + _STOP_S
     epilog='Example: auto-experiment direct "- --lr: 1e-4 .. 1e-2 log"',
 )
 @click.argument("text", type=click.UNPROCESSED)
-@click.option("--now", is_flag=True, hidden=True)
+@click.option("--now", is_flag=True, help="End what runs or is planned now (30 s of grace), and plan anew with it.")
 @project_option
 def direct_command(text: str, now: bool, project: str) -> None:
-    """Leave a directive for the next THINK, of highest priority. A pending one is kept, yours comes after it."""
-    if now:
-        raise UsageError("direct --now: not built yet; without it the directive is read at the next THINK")
+    """Leave a directive for the next THINK, of highest priority. A pending one is kept, yours comes after it.
+
+    With --now the next THINK comes at once: a plan that is being made is dropped, the code agent is called off, a dry
+    run or a training is ended. What it showed until then is recorded and counts for nothing, as it was cut short.
+    """
     if not text.strip():
         raise click.UsageError("the directive is empty; say what the next experiment should do")
     place = Place.of(existing_folder(project))
@@ -40,10 +50,91 @@ def direct_command(text: str, now: bool, project: str) -> None:
     refuse_to_a_run("direct", paths)
     make_workspace(paths)
     add_directive(paths, text)
+    ended = _end_for_it(project, paths) if now else ""
     requests.ask(paths.requests, paths.poke, requests.LOOK)
-    click.echo(f"{paths.directive}: read at the next THINK")
+    click.echo(f"{paths.directive}: {ended}read at the next THINK{_after_a_pause(paths)}")
     if len(text) > DIRECTIVE_MAX:
         click.echo(f"only the first {DIRECTIVE_MAX:,} characters of it will be used")
+
+
+def _end_for_it(project: str, paths: ProjectPaths) -> str:
+    """Ask for the end of what goes on, in the cycle that is open after the directive was stored: any later one reads
+    it by itself. Says what that is; "" when nothing goes on."""
+    cycle, running = _going_on(paths)
+    if cycle is None or cycle.phase in (Phase.DONE, Phase.REFLECT):
+        return ""
+    requests.stand(paths.requests, requests.DIRECT_NOW, {"cycle": cycle.id, "at": clock.now()})
+    if running and holder(paths.lock) is None:
+        with contextlib.suppress(ProjectLocked):  # a controller that has just begun does it itself
+            _collect(project, DIRECT_NOW_REASON)
+            return f"{running} was ended, it is "
+    if running:
+        return f"{running} is ended (30 s of grace), then it is "
+    what = "the plan that is being made is dropped" if cycle.phase is Phase.THINK else "the code agent is called off"
+    return f"{what}, then it is "
+
+
+def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str]:
+    """The newest cycle, and the run that goes on, "" for none."""
+    ledger = Reader.open_if_any(paths.ledger)
+    if ledger is None:
+        return None, ""
+    with contextlib.closing(ledger):
+        attempts = ledger.open_attempts()
+        return ledger.last_cycle(), attempts[-1].run_name if attempts else ""
+
+
+def _after_a_pause(paths: ProjectPaths) -> str:
+    pause = pause_of(paths)
+    return f" (paused {pause}; {GO_ON})" if pause else ""
+
+
+@click.command("pause", epilog="Example: auto-experiment pause --project ~/cifar")
+@project_option
+def pause_command(project: str) -> None:
+    """Plan and start nothing new, until `resume`. What runs goes on to its end and is reflected on.
+
+    The project stays paused over the end of the controller, over a reboot and over another `run`.
+    """
+    place = Place.of(existing_folder(project))
+    paths = place.paths(place.loose_config())
+    refuse_to_a_run("pause", paths)
+    if pause := pause_of(paths):
+        click.echo(f"paused already, {pause}; {GO_ON}")
+        return
+    make_workspace(paths)
+    requests.stand(paths.requests, requests.PAUSE, {"at": clock.now(), "by": _who()})
+    requests.ask(paths.requests, paths.poke, requests.LOOK)
+    _, running = _going_on(paths)
+    first = f"{running} goes on to its end and is reflected on; then " if running else ""
+    alone = "" if holder(paths.lock) else "no controller is running here: it holds for the next one; "
+    click.echo(f"paused: {alone}{first}nothing new is planned or started; {GO_ON}")
+
+
+@click.command("resume", epilog="Example: auto-experiment resume --project ~/cifar")
+@project_option
+def resume_command(project: str) -> None:
+    """Go on after a pause, at once."""
+    place = Place.of(existing_folder(project))
+    paths = place.paths(place.loose_config())
+    refuse_to_a_run("resume", paths)
+    pause = pause_of(paths)
+    if pause is None:
+        click.echo("not paused")
+        return
+    with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
+        os.unlink(requests.standing_path(paths.requests, requests.PAUSE))
+    requests.ask(paths.requests, paths.poke, requests.LOOK)
+    alone = "" if holder(paths.lock) else "; no controller is running here: `auto-experiment run` starts one"
+    click.echo(f"resumed, paused {pause}{alone}")
+
+
+def _who() -> str:
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 @click.command("stop", epilog="Example: auto-experiment stop --run")
@@ -62,18 +153,18 @@ def stop_command(stop_run: bool, project: str) -> None:
         _stop(paths, requests.STOP_RUN if stop_run else requests.STOP, _STOP_RUN_S if stop_run else _STOP_S, pid)
         click.echo(f"controller {pid} ended" + (", and the training that it watched" if stop_run else ""))
     if stop_run:
-        left = _collect(project)
+        left = _collect(project, STOP_RUN_REASON)
         if pid is None or left == STOP_RUN_REASON:
             click.echo(left)
     elif pid is None:
         click.echo("no controller is running here")
 
 
-def _collect(project: str) -> str:
+def _collect(project: str, why: str) -> str:
     """Whatever is still open, with the lock in our own hands: also after a controller that died meanwhile."""
     from auto_experiment.wiring import collect
 
-    return collect(Place.of(project), click.echo)
+    return collect(Place.of(project), click.echo, why)
 
 
 def _stop(paths: ProjectPaths, kind: str, seconds: float, pid: int) -> None:

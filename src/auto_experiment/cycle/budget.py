@@ -52,11 +52,13 @@ def used_up(ledger: Reader, config: Config) -> str:
 
 
 def wall_seconds(ledger: Reader) -> float:
-    """How long a controller has run, over all sessions; one that was killed counts to the last thing it stored."""
-    total = 0.0
-    for start, end in ledger.session_spans():
-        total += max((seconds(end) or 0.0) - (seconds(start) or 0.0), 0.0)
-    return total
+    """How long a controller has run, over all sessions, without its pauses; one that was killed counts to the last
+    thing it stored."""
+    return _length(ledger.session_spans()) - _length(ledger.pauses())
+
+
+def _length(spans: list[tuple[str, str]]) -> float:
+    return sum(max((seconds(end) or 0.0) - (seconds(start) or 0.0), 0.0) for start, end in spans)
 
 
 def left(ledger: Reader, config: Config, session: int) -> Left:

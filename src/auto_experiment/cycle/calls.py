@@ -23,6 +23,7 @@ from auto_experiment.ledger.writer import Writer
 from auto_experiment.models import retry
 from auto_experiment.models.base import Ask, Message, Reply, Steps, Usage
 from auto_experiment.models.prices import Prices, usd
+from auto_experiment.watch.monitor import Redirected
 
 T = TypeVar("T")
 PATIENT_S = 60.0  # so much waiting in all is worth more than a plan of the fallback
@@ -67,8 +68,9 @@ class Terms:
 
 
 class Caller:
-    """``publish`` brings state.json up to date. Faults are remembered from cycle to cycle: a fallback that works
-    meanwhile does not make the model be asked more often."""
+    """``publish`` brings state.json up to date. ``hold`` comes before each call, and whenever one has been waited for:
+    it waits while the project is paused (True: it was), and raises when the step is to be left. Faults are remembered
+    from cycle to cycle: a fallback that works meanwhile does not make the model be asked more often."""
 
     def __init__(
         self,
@@ -79,9 +81,10 @@ class Caller:
         *,
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        hold: Callable[[str], bool] = lambda _purpose: False,
     ) -> None:
         self._ledger, self._monitor, self._say, self._publish = ledger, monitor, say, publish
-        self._now, self._chance = now, chance
+        self._now, self._chance, self._hold = now, chance, hold
         self._failures = 0
         self._since = 0.0  # when the faults began
         self._again_at = 0.0  # before that it is not asked
@@ -106,7 +109,7 @@ class Caller:
         """The reply, however long it takes. Raises ModelError when the same again would end the same, ModelAway,
         InputsChanged, BudgetUsedUp; StopAsked from the waiting."""
         while True:
-            self._hold_on(terms)
+            self._hold_on(ask.purpose, terms)
             try:
                 reply = self._once(ask, terms)
             except ModelError as error:
@@ -128,6 +131,10 @@ class Caller:
             call = tx.model_call(terms.cycle, ask.purpose, "", reserved)
         try:
             reply = self.in_thread(lambda: ask.talk.say(ask.message, max_tokens=ask.max_tokens))
+        except Redirected:
+            with self._ledger.transaction() as tx:
+                tx.model_failed(call, reserved, "dropped: direct --now")
+            raise
         except ModelError as error:
             cost = _cost(terms, Usage(int(tokens))) if error.reached else 0.0
             with self._ledger.transaction() as tx:
@@ -159,17 +166,21 @@ class Caller:
             if abort is not None:
                 abort()
                 job.join()
+            job.leave()
             raise
         return job.result()
 
     # -- faults -------------------------------------------------------------------------------------------------
 
-    def _hold_on(self, terms: Terms) -> None:
+    def _hold_on(self, purpose: str, terms: Terms) -> None:
         """Wait until the model may be asked again."""
+        if self._hold(purpose) and terms.changed():
+            raise InputsChanged
         while (left := self._again_at - self._now()) > 0:
             if terms.fallback and self._again_at - self._since > PATIENT_S:
                 raise ModelAway
             self._monitor.wait(min(left, terms.look_s))
+            self._hold(purpose)
             if terms.changed():
                 if self._of_a_human:  # it may be mended now; what mends itself is not asked more often for it
                     self._again_at = 0.0
@@ -226,6 +237,10 @@ class Job(Generic[T]):
 
     def join(self) -> None:
         self._thread.join(timeout=5.0)
+
+    def leave(self) -> None:
+        """Nobody waits for it any more."""
+        os.close(self._done)
 
     def result(self) -> T:
         self._thread.join()

@@ -15,15 +15,13 @@ from auto_experiment.cycle import reflect
 from auto_experiment.cycle.calls import Caller, Terms
 from auto_experiment.cycle.code import DISPATCH, Code
 from auto_experiment.cycle.guarding import Guarding
-from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.cycle.runner import Runner
+from auto_experiment.cycle.step import Step
 from auto_experiment.errors import ModelError, UsageError
 from auto_experiment.ledger.rows import CycleRow, ExperimentRow, Phase, ToolCallRow
 from auto_experiment.models.base import Ask, Model, Reply, ToolResult
 from auto_experiment.records.change import LaunchRequest
-from auto_experiment.records.plan import Plan
-from auto_experiment.views.standing import Standing
 
 SHELL = "run_shell"  # the one tool that could change what the others refuse
 _STORED_ARGS, _STORED_RESULT = 20_000, 4_000  # characters of a call that the ledger keeps
@@ -39,36 +37,29 @@ class Coding:
         self._parts, self._ledger, self._say = parts, parts.ledger, parts.say
         self._caller, self._runner, self._code, self._guarding = caller, runner, code, guarding
 
-    def execute(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        now: Standing,
-        minds: Minds,
-        terms: Terms,
-        best: str | None,
-    ) -> None:
+    def execute(self, step: Step, minds: Minds, terms: Terms, best: str | None) -> None:
         """One step of EXECUTE: what the plan's command says is launched, or the code agent is sent out once."""
+        cycle, experiment, plan, inputs, _ = step.parts
         try:
             self._code.start(cycle, experiment, plan, best, inputs.frozen)
         except UsageError as error:  # something of the human's stands in the way
             why = f"the code that it starts from could not be put into the folder: {error}"
-            self._give_up(cycle, experiment, inputs, why)
+            self.give_up(step, why)
             return
         failed = self._why_failed(cycle, experiment)
         if plan.command and not plan.task and not failed:
-            refused = self._runner.gate(cycle, experiment, plan, LaunchRequest(plan.command), inputs, now)
+            refused = self._runner.gate(step, LaunchRequest(plan.command))
             if refused and not self._ledger.attempts(experiment.id):  # it is no command: nothing was started
                 self._ended(cycle, cycle.dispatches, refused)
         elif minds.model is None or cycle.dispatches >= inputs.config.agent.max_steps_per_cycle:
-            self._give_up(cycle, experiment, inputs, failed)
+            self.give_up(step, failed)
         else:
-            self._send_out(cycle, experiment, plan, inputs, now, minds.model, terms, failed)
+            self._send_out(step, minds.model, terms, failed)
 
-    def _give_up(self, cycle: CycleRow, experiment: ExperimentRow, inputs: Inputs, failed: str) -> None:
-        self._code.undo(experiment, inputs.frozen)
+    def give_up(self, step: Step, failed: str) -> None:
+        """No training comes of this experiment. ``failed``: why."""
+        cycle = step.cycle
+        self._code.undo(step.experiment, step.inputs.frozen)
         count = cycle.dispatches
         tried = f"{count} dispatch{'es' if count > 1 else ''} of the code agent: " if count else ""
         why = failed.splitlines()[0] if failed else NO_LAUNCH
@@ -79,30 +70,21 @@ class Coding:
 
     # -- one dispatch -------------------------------------------------------------------------------------------
 
-    def _send_out(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        now: Standing,
-        model: Model,
-        terms: Terms,
-        failed: str,
-    ) -> None:
+    def _send_out(self, step: Step, model: Model, terms: Terms, failed: str) -> None:
+        cycle = step.cycle
         number = self._ledger.sent_out(cycle.id) + 1
-        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(plan.task.split())[:_SAID]}")
-        view = self._view(cycle, experiment, plan, inputs, failed)
+        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(step.plan.task.split())[:_SAID]}")
+        view = self._view(step, failed)
         with self._ledger.transaction() as tx:
             tx.event("dispatch", cycle=cycle.id, number=number)
-        with self._parts.toolbox(inputs) as tools:
+        with self._parts.toolbox(step.inputs) as tools:
             steps = dispatch(view, model, tools)
             try:
-                reason = self._follow(steps, cycle, number, experiment, plan, inputs, now, terms)
+                reason = self._follow(steps, step, number, terms)
             finally:
                 steps.close()
         if reason:
-            self._code.after(experiment, DISPATCH)
+            self._code.after(step.experiment, DISPATCH)
             self._ended(cycle, cycle.dispatches + 1, reason)
             self._say(f"  code agent: {reason}")
 
@@ -112,64 +94,45 @@ class Coding:
             tx.dispatched(cycle.id, count)
             tx.event("dispatch_ended", cycle=cycle.id, count=count, reason=reason)
 
-    def _follow(
-        self,
-        steps: AgentSteps,
-        cycle: CycleRow,
-        number: int,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        now: Standing,
-        terms: Terms,
-    ) -> str:
+    def _follow(self, steps: AgentSteps, step: Step, number: int, terms: Terms) -> str:
         """Why it ended without a launch; "" when one was accepted, or a human ended its dry run."""
         try:
-            step = next(steps)
+            asks = next(steps)
             while True:
                 answer: Reply | ToolResult | str
-                if isinstance(step, Ask):
+                if isinstance(asks, Ask):
                     try:
-                        answer = self._caller.reply(step, terms)
+                        answer = self._caller.reply(asks, terms)
                     except ModelError as error:
-                        step = steps.throw(error)
+                        asks = steps.throw(error)
                         continue
-                elif isinstance(step, Act):
-                    answer = self._act(step, cycle, number, inputs)
+                elif isinstance(asks, Act):
+                    answer = self._act(asks, step, number)
                 else:
-                    refused = self._launch(step, cycle, number, experiment, plan, inputs, now)
+                    refused = self._launch(asks, step, number)
                     if refused is None:
                         return ""
                     answer = refused
-                step = steps.send(answer)
+                asks = steps.send(answer)
         except StopIteration as done:
             return str(done.value.reason)
 
-    def _act(self, act: Act, cycle: CycleRow, number: int, inputs: Inputs) -> ToolResult:
+    def _act(self, act: Act, step: Step, number: int) -> ToolResult:
         """The intent is stored, then the act carried out, then its result stored."""
-        call = self._intend(act.call.name, act.call.arguments, cycle, number)
+        call = self._intend(act.call.name, act.call.arguments, step.cycle, number)
         self._say(f"  agent: {act.call.name} {_about(act.call.arguments)}")
-        alone = self._guarding.around(inputs, act.call.name) if act.call.name == SHELL else nullcontext()
+        alone = self._guarding.around(step.inputs, act.call.name) if act.call.name == SHELL else nullcontext()
         with alone:
             result = self._caller.in_thread(act.perform, act.abort)
         with self._ledger.transaction() as tx:
             tx.tool_result(call, result.text[:_STORED_RESULT])
         return result
 
-    def _launch(
-        self,
-        launch: Launch,
-        cycle: CycleRow,
-        number: int,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        now: Standing,
-    ) -> str | None:
+    def _launch(self, launch: Launch, step: Step, number: int) -> str | None:
         """Why it was refused; None when the training is about to start, or a human ended the dry run."""
-        call = self._intend(launch.call.name, launch.call.arguments, cycle, number)
-        refused = self._runner.gate(cycle, experiment, plan, launch.request, inputs, now)
-        said = refused or ("a human ended its dry run" if self._parts.monitor.stop_run_asked else "accepted")
+        call = self._intend(launch.call.name, launch.call.arguments, step.cycle, number)
+        refused = self._runner.gate(step, launch.request)
+        said = refused or ("a human ended its dry run" if self._parts.monitor.ending else "accepted")
         with self._ledger.transaction() as tx:
             tx.tool_result(call, said[:_STORED_RESULT])
         return refused
@@ -180,14 +143,8 @@ class Coding:
 
     # -- what a dispatch is shown -------------------------------------------------------------------------------
 
-    def _view(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        failed: str,
-    ) -> DispatchView:
+    def _view(self, step: Step, failed: str) -> DispatchView:
+        cycle, experiment, plan, inputs, _ = step.parts
         calls = self._ledger.tool_calls(cycle.id)
         last = max((call.dispatch for call in calls), default=0)  # a dispatch may have ended before its first call
         return DispatchView(

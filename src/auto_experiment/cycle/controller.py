@@ -7,12 +7,10 @@ phase is written so that doing it again is harmless. What the phases mean is in 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from auto_experiment import __version__, clock
+from auto_experiment import clock
 from auto_experiment.cycle import budget, reflect, think
 from auto_experiment.cycle.calls import BudgetUsedUp, Caller, InputsChanged, ModelAway
 from auto_experiment.cycle.code import CURRENT, Code
@@ -31,6 +29,9 @@ from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.planning import Planning
 from auto_experiment.cycle.runner import Runner, settle
+from auto_experiment.cycle.session import Session, why_report
+from auto_experiment.cycle.steering import Steering
+from auto_experiment.cycle.step import Step
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
 from auto_experiment.jsonable import dumps
@@ -54,7 +55,7 @@ from auto_experiment.records.plan import Action, Plan
 from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import status
-from auto_experiment.watch.monitor import STOP_RUN_REASON, StopAsked
+from auto_experiment.watch.monitor import DIRECT_NOW_REASON, Redirected, StopAsked
 
 _LONGEST_PAUSE_S = 3600.0
 UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
@@ -90,13 +91,16 @@ class Controller:
         self._paths = parts.ground.paths
         self._code = Code(parts.snapshots, parts.ledger, parts.say, required=parts.fence is not None)
         guarding = Guarding(parts.guard, parts.ledger, parts.say)
-        self._runner = Runner(parts, self._code, guarding, self._show)
-        self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish)
+        self._steering = Steering(parts, self._publish)
+        self._runner = Runner(parts, self._code, guarding, self._show, self._steering.hold)
+        hold = self._steering.hold_call
+        self._caller = Caller(parts.ledger, parts.monitor, parts.say, self._publish, hold=hold)
         self._coding = Coding(parts, self._caller, self._runner, self._code, guarding)
         self._planning = Planning(parts, self._caller, self._code)
         self._planless = 0  # how often in a row the planner could not plan
         self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
+        self._session = Session(parts, self._show)
         self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
         self._unread = ""  # what is wrong with brief or config now, as it was said
@@ -107,8 +111,9 @@ class Controller:
 
     def run(self) -> Ending:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
-        self._begin_session()
+        self._asked_for_end = self._session.begin()
         report = ""
+        self._steering.remind()
         try:
             self._patience.through(self._directive)
             while not (reason := self._patience.through(self.advance)):
@@ -118,9 +123,9 @@ class Controller:
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
         except (OSError, AutoExperimentError) as error:
-            self._end_session(f"error: {error}")
+            self._session.end(f"error: {error}")
             raise
-        self._end_session(ending.reason)
+        self._session.end(ending.reason)
         self._say(f"ended: {ending.reason}")
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
@@ -131,19 +136,27 @@ class Controller:
     def advance(self) -> str:
         """One stored step. Returns why the campaign ends, "" while it goes on."""
         cycle = self._ledger.last_cycle()
-        if self._monitor.stop_run_asked and not self._runs(cycle):
-            raise StopAsked(STOP_RUN_REASON, interrupted=False)
+        if not self._runs(cycle):
+            self._monitor.leave_if_asked()
         if cycle is None or cycle.phase is Phase.DONE:
             return self._next_cycle()
+        if self._steering.holds(cycle):
+            return ""
         self._count(cycle)
         ended = ""
         if cycle.recoveries > reflect.DEAD_LETTER_AFTER[cycle.phase]:
             self._dead_letter(cycle)
         else:
             try:
-                self._step(cycle)
+                with self._steering.listening(cycle):
+                    self._step(cycle)
+            except Redirected:
+                self._say(f"{DIRECT_NOW_REASON}: the model's answer is not waited for")
+                if cycle.phase is Phase.THINK:  # an experiment that is cut short is recorded with its lesson
+                    with self._ledger.transaction() as tx:
+                        tx.event("redirected", cycle=cycle.id, experiment=None)
             except InputsChanged:
-                self._say("something was changed while the model could not be asked: this step again, with that")
+                self._say("something was changed while the model was not asked: this step again, with that")
                 self._read_inputs()
             except BudgetUsedUp as used_up:
                 ended = str(used_up)
@@ -166,18 +179,19 @@ class Controller:
             self._think(cycle)
         elif cycle.phase is Phase.REFLECT:
             self._reflect(cycle)
+        elif cycle.phase is Phase.EXECUTE and self._steering.redirected(cycle):
+            self._coding.give_up(self._step_of(cycle), DIRECT_NOW_REASON)
         elif cycle.phase is Phase.EXECUTE:
             self._execute(cycle)
         else:
             self._run_phase(cycle)
 
     def _run_phase(self, cycle: CycleRow) -> None:
-        experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
         if cycle.phase is Phase.TRAINING:
-            self._runner.training(cycle, experiment, plan, self._inputs, now)
+            self._runner.training(self._step_of(cycle))
         else:
             after = Phase.EXECUTE if self._coded else Phase.REFLECT
-            self._runner.dry_run(cycle, experiment, plan, self._inputs, now, on_failure=after)
+            self._runner.dry_run(self._step_of(cycle), on_failure=after)
 
     def _next_cycle(self) -> str:
         now = self._state_objective(self._read_inputs())  # a goal that was lowered may be reached already
@@ -186,6 +200,8 @@ class Controller:
         most = self._inputs.config.agent.max_cycles
         if not ended and 0 <= most <= self._cycles:
             ended = f"{most} cycles done (max_cycles)"
+        if not ended and self._steering.hold():
+            return ""
         if not ended:
             with self._ledger.transaction() as tx:
                 tx.cycle()
@@ -195,19 +211,20 @@ class Controller:
                 tx.note("decision", ended, author="harness")
         return ended
 
-    def collect(self) -> Ending:
-        """``stop --run`` without a controller: end what runs, store how it ended, and nothing else."""
-        self._begin_session()
-        self._monitor.stop_run_asked = True
+    def collect(self, why: str) -> Ending:
+        """``stop --run`` or ``direct --now`` without a controller: end what runs, store how it ended, and nothing
+        else."""
+        self._session.begin()
+        self._monitor.ending = why
         reason = "nothing was running"
         try:
             while (cycle := self._ledger.last_cycle()) is not None and self._runs(cycle):
                 self._step(cycle)
-                reason = STOP_RUN_REASON
+                reason = why
         except (OSError, AutoExperimentError) as error:
-            self._end_session(f"error: {error}")
+            self._session.end(f"error: {error}")
             raise
-        self._end_session(reason)
+        self._session.end(reason)
         return Ending(reason)
 
     def _runs(self, cycle: CycleRow | None) -> bool:
@@ -221,45 +238,10 @@ class Controller:
             self._counted = cycle.id
             self._cycles += 1
 
-    # -- sessions -----------------------------------------------------------------------------------------------
-
-    def _begin_session(self) -> None:
-        """A session that ended without a word was killed. That counts against the cycle it was in, until something new
-        is stored or a heartbeat has come: a step that kills us again and again is given up."""
-        last, cycle = self._ledger.last_session(), self._ledger.last_cycle()
-        crashed = last is not None and last.ended_at is None
-        open_cycle = None if cycle is None or cycle.phase is Phase.DONE else cycle
-        with self._ledger.transaction() as tx:
-            self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
-            if self._parts.fence:
-                tx.event("fence", mode=self._parts.fence[0], said=self._parts.fence[1])
-            if open_cycle and open_cycle.parked:
-                tx.park(open_cycle.id, None)
-            if crashed and open_cycle:
-                tx.recovery(open_cycle.id, open_cycle.recoveries + 1, open_cycle.phase)
-        if crashed and last and cycle and not open_cycle and cycle.session == last.id:
-            self._asked_for_end = self._asked_by(cycle)  # what was asked for before the kill still holds
-        if open_cycle:
-            why = " after a crash" if crashed else ""
-            self._say(f"carrying on with cycle {open_cycle.id} at {open_cycle.phase.value}{why}")
-
-    def _asked_by(self, cycle: CycleRow) -> str:
-        """Why the plan or the reflection of a cycle asked for the report; "" when neither did."""
-        plan, lesson = self._ledger.plan(cycle.id), self._ledger.lesson(cycle.id)
-        if plan and plan.action is Action.REPORT:
-            return _why_report(plan)
-        return lesson.decision if lesson and lesson.next == Next.REPORT.value else ""
-
-    def _end_session(self, reason: str) -> None:
-        """On a disk that takes nothing the session stays open, as after a kill."""
-        with contextlib.suppress(DiskFault):
-            with self._ledger.transaction() as tx:
-                tx.end_session(self._ledger.session or 0, reason)
-            self._show()
-
     # -- THINK --------------------------------------------------------------------------------------------------
 
     def _think(self, cycle: CycleRow) -> None:
+        self._steering.answered()
         inputs = self._read_inputs()
         self._overrule(inputs)
         self._take_edits()
@@ -271,7 +253,7 @@ class Controller:
         try:
             plan, directive = self._planning.plan(terms, inputs, now, directive, memory)
         except NoPlan as none:
-            self._pause(cycle, str(none))
+            self._ask_later(cycle, str(none))
             return
         self._planless = 0
         basis = think.basis(inputs, directive, memory)
@@ -288,7 +270,7 @@ class Controller:
             else:
                 tx.phase(cycle.id, Phase.DONE)
         if plan.action is Action.REPORT:
-            self._asked_for_end = _why_report(plan)
+            self._asked_for_end = why_report(plan)
         if directive:
             self._archive()
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
@@ -357,13 +339,13 @@ class Controller:
         pause = self._inputs.config.agent.cooldown_interval
         self._say(f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s")
         through = self._patience.through  # here, not around the whole: that would ask the planner again
-        while through(self._basis) == basis and not self._monitor.stop_run_asked:
+        while through(self._basis) == basis and not self._monitor.ending and not self._steering.is_asked_to_pause():
             through(lambda: self._mark_parked(cycle, clock.later(pause)))
             self._show()
             self._monitor.wait(pause)
         through(lambda: self._mark_parked(cycle, None))
 
-    def _pause(self, cycle: CycleRow, why: str) -> None:
+    def _ask_later(self, cycle: CycleRow, why: str) -> None:
         """The planner could not plan: it is asked again after ``cooldown_interval``, then ever more rarely, or when a
         human asks to look."""
         self._planless += 1
@@ -400,14 +382,14 @@ class Controller:
     # -- EXECUTE ------------------------------------------------------------------------------------------------
 
     def _execute(self, cycle: CycleRow) -> None:
-        experiment, plan, now, inputs = self._experiment(cycle), self._plan(cycle), self._standing(), self._inputs
-        best = best_attempt(self._ledger, now)
+        step, inputs = self._step_of(cycle), self._inputs
+        best = best_attempt(self._ledger, step.now)
         leads = experiment_name(best.experiment) if best else None
         minds, terms = self._planning.who(inputs), self._planning.terms(cycle, inputs, self._settings_changed)
         try:
-            self._coding.execute(cycle, experiment, plan, inputs, now, minds, terms, leads)
+            self._coding.execute(step, minds, terms, leads)
         except ModelAway:
-            self._put_off(cycle, experiment)
+            self._put_off(cycle, step.experiment)
 
     def _put_off(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
         """The model went away in the middle of a change: the fallback has nothing to add to that, and what it trains is
@@ -434,6 +416,9 @@ class Controller:
         experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
         self._take_edits()
         found = self._came_to(cycle, experiment, now)
+        if self._steering.has_cut(cycle, found.outcome):
+            self._without_words(cycle, found, by_a_human=True)
+            return
         memory = self._notebook.text() or ""
         view = think.reflect_view(
             self._ledger,
@@ -511,7 +496,7 @@ class Controller:
         was asked for its words already, the outcome itself has done no harm, and stands."""
         experiment = self._ledger.experiment_of(cycle.id)
         if experiment and cycle.phase is Phase.REFLECT and self._ledger.was_asked(cycle.id, "reflect"):
-            self._without_words(cycle, experiment)
+            self._without_words(cycle, self._came_to(cycle, experiment, self._standing()))
             return
         if experiment:
             self._runner.give_up(experiment, self._inputs, self._standing())
@@ -526,12 +511,18 @@ class Controller:
         if experiment and cycle.phase in (Phase.EXECUTE, Phase.DRY_RUN):
             self._code.undo(experiment, self._inputs.frozen)
 
-    def _without_words(self, cycle: CycleRow, experiment: ExperimentRow) -> None:
-        now = self._standing()
-        found = self._came_to(cycle, experiment, now)
+    def _without_words(self, cycle: CycleRow, found: CameTo, *, by_a_human: bool = False) -> None:
+        """The lesson is the harness's own. ``by_a_human``: `direct --now` has cut the experiment short."""
+        experiment, now = self._experiment(cycle), self._standing()
         said = reflect.without_words(experiment.name, found.result)
+        if by_a_human:
+            kind = found.attempt.kind if found.attempt else Kind.DRY
+            found = replace(found, result=Result.INCONCLUSIVE)
+            said = reflect.cut_short(experiment.name, found.outcome, now.objective, kind)
         with self._ledger.transaction() as tx:
             self._store_lesson(tx, cycle, experiment, now, found, said, author="harness")
+            if by_a_human:
+                tx.event("redirected", cycle=cycle.id, experiment=experiment.id)
         self._say(said.decision)
 
     # -- what the steps share -----------------------------------------------------------------------------------
@@ -602,6 +593,9 @@ class Controller:
         with self._view("MEMORY_LOG.md"):
             self._notebook.write(self._inputs.config.memory, row.cycle if row else None)
 
+    def _step_of(self, cycle: CycleRow) -> Step:
+        return Step(cycle, self._experiment(cycle), self._plan(cycle), self._inputs, self._standing())
+
     def _experiment(self, cycle: CycleRow) -> ExperimentRow:
         found = self._ledger.experiment_of(cycle.id)
         if found is None:
@@ -642,20 +636,8 @@ class Controller:
             self._unwritten.add(name)
 
 
-def _why_report(plan: Plan) -> str:
-    return plan.reason or "the plan asked for the report"
-
-
 def _change(last: EventRow | None, new: Objective) -> str:
     if last is None:
         return ""
     same = all(last.body[key] == value for key, value in new.document().items() if key != "target")
     return " (changed)" if same else " (changed: earlier values are not compared with later ones)"
-
-
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

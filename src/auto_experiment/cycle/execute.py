@@ -285,20 +285,5 @@ def _lost(lost: Lost, reader: LogReader) -> Outcome:
 
 
 def _blank(reader: LogReader) -> Outcome:
-    return Outcome(
-        state=RunState.LOST,
-        exit_code=None,
-        signal=None,
-        fault=Fault.NONE,
-        exception=None,
-        reason="",
-        started_at=None,
-        ended_at=None,
-        duration_s=None,
-        value=None,
-        value_note="",
-        read_as=None,
-        series=tuple(reader.series.values()),
-        progress=reader.progress,
-        tail=tuple(reader.tail),
-    )
+    blank = Outcome.blank(RunState.LOST)
+    return replace(blank, series=tuple(reader.series.values()), progress=reader.progress, tail=tuple(reader.tail))

@@ -18,7 +18,7 @@ from auto_experiment.errors import EnvironmentNotReady, UsageError
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.records.gpu import Gpu, Gpus, GpuWait
 from auto_experiment.watch.gpu import NO_DRIVER
-from auto_experiment.watch.monitor import STOP_RUN_REASON, StopAsked
+from auto_experiment.watch.monitor import Redirected, StopAsked
 
 PAUSES_S = (1.0, 2.0, 5.0, 15.0)  # between looks; the first ones are for a run of our own that is just letting go
 _SAID_FROM = 2  # looks that found it busy
@@ -76,33 +76,34 @@ class GpuGate:
         self._ledger, self._monitor, self._say, self._show = parts.ledger, parts.monitor, parts.say, show
         self._blind = False  # there is no driver here: looked for once in a session
 
-    def pass_through(self, attempt: AttemptRow, started: Callable[[], bool]) -> None:
-        """Returns when an attempt may start, or when a human ends it. ``started``: has it been already? Raises
-        StopAsked, and EnvironmentNotReady when a wait has lasted too long."""
+    def pass_through(self, attempt: AttemptRow, started: Callable[[], bool]) -> bool:
+        """Returns when an attempt may start, or when a human ends it; True when that took a wait. ``started``: has it
+        been already? Raises StopAsked, and EnvironmentNotReady when a wait has lasted too long."""
         words = words_of(attempt.spec["env"].get("CUDA_VISIBLE_DEVICES", self._visible))
         if self._wait is None or self._blind or words == [] or (words is None and not self._wait.asked):
-            return
+            return False
         began, looks = time.monotonic(), 0
         try:
             while (why := self._why_not(words)) and not (looks == 0 and started()):
                 looks += 1
                 self._hold_on(attempt, why, self._wait.most_s, looks, time.monotonic() - began)
-                if self._monitor.stop_run_asked:
-                    return
+                if self._monitor.ending:
+                    return True
         finally:
             if looks >= _SAID_FROM:
                 self._ledger.tell_parked("")
-        if looks >= _SAID_FROM and not self._monitor.stop_run_asked:
+        if looks >= _SAID_FROM and not self._monitor.ending:
             self._say(f"  the GPU is free after {human(time.monotonic() - began)} of waiting")
             self._show()
+        return looks > 0
 
     def _why_not(self, words: list[str] | None) -> str:
         """A look may take long, so it is made in a thread, and a stop does not wait for it."""
         job = Job(self._look)
         try:
             self._monitor.until(job.start())
-        except StopAsked as stop:
-            if str(stop) == STOP_RUN_REASON:  # the launch is made void in the way that every run is ended
+        except (StopAsked, Redirected):
+            if self._monitor.ending:  # the launch is made void in the way that every run is ended
                 return ""
             raise
         gpus = job.result()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from auto_experiment.clock import seconds
+from auto_experiment.clock import human, seconds
 from auto_experiment.cycle.budget import USED_UP
 from auto_experiment.cycle.dry_run import DRY_NOTE
 from auto_experiment.cycle.memory import one_line
@@ -16,6 +16,7 @@ from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.observation import Fault, Progress, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.run import Kind, RunState
+from auto_experiment.watch.monitor import DIRECT_NOW_REASON
 
 _TITLE_MAX = 120
 _WORDS_MAX = 120
@@ -26,7 +27,7 @@ DEAD_LETTER_AFTER = {Phase.THINK: 3, Phase.EXECUTE: 3, Phase.DRY_RUN: 3, Phase.T
 
 def judge(outcome: Outcome, objective: Objective, best: float | None, kind: Kind) -> Result:
     """Did it beat the best so far (the brief's Current Best included)? Only a value that counts can."""
-    if kind is Kind.DRY and outcome.reason.startswith(USED_UP):
+    if kind is Kind.DRY and outcome.reason.startswith((USED_UP, DIRECT_NOW_REASON)):
         return Result.INCONCLUSIVE
     if kind is Kind.DRY or outcome.state in (RunState.FAILED, RunState.KILLED, RunState.LOST):
         return Result.FAILED
@@ -56,6 +57,17 @@ def dead_letter(name: str, phase: Phase) -> Reflection:
     times = DEAD_LETTER_AFTER[phase]
     decision = f"{name}: given up, the controller ended without a word more than {times} times at this step"
     return Reflection(Finding.INCONCLUSIVE, decision, Next.ITERATE)
+
+
+def cut_short(name: str, outcome: Outcome, objective: Objective, kind: Kind) -> Reflection:
+    """For what a human has ended with `direct --now`: there is nothing to ask a model about it."""
+    if kind is Kind.DRY:
+        what = "before its training"
+    else:
+        shown = "" if outcome.value is None else f" at {objective.metric}={outcome.value:g}"
+        after = "" if outcome.duration_s is None else f" after {human(outcome.duration_s)} of training"
+        what = f"{after.strip() or 'as its training began'}{shown}; cut short, it proves nothing"
+    return Reflection(Finding.INCONCLUSIVE, f"{name}: ended by `{DIRECT_NOW_REASON}` {what}", Next.ITERATE)
 
 
 def without_words(name: str, result: Result) -> Reflection:
@@ -101,20 +113,7 @@ def with_dry_run(outcome: Outcome, attempts: Sequence[AttemptRow]) -> Outcome:
 
 def nothing_ran(why: str) -> Outcome:
     """The outcome of an experiment that came to no run."""
-    return Outcome(
-        state=RunState.FAILED,
-        exit_code=None,
-        signal=None,
-        fault=Fault.NONE,
-        exception=None,
-        reason=why or "nothing was run",
-        started_at=None,
-        ended_at=None,
-        duration_s=None,
-        value=None,
-        value_note="",
-        read_as=None,
-    )
+    return replace(Outcome.blank(RunState.FAILED), reason=why or "nothing was run")
 
 
 def _series(kept: Mapping[str, Any]) -> Series:

@@ -19,6 +19,7 @@ from auto_experiment.cycle.gpu_gate import GpuGate
 from auto_experiment.cycle.guarding import Guarding
 from auto_experiment.cycle.inputs import Inputs, require_program
 from auto_experiment.cycle.parts import Parts
+from auto_experiment.cycle.step import Step
 from auto_experiment.errors import CommandError, DiskFault
 from auto_experiment.files import want_of_room
 from auto_experiment.launchers.base import Began
@@ -36,7 +37,7 @@ from auto_experiment.watch import gpu
 from auto_experiment.watch.activity import ProcessProbe, stacks
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.reader import LogReader
-from auto_experiment.watch.monitor import Batch, Heartbeat, Notice, Over
+from auto_experiment.watch.monitor import DIRECT_NOW_REASON, STOP_RUN_REASON, Batch, Heartbeat, Notice, Over
 from auto_experiment.watch.sources.record import Sources
 from auto_experiment.watch.stop_rules import Hang, NonFiniteObjective, Rule, StopWhenMetric, TwoSteps
 
@@ -49,10 +50,13 @@ WAIVED = "waived"  # the gate of a training that the config let start without a 
 
 
 class Runner:
-    """``show`` is called whenever what ``status`` shows has changed."""
+    """``show`` is called whenever what ``status`` shows has changed; ``hold`` before anything new is started: it waits
+    while the project is paused."""
 
-    def __init__(self, parts: Parts, code: Code, guarding: Guarding, show: Callable[[], None]) -> None:
-        self._parts, self._code, self._guarding = parts, code, guarding
+    def __init__(
+        self, parts: Parts, code: Code, guarding: Guarding, show: Callable[[], None], hold: Callable[[], object]
+    ) -> None:
+        self._parts, self._code, self._guarding, self._hold = parts, code, guarding, hold
         self._ledger, self._say, self._show = parts.ledger, parts.say, show
         self._gpu_gate = GpuGate(parts, show)
         self._gpu: threading.Thread | None = None
@@ -78,64 +82,49 @@ class Runner:
         self._intend_full(tx, inputs, experiment, launch, gate=WAIVED)
         return Phase.TRAINING
 
-    def gate(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        asked: LaunchRequest,
-        inputs: Inputs,
-        now: Standing,
-    ) -> str | None:
+    def gate(self, step: Step, asked: LaunchRequest) -> str | None:
         """Put a launch through the gate. Why it was refused, with the log's tail; None when its training is about to
         start, or when a human ended the dry run."""
+        plan, inputs, ground = step.plan, step.inputs, self._parts.ground
         try:
             words = command.split(asked.command)
-            require_program(
-                words, inputs.config.experiment.setup, self._parts.ground.paths.root, self._parts.ground.env
-            )
+            require_program(words, inputs.config.experiment.setup, ground.paths.root, ground.env)
         except CommandError as error:
             return str(error)
+        self._hold()
         launch = self.request(inputs, asked, plan.params if asked.command == plan.command and plan.params else None)
-        if known := self._known(cycle, plan, launch, now):
+        if known := self._known(step, launch):
             return known
         with self._ledger.transaction() as tx:
-            tx.phase(cycle.id, phase := self.intend(tx, inputs, experiment.id, launch))
+            tx.phase(step.cycle.id, phase := self.intend(tx, inputs, step.experiment.id, launch))
         self._show()
         refused: str | None = None
-        while phase is Phase.DRY_RUN and not self._parts.monitor.stop_run_asked:
-            refused = self.dry_run(cycle, experiment, plan, inputs, now, on_failure=Phase.EXECUTE)
+        while phase is Phase.DRY_RUN and not self._parts.monitor.ending:
+            refused = self.dry_run(step, on_failure=Phase.EXECUTE)
             current = self._ledger.last_cycle()
             phase = current.phase if current else Phase.DONE
         return refused
 
-    def _known(self, cycle: CycleRow, plan: Plan, launch: LaunchRow, now: Standing) -> str:
+    def _known(self, step: Step, launch: LaunchRow) -> str:
         """Why a launch would only bring a result that is there already; "" when it is new, or wanted once more. What a
         plan launches itself was looked at when it was planned."""
+        plan, objective = step.plan, step.now.objective
         if launch.code is None or (launch.command == plan.command and not plan.task):
             return ""
-        by = (launch.code, now.objective.identity)
+        by = (launch.code, objective.identity)
         found = self._ledger.finished_launch(launch.command, *by) or self._ledger.finished_launch(
             command.join(command.split(launch.command)), *by
         )
-        if found is None or asks_for_a_repeat(plan, self._ledger.directive_of(cycle.id)):
+        if found is None or asks_for_a_repeat(plan, self._ledger.directive_of(step.cycle.id)):
             return ""
         return (
-            f"this is {found[0]} again, {now.objective.metric}={found[1]:g}: the same command on the same code; "
+            f"this is {found[0]} again, {objective.metric}={found[1]:g}: the same command on the same code; "
             "change something, or end without a launch"
         )
 
-    def dry_run(
-        self,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        plan: Plan,
-        inputs: Inputs,
-        now: Standing,
-        *,
-        on_failure: Phase = Phase.REFLECT,
-    ) -> str | None:
+    def dry_run(self, step: Step, *, on_failure: Phase = Phase.REFLECT) -> str | None:
         """The gate: only a passed dry run stores the intent of a training. Why it failed, with the log's tail."""
+        cycle, experiment, plan, inputs, now = step.parts
         launch = self._launch_of(experiment, plan)
         attempt = self._open_attempt(experiment) or self._another_dry_run(experiment, launch, inputs)
         rules: list[Rule] = [] if launch.dry_run_command else [TwoSteps()]
@@ -144,11 +133,13 @@ class Runner:
             return None
         self._code.after(experiment, DRY_RUN)
         verdict = dry_run.judge(outcome, reader)
-        if self._parts.monitor.stop_run_asked:  # a human ended it: no verdict, the next `run` makes another one
-            self._store(attempt, outcome, now, passed=None)
+        if verdict.passed:
+            self._hold()  # what is changed meanwhile is looked for after it
+        if why := self._parts.monitor.ending:  # a human ended it: no verdict, the next `run` makes another one
+            self._store_cut(attempt, outcome, step, why)
             return None
         if verdict.passed and (moved := self._code.moved(attempt)):
-            if self._tested_again(attempt, outcome, experiment, inputs, now, moved):
+            if self._tested_again(step, attempt, outcome, moved):
                 return None
             verdict = dry_run.Verdict(False, f"{_some(moved)} changed while it ran, each time; write outputs elsewhere")
         if not verdict.passed:
@@ -171,30 +162,33 @@ class Runner:
         self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
         return None
 
-    def _tested_again(
-        self,
-        attempt: AttemptRow,
-        outcome: Outcome,
-        experiment: ExperimentRow,
-        inputs: Inputs,
-        now: Standing,
-        moved: Sequence[str],
-    ) -> bool:
+    def _store_cut(self, attempt: AttemptRow, outcome: Outcome, step: Step, why: str) -> None:
+        """Nor is there another one after `direct --now`: the experiment has come to its end."""
+        if why == DIRECT_NOW_REASON:
+            then = (step.cycle, Phase.REFLECT)
+            reason = outcome.reason if outcome.state is RunState.LOST else why
+            self._store(attempt, replace(outcome, reason=reason), step.now, passed=None, then=then)
+        else:
+            self._store(attempt, outcome, step.now, passed=None)
+
+    def _tested_again(self, step: Step, attempt: AttemptRow, outcome: Outcome, moved: Sequence[str]) -> bool:
         """The training starts from exactly the code that was tested: code that has changed meanwhile is tested again.
         False: it changes each time."""
+        experiment = step.experiment
         before = [a for a in self._ledger.attempts(experiment.id) if a.reason.startswith(MOVED)]
         if len(before) + 1 >= _MOST_MOVED:
             return False
-        self._store(attempt, replace(outcome, reason=f"{MOVED}: {_some(moved)}"), now, passed=None)
+        self._store(attempt, replace(outcome, reason=f"{MOVED}: {_some(moved)}"), step.now, passed=None)
         launch, found = self._launch_of(experiment, None), self._code.record("changed during its dry run")
         launch = replace(launch, tree=found.tree, code=found.code) if found else launch
         with self._ledger.transaction() as tx:
             tx.launch(experiment.id, launch)
-            self._intend_dry(tx, inputs, experiment.id, launch)
+            self._intend_dry(tx, step.inputs, experiment.id, launch)
         self._say(f"  {_some(moved)} changed during the dry run: another one, with the code as it is now")
         return True
 
-    def training(self, cycle: CycleRow, experiment: ExperimentRow, plan: Plan, inputs: Inputs, now: Standing) -> None:
+    def training(self, step: Step) -> None:
+        cycle, experiment, plan, inputs, now = step.parts
         attempt = self._open_attempt(experiment)
         if attempt is None:
             raise RuntimeError(f"{experiment.name} is in training without an open attempt")
@@ -221,9 +215,9 @@ class Runner:
         down, so none of it is read."""
         attempt = self._open_attempt(experiment)
         if attempt:
-            self._parts.monitor.stop_run_asked = True
+            self._parts.monitor.ending = STOP_RUN_REASON
             outcome, _ = self.follow(attempt, [], inputs, now, make_reader=_Unread)
-            self._parts.monitor.stop_run_asked = False
+            self._parts.monitor.ending = ""
             self._store(attempt, replace(outcome, value_note=UNREAD), now, passed=None)
 
     # -- one attempt --------------------------------------------------------------------------------------------
@@ -238,9 +232,10 @@ class Runner:
     ) -> tuple[Outcome, LogReader]:
         """Start the attempt unless it was started, and watch it to its end. The same after a restart as before."""
         own = self._parts.ground.paths.attempt(attempt.name)
-        if attempt.claim is None and not self._parts.monitor.stop_run_asked:
+        if attempt.claim is None and not self._parts.monitor.ending:
             ref = execute.ref_of(self._parts.ground, attempt.name)
-            self._gpu_gate.pass_through(attempt, lambda: not self._is_absent(ref))
+            while self._gpu_gate.pass_through(attempt, lambda: not self._is_absent(ref)) and self._hold():
+                pass  # somebody may have taken the GPU while the project was paused
         with self._guarding.around(inputs, attempt.run_name, own):
             return self._followed(attempt, rules, inputs, now, make_reader)
 
@@ -253,7 +248,7 @@ class Runner:
         make_reader: type[LogReader],
     ) -> tuple[Outcome, LogReader]:
         ref, spec = execute.ref_of(self._parts.ground, attempt.name), Spec.from_document(attempt.spec)
-        if attempt.claim is None and not self._parts.monitor.stop_run_asked:
+        if attempt.claim is None and not self._parts.monitor.ending:
             self._require_room(ref)
             claim = self._parts.launcher.ensure(ref, spec, execute.environment(self._parts.ground, inputs))
             with self._ledger.transaction() as tx:
@@ -296,7 +291,7 @@ class Runner:
             claim = Claim(**current.claim) if current.claim else None
             ended = self._parts.launcher.sweep(execute.ref_of(self._parts.ground, attempt.name), claim)
             self._say(f"  {attempt.name} lost: {outcome.reason}" + (f"; {ended} leftovers ended" if ended else ""))
-        if self._parts.monitor.stop_run_asked or attempt.n >= MAX_ATTEMPTS:
+        if self._parts.monitor.ending or attempt.n >= MAX_ATTEMPTS:
             return False
         name = f"{attempt.run_name}/a{attempt.n + 1}"
         text = self._again(attempt)

@@ -35,6 +35,7 @@ _DEEP = 3  # folders down to an attempt's: exp001/run01/a1
 HELD = "held: nobody can tell whether a run wrote it or a human"
 _PATIENCE_S = 1.0  # for `direct` to finish
 _ASKED = re.compile(r"\d+-\d+-(stop|stop_run|look)\.json(\.\d+\.tmp)?")  # watch/requests.py
+_STANDS = re.compile(r"(pause|direct_now)\.standing(\.\d+\.tmp)?")
 _OURS = ("poke", "directive.lock", "directed")
 _FOLDERS = (SET_ASIDE, "runs", "requests", "directive_archive", "code.git")  # of the workspace, there yet or not
 _NOT_OF_GIT = ("objects", "lfs")  # their content is its own name
@@ -320,7 +321,7 @@ def _same(one: _Kept | None, other: _Kept | None) -> bool:
 
 
 def _is_request(name: str) -> bool:
-    return name in _OURS or _ASKED.fullmatch(name) is not None
+    return name in _OURS or any(form.fullmatch(name) for form in (_ASKED, _STANDS))
 
 
 def _files(top: str, skip: Iterable[str] = ()) -> Iterator[str]:

@@ -102,6 +102,22 @@ class Reader:
         )
         return [(row[0], row[1]) for row in rows]
 
+    def pauses(self) -> list[tuple[str, str]]:
+        """(start, end) of each time that a controller has waited, paused; one that goes on ends as it begins."""
+        rows = self._all(
+            "SELECT event.at, coalesce((SELECT min(next.at) FROM event AS next WHERE next.kind = 'resumed' AND "
+            "next.session = event.session AND next.id > event.id), session.ended_at, event.at) "
+            "FROM event JOIN session ON session.id = event.session WHERE event.kind = 'paused' ORDER BY event.id"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def is_paused(self) -> bool:
+        """Does the newest session wait, paused?"""
+        paused, resumed, session = self.last_event("paused"), self.last_event("resumed"), self.last_session()
+        if paused is None or session is None or paused.session != session.id:
+            return False
+        return resumed is None or resumed.id < paused.id
+
     def last_cycle(self) -> CycleRow | None:
         row = self._one(
             "SELECT id, session, phase, recoveries, parked, started_at, ended_at, parked_why, dispatches FROM cycle "

@@ -151,6 +151,10 @@ class Transaction:
         self._update("cycle", cycle, recoveries=count)
         self.event("recovery", cycle=cycle, phase=phase.value, count=count)
 
+    def forgive(self, cycle: int) -> None:
+        """What was recovered before no longer counts against a cycle."""
+        self._update("cycle", cycle, recoveries=0)
+
     def plan(self, cycle: int, plan: Plan, basis: str) -> None:
         body = json.dumps(plan.document())
         self._insert("plan", cycle=cycle, at=clock.now(), action=plan.action.value, body=body, basis=basis)

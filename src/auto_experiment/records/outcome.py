@@ -32,6 +32,24 @@ class Outcome:
     notes: tuple[str, ...] = ()
     program: str | None = None  # the file that was executed: which python it was
 
+    @classmethod
+    def blank(cls, state: RunState) -> Outcome:
+        """Of what nothing is known but how it ended."""
+        return cls(
+            state=state,
+            exit_code=None,
+            signal=None,
+            fault=Fault.NONE,
+            exception=None,
+            reason="",
+            started_at=None,
+            ended_at=None,
+            duration_s=None,
+            value=None,
+            value_note="",
+            read_as=None,
+        )
+
     @property
     def counts(self) -> bool:
         """May its value stand as a result? A run that ended by itself with status 0, or at the wall-clock limit that

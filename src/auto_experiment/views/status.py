@@ -10,8 +10,9 @@ from auto_experiment import clock
 from auto_experiment.files import read_text
 from auto_experiment.ledger.lock import holder, parked
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.ledger.rows import AttemptRow, Phase, experiment_name
+from auto_experiment.ledger.rows import AttemptRow, CycleRow, Phase, experiment_name
 from auto_experiment.project import Project
+from auto_experiment.views.pausing import GO_ON, pause_of
 from auto_experiment.views.standing import Standing, best_attempt, standing
 
 _DECISIONS = 5
@@ -20,16 +21,18 @@ _DECISIONS = 5
 def status(project: Project, ledger: Reader | None) -> dict[str, Any]:
     """Contract section 4. ``ledger`` None: nothing has run yet."""
     now = standing(ledger, project.objective)
+    controller = _controller(project, ledger)
+    running = ledger.open_attempts() if ledger and controller["state"] != "paused" else []
     return {
         "project": project.name,
         "goal": project.goal,
         "objective": now.objective.document() if now else None,
-        "controller": _controller(project, ledger),
+        "controller": controller,
         "cycles": ledger.cycle_count() if ledger else 0,
         "experiments": ledger.experiment_count() if ledger else 0,
         "runs": ledger.run_count() if ledger else 0,
         "best": _best(ledger, now),
-        "current_runs": [_current(project, a) for a in ledger.open_attempts()] if ledger else [],
+        "current_runs": [_current(project, a) for a in running],
         "decisions": [n.text for n in ledger.notes("decision", _DECISIONS)] if ledger else [],
         "memory": {"brief_chars": project.brief_chars, "log_chars": _chars(project.paths.memory_log)},
         "pending_directive": _pending(project),
@@ -41,19 +44,31 @@ def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
     pid = holder(project.paths.lock)
     cycle = ledger.last_cycle() if ledger else None
     session = ledger.last_session() if ledger else None
+    pause = pause_of(project.paths)
     if pid is None or (session is not None and session.ended_at and session.pid == pid):  # or is just leaving
         reason = None if session is None else session.reason or "ended without a word (killed?)"
+        if pause:
+            reason = f"{reason or 'nothing has run yet'}; paused {pause}, {GO_ON}"
         return {"state": "stopped", "until": None, "pid": None, "phase": None, "reason": reason}
     phase = cycle.phase.value if cycle and cycle.phase is not Phase.DONE else None
     if held_up := parked(project.paths.lock):
         until, reason = held_up.get("until"), held_up.get("reason")
         return {"state": "parked", "until": until, "pid": pid, "phase": phase, "reason": reason}
+    if pause and ledger and ledger.is_paused():
+        return {"state": "paused", "until": None, "pid": pid, "phase": phase, "reason": f"{pause}; {GO_ON}"}
     if cycle and cycle.parked and cycle.parked_why is not None:
         return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": phase, "reason": cycle.parked_why}
     if cycle and cycle.parked:
         reason = "the plan says wait"
         return {"state": "parked", "until": cycle.parked, "pid": pid, "phase": "waiting", "reason": reason}
-    return {"state": "running", "until": None, "pid": pid, "phase": phase, "reason": None}
+    reason = _pausing(ledger, cycle) + f", asked for {pause}" if pause else None
+    return {"state": "running", "until": None, "pid": pid, "phase": phase, "reason": reason}
+
+
+def _pausing(ledger: Reader | None, cycle: CycleRow | None) -> str:
+    """A pause was asked for, and what goes on comes to its end first."""
+    experiment = ledger.experiment_of(cycle.id) if ledger and cycle and cycle.phase is not Phase.DONE else None
+    return f"pausing after {experiment.name}" if experiment else "pausing"
 
 
 def _best(ledger: Reader | None, now: Standing | None) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.stop_rules import Rule
 
 STOP_RUN_REASON = "stop --run"
+DIRECT_NOW_REASON = "direct --now"
 _DEATHS = 5  # of the log follower in a row, without a word from it: then it is left alone for a while
 _FLUSH_S = 5.0  # points are stored in batches, at most this old
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -34,6 +35,10 @@ class StopAsked(Exception):
     def __init__(self, reason: str, *, interrupted: bool) -> None:
         super().__init__(reason)
         self.interrupted = interrupted
+
+
+class Redirected(Exception):
+    """Raised where nothing runs that could be ended: a `direct --now` has come, and the step is to be left."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,8 @@ class Monitor:
         self.heartbeat_s = heartbeat_s
         self.aside: Callable[[], float] = _nothing  # looked after while we wait; seconds until it wants to be again
         self._feed: Feed | None = None
-        self.stop_run_asked = False  # `stop --run`: whoever watches ends the run, then the controller ends
+        self.ending = ""  # why what runs is to be ended (STOP_RUN_REASON, DIRECT_NOW_REASON); "": it is not
+        self.on_look: Callable[[], str] = str  # called when a human asks to look: why what runs is to be ended, or ""
 
     def __enter__(self) -> Monitor:  # noqa: PYI034  typing.Self needs Python 3.11
         self._request_fd = requests.listen(self._folder, self._poke)
@@ -138,15 +144,20 @@ class Monitor:
         """Raises StopAsked when a stop was asked for meanwhile."""
         self.wait(0.0)
 
+    def leave_if_asked(self) -> None:
+        """Where nothing runs that `stop --run` or `direct --now` could end: raises StopAsked or Redirected for them."""
+        if self.ending == DIRECT_NOW_REASON:
+            raise Redirected
+        if self.ending:
+            raise StopAsked(self.ending, interrupted=False)
+
     def until(self, descriptor: int) -> None:
-        """Wait until a descriptor can be read. Raises StopAsked, also for `stop --run`: nothing runs meanwhile that it
-        could be about."""
+        """Wait until a descriptor can be read. Raises StopAsked and Redirected: nothing runs meanwhile."""
         while True:
             ready = self._poll(3600.0, self._signal_fd, self._request_fd, descriptor)
             if self._request_fd in ready:
                 self._take_requests()
-            if self.stop_run_asked:
-                raise StopAsked(STOP_RUN_REASON, interrupted=False)
+            self.leave_if_asked()
             if descriptor in ready:
                 return
 
@@ -175,8 +186,14 @@ class Monitor:
         kinds = {request.kind for request in found} | requests.spoken(said)
         if requests.STOP in kinds:
             raise StopAsked("stopped on request", interrupted=False)
-        self.stop_run_asked = self.stop_run_asked or requests.STOP_RUN in kinds
+        if requests.STOP_RUN in kinds:
+            self.ending = STOP_RUN_REASON
+        if requests.LOOK in kinds:
+            self._look()
         return requests.LOOK in kinds
+
+    def _look(self) -> None:
+        self.ending = self.ending or self.on_look()
 
     def let_go(self) -> None:
         """Follow nothing any more: a watch that was left in its middle must begin with a log's first byte again."""
@@ -187,10 +204,10 @@ class Monitor:
     def watch(self, ref: Ref, rules: Sequence[Rule], make_reader: Callable[[], LogReader]) -> Iterator[Watched]:
         """Follow an attempt from the start of its log to its end, which wakes us through the kernel.
 
-        A rule that holds ends the run, and its sentence comes back with ``Over``; so does ``stop --run``.
+        A rule that holds ends the run, and its sentence comes back with ``Over``; so does ``ending``.
         """
         deaths = 0
-        stopping = STOP_RUN_REASON if self.stop_run_asked else ""
+        stopping = self.ending
         if stopping:
             self._launcher.stop(ref, stopping)
         feed, log = self._open_feed(ref), _Log(make_reader())
@@ -240,13 +257,14 @@ class Monitor:
                     yield Batch(log.take(), log.reader)
             if now >= beat_at:
                 beat_at = now + self.heartbeat_s
+                self._look()  # whoever asked may have been killed before the poke
                 yield Heartbeat(log.reader)
 
     def _why_stop(
         self, rules: Sequence[Rule], now: float, reader: LogReader, heard: bool, points: Sequence[Point]
     ) -> str:
-        if self.stop_run_asked:
-            return STOP_RUN_REASON
+        if self.ending:
+            return self.ending
         verdicts = (rule.check(now, reader, heard=heard, points=points) for rule in rules)
         return next((v for v in verdicts if v), "")
 

@@ -1,6 +1,8 @@
 """What other processes ask of the controller: a small file each, and a byte in a FIFO that says "look".
 
-The asking side never signals a pid; the controller finds a request also when the byte was lost.
+The asking side never signals a pid; the controller finds a request also when the byte was lost. A request is for the
+controller that runs now, and is taken away as it is read. A standing request is for whoever holds the project: it
+outlives every process until it is withdrawn.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.files import atomic_write
@@ -17,6 +21,8 @@ from auto_experiment.files import atomic_write
 STOP = "stop"  # end the controller, leave the training running
 STOP_RUN = "stop_run"  # end the training too
 LOOK = "look"  # a human input changed
+PAUSE = "pause"  # stands: plan and launch nothing new
+DIRECT_NOW = "direct_now"  # stands: end what goes on in the cycle that it names, a directive waits
 _WORDS = {STOP: b"s", STOP_RUN: b"r", LOOK: b"!"}  # in the FIFO
 
 
@@ -48,6 +54,24 @@ def withdraw(path: str) -> None:
     """One that cannot be removed (a disk that became read-only) is dropped when the next controller starts."""
     with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+def standing_path(folder: str, kind: str) -> str:
+    return os.path.join(folder, f"{kind}.standing")
+
+
+def stand(folder: str, kind: str, facts: Mapping[str, object]) -> None:
+    """Leave a standing request; it is on the disk when this returns. One of a kind: a later one takes its place."""
+    os.makedirs(folder, exist_ok=True)
+    atomic_write(standing_path(folder, kind), json.dumps(facts))
+
+
+def standing(folder: str, kind: str) -> dict[str, Any] | None:
+    """The facts of a standing request; None when there is none. One that cannot be read stands, without facts."""
+    path = standing_path(folder, kind)
+    with contextlib.suppress(OSError, ValueError, TypeError), open(path, encoding="utf-8") as file:
+        return dict(json.load(file))
+    return {} if os.path.lexists(path) else None
 
 
 def spoken(words: bytes) -> set[str]:
