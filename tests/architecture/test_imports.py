@@ -34,6 +34,7 @@ HEAVY = {
     "openai": {"models/openai.py"},
     "httpx2": {"models/wire.py"},  # what both SDKs stand on
     "genai_prices": {"models/prices.py"},
+    "rich": {"cli/live.py"},
     "click": None,  # the command line's own
 }
 ADAPTERS = {
@@ -202,7 +203,7 @@ def test_help_and_status_load_nothing_heavy():
     import sys
 
     code = (
-        "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look\n"
+        "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look, campaign, watching, beside\n"
         "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'httpx2', "
         "'genai_prices', 'asyncio') if m in sys.modules])"
     )

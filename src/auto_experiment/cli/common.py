@@ -49,3 +49,12 @@ def existing_folder(project: str) -> str:
     if not os.path.isdir(project):
         raise click.UsageError(f"--project {project}: there is no such folder")
     return project
+
+
+def has_braille(stream: TextIO) -> bool:
+    """Can the terminal show it? Its encoding is all that is known."""
+    try:
+        "\u2800".encode(stream.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True

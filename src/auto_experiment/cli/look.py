@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from auto_experiment.cli.common import existing_folder, json_option, print_json, project_option
+from auto_experiment.cli.common import existing_folder, has_braille, json_option, print_json, project_option
 from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import experiment_name
@@ -210,7 +210,7 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     if as_json:
         print_json(document)
     else:
-        click.echo(reading.as_text(document, curves, plain=not _has_braille()))
+        click.echo(reading.as_text(document, curves, plain=not has_braille(sys.stdout)))
 
 
 _LONGEST_OBJECTIVE = 200
@@ -222,12 +222,3 @@ def _standard_input() -> Iterator[bytes]:
         raise UsageError("-: standard input is closed; give a log: `auto-experiment metrics - < train.log`")
     while chunk := os.read(sys.stdin.fileno(), _CHUNK):
         yield chunk
-
-
-def _has_braille() -> bool:
-    """Can the terminal show it? Its encoding is all that is known."""
-    try:
-        "\u2800".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeError, LookupError):
-        return False
-    return True

@@ -24,6 +24,7 @@ COMMANDS = {
     "check": ("project", "Say what is ready and what is missing, a line each."),
     "run": ("campaign", "Run the loop until the target, a budget or you end it."),
     "status": ("look", "Goal, best so far, what runs now, recent decisions."),
+    "watch": ("watching", "The live view of a loop that runs elsewhere; q leaves it."),
     "list": ("look", "All experiments, a line each."),
     "show": ("look", "One experiment in full."),
     "logs": ("look", "A training's log."),
@@ -35,7 +36,7 @@ COMMANDS = {
     "metrics": ("look", "What the log reader sees in any training log."),
 }
 # promised, and refused with a clear word until they are built
-LATER = ("gpus", "skills", "watch", "pause", "resume", "mcp", "clean")
+LATER = ("gpus", "skills", "pause", "resume", "mcp", "clean")
 
 
 class LazyGroup(click.Group):

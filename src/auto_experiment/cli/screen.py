@@ -1,0 +1,130 @@
+"""Lines that stay, and a view below them that is drawn over and over, on a terminal that may be slow, stopped or gone.
+
+Nothing here ever waits for the terminal: what it does not take now is kept (the newest lines, one frame), and offered
+again. No mode of the terminal is changed, the cursor is never hidden and there is no other screen: whoever is killed in
+the middle leaves a terminal that can be used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+from collections import deque
+from collections.abc import Sequence
+
+_KEPT = 500  # lines that a stopped terminal may still get, and that are written again after a resize
+_UP, _BELOW, _LINE, _ALL = "\x1b[{}A", "\x1b[J", "\x1b[K", "\x1b[H\x1b[2J"
+_SIZE = (80, 24)  # where the terminal does not tell
+
+
+class TerminalGone(Exception):
+    """It was closed, or hung up."""
+
+
+class Screen:
+    """``path``: of the terminal's device. Raises OSError when it cannot be opened."""
+
+    def __init__(self, path: str, encoding: str) -> None:
+        self._encoding = encoding
+        # a description of its own: "do not wait" must not hold for whoever else writes to the terminal
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._unsent = b""
+        self._lines: deque[str] = deque(maxlen=_KEPT)
+        self._said: deque[str] = deque(maxlen=_KEPT)
+        self._missed = 0
+        self._drawn: tuple[str, ...] = ()
+        self._size = self.size()
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        with contextlib.suppress(OSError):
+            rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(self.descriptor, termios.TIOCGWINSZ, b"\0" * 8))
+            if rows and columns:
+                return columns, rows
+        return _SIZE
+
+    @property
+    def is_ours(self) -> bool:
+        """Is the terminal with us, and not with the shell that put us into the background?"""
+        try:
+            return os.tcgetpgrp(self.descriptor) == os.getpgrp()
+        except OSError:  # it is nobody's
+            return True
+
+    @property
+    def waits(self) -> bool:
+        """Has the terminal not taken all yet?"""
+        return bool(self._unsent)
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._lines)
+
+    def say(self, line: str) -> None:
+        """A line that stays. Of many that the terminal does not take, the newest ones."""
+        self._missed += len(self._lines) == _KEPT
+        self._lines.append(line)
+
+    def forget(self) -> None:
+        """Somebody else has written meanwhile: what was drawn is no more where it was."""
+        self._drawn = ()
+
+    def show(self, frame: Sequence[str]) -> None:
+        """Put the lines that wait on the terminal, and ``frame`` below them in the place of the last one. No line of it
+        may be as wide as the terminal. Raises TerminalGone."""
+        self.flush()
+        if self._unsent:
+            return
+        out = []
+        size, before = self.size(), self._size
+        lost = self._drawn and (size[0] < before[0] or size[1] <= len(self._drawn))
+        self._size = size
+        frame = tuple(frame)
+        if not self._lines and not lost and self._drawn == frame:
+            return
+        if lost:  # narrower: whether it broke the old lines in two, a terminal does not tell
+            out.append(_ALL)
+            self._drawn = ()
+            self._lines.extendleft(reversed(self._fitting(size, len(frame))))
+        elif self._drawn:
+            out.append(_UP.format(len(self._drawn)) + "\r")
+        if self._lines:
+            out.append(_BELOW)
+        if self._missed:
+            out.append(f"({self._missed} lines were not shown, they are in controller.log)\n")
+        out += [f"{line}\n" for line in self._lines]
+        out += [f"{line}{_LINE}\n" for line in frame]
+        out.append(_BELOW)
+        self._said.extend(self._lines)
+        self._lines.clear()
+        self._missed = 0
+        self._drawn = frame
+        self._unsent = "".join(out).encode(self._encoding, "replace")
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the terminal takes. Raises TerminalGone."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self.descriptor, self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise TerminalGone from error
+
+    def _fitting(self, size: tuple[int, int], below: int) -> list[str]:
+        """The newest lines that were said before, as many as there is room for above the view."""
+        room, found = size[1] - below - 1 - len(self._lines), []
+        for line in reversed(self._said):
+            room -= len(line) // size[0] + 1
+            if room < 0:
+                break
+            found.append(line)
+        self._said.clear()
+        return found[::-1]
