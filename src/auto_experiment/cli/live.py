@@ -24,6 +24,8 @@ _PHASES = tuple(phase.value for phase in Phase if phase is not Phase.DONE)
 _LABEL = 11  # cells in front of each line
 _TALLEST, _LEAST_ROWS, _MOST_ROWS = 34, 3, 9  # lines of a view, of a curve
 _DECISIONS = 2
+_LONGEST_BAR = 60
+_AGES_S = 1e9
 _HUGE = 1e300  # beyond it a difference is no number any more
 _STYLES = {"running": "bold green", "parked": "bold yellow", "paused": "bold yellow", "stopped": "bold red"}
 
@@ -177,19 +179,19 @@ class _Drawing:
             return Text(shown.state)
         if shown.elapsed_s is None:
             return Text("about to start")
-        elapsed = _short(shown.elapsed_s + self.age)
-        progress = shown.progress
+        elapsed_s = shown.elapsed_s + self.age
+        elapsed, progress = _short(elapsed_s), shown.progress
         if progress is None:
             return Text(f"no progress read yet, {elapsed}")
-        if not progress.total:
+        if not progress.total or not math.isfinite(progress.done + progress.total):
             return Text(f"{progress.unit} {progress.done:g}, {elapsed}, of an unknown total")
         part = min(max(progress.done / progress.total, 0.0), 1.0)
-        remaining = progress.remaining_s(shown.elapsed_s)
-        left = "" if remaining is None else f", about {_short(max(remaining - self.age, 0.0))} left"
-        size = max(self.width // 3, 8)
+        remaining = progress.remaining_s(elapsed_s)
+        left = "" if remaining is None else f"about {_short(remaining)} left, "
+        words = f" {part:4.0%}  {progress.unit} {progress.done:g}/{progress.total:g}, {left}{elapsed} so far"
+        size = min(max(self.width - _LABEL - len(words), 8), _LONGEST_BAR)
         full = round(part * size)
         bar = ("#", ".") if self.look.plain else ("█", "░")
-        words = f" {part:4.0%}  {progress.unit} {progress.done:g}/{progress.total:g}, {elapsed}{left}"
         return Text.assemble((bar[0] * full, "green"), (bar[1] * (size - full), "dim"), words)
 
     def _curve(self, curve: Curve, rows: int, cell: int) -> list[str]:
@@ -225,4 +227,4 @@ def _fitted(drawing: _Drawing, room: int) -> list[Text]:
 
 def _short(seconds: float) -> str:
     """Whole seconds: tenths would be redrawn for nothing."""
-    return human(seconds) if seconds >= 60 else f"{seconds:.0f}s"
+    return human(min(seconds, _AGES_S)) if seconds >= 60 else f"{seconds:.0f}s"
