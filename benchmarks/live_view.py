@@ -117,9 +117,6 @@ def _add_looks(result: measuring.Result, root: str, *, quick: bool) -> None:
             looks.append(look)
     result.add("watch_first", f"`watch`: first frame, {count:,} experiments", frames, "ms", 700)
     result.add("status_calls", f"`status`, {count:,} experiments, {CALLS * count:,} calls of a model", looks, "ms", 400)
-    result.notes.append(
-        f"median ms of a frame, a status: {statistics.median(frames):.0f}, {statistics.median(looks):.0f}"
-    )
 
 
 def _add_calls(paths: ProjectPaths, cycles: int) -> None:

@@ -173,6 +173,15 @@ def test_a_parked_controller_is_shown_with_its_reason(project, terminal):
     assert run.wait() == 130
 
 
+def test_what_the_gpus_do_is_shown(project, terminal):
+    work, screen = prepared(project), terminal()
+    program = work.write("bin/nvidia-smi", "#!/bin/sh\necho '0, NVIDIA A100, 31000, 40960, 97, 61'\n")
+    program.chmod(0o755)
+    work.env["PATH"] = f"{program.parent}:{work.env['PATH']}"
+    work.start("watch", patch=OFTEN, **screen.streams)
+    sees(work, screen, "gpu       0 NVIDIA A100: 97% busy, 30.3/40 GiB, 61 C")
+
+
 # -- what ends it -----------------------------------------------------------------------------------------------------
 
 

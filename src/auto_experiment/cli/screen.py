@@ -24,13 +24,21 @@ class TerminalGone(Exception):
     """It was closed, or hung up."""
 
 
-class Screen:
-    """``path``: of the terminal's device. Raises OSError when it cannot be opened."""
+def _opened(terminal: int) -> int:
+    """A description of our own: "do not wait" must not hold for whoever else writes to the terminal."""
+    how = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(os.ttyname(terminal), how)
+    except OSError:  # of another user (su), or of another /dev (a container): then it is the one that we belong to
+        return os.open("/dev/tty", how)
 
-    def __init__(self, path: str, encoding: str) -> None:
+
+class Screen:
+    """``terminal``: a descriptor of it. Raises OSError when it cannot be opened once more."""
+
+    def __init__(self, terminal: int, encoding: str) -> None:
         self._encoding = encoding
-        # a description of its own: "do not wait" must not hold for whoever else writes to the terminal
-        self.descriptor = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.descriptor = _opened(terminal)
         self._unsent = b""
         self._lines: deque[str] = deque(maxlen=_KEPT)
         self._said: deque[str] = deque(maxlen=_KEPT)

@@ -60,7 +60,7 @@ def watch_command(project: str, config_file: str | None, lines: int | None) -> i
             "`auto-experiment status` prints how things stand once, `--json` for a program"
         )
     looker = Looker(place)
-    screen = Screen(os.ttyname(sys.stdout.fileno()), sys.stdout.encoding or "ascii")
+    screen = Screen(sys.stdout.fileno(), sys.stdout.encoding or "ascii")
     with contextlib.closing(looker), contextlib.closing(screen):
         if lines is not None:
             return View(looker, screen, place.env, PipeLines(lines), RUN_HINT).run(None)

@@ -90,7 +90,7 @@ def live(project: Project, ledger: Reader | None, gpus: Sequence[GpuSample] = ()
     values = ledger.latest_values(objective.identity, _VALUES) if ledger and objective else ()
     return Live(
         at=clock.since_boot(),
-        project=clean(document["project"], _TEXT),
+        project=_line(document["project"]),
         goal=_line(document["goal"]),
         objective=_line(str(objective)) if objective else "not known yet",
         state=controller["state"],
