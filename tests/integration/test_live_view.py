@@ -15,8 +15,6 @@ from auto_experiment.ledger.lock import holder
 from auto_experiment.records.run import RunState
 from terminal import Terminal
 
-pytest.importorskip("rich")
-
 SEARCH = """\
 # Goal
 Reach a high validation accuracy on a tiny task.
@@ -138,11 +136,11 @@ def test_a_resize_is_followed(project, terminal):
     sees(work, screen, "epoch 6/10", LAST)
     for columns, rows in ((60, 20), (200, 50)):
         screen.size(columns, rows)
-        work.until(lambda: f"{'─' * 9}" in screen.shown and len(screen.shown.splitlines()[0]) <= columns)  # noqa: B023
-        work.until(lambda: any(len(line) == columns - 1 for line in screen.shown.splitlines()))  # noqa: B023
-        shown = sees(work, screen, "epoch 6/10", "cycle 2: exp002")
+        head = "── project " + "─" * (columns - 50)
+        shown = sees(work, screen, head, "epoch 6/10", "cycle 2: exp002")
         assert shown.count("[TRAINING]") == 1
         assert shown.count("running, training") == 1
+        assert max(map(len, shown[shown.index(head) :].splitlines())) == columns - 1
 
 
 def test_a_watch_without_a_controller_says_so_and_goes_on_when_one_starts(project, terminal):
@@ -224,27 +222,28 @@ def test_when_the_view_is_killed_the_lines_go_on(project, terminal):
     assert screen.is_clean()
 
 
-def test_ctrl_z_and_fg(project, terminal):
+@pytest.mark.parametrize("command", ["run", "watch"])
+def test_ctrl_z_and_fg(project, terminal, command):
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed: there is no job control to try")
     work, screen = prepared(project), terminal()
-    words = work.words("run", patch=SOON)
-    script = work.desk / "go.sh"
-    script.write_text(f"exec {shlex.join(words)}\n")
+    mark, end = ("[TRAINING]", "\x03") if command == "run" else ("nothing has run yet", "q")
+    script = work.write("go.sh", f"exec {shlex.join(work.words(command, patch=SOON + OFTEN))}\n")
     bash = subprocess.Popen(["bash", "--norc", "--noprofile", "-i"], env=work.env, cwd=work.desk, **screen.streams)
     try:
         screen.type(f"bash {script}\n")
-        work.training(note="held")
-        sees(work, screen, "[TRAINING]", LAST)
+        sees(work, screen, mark)
         screen.type("\x1a")
         sees(work, screen, "Stopped")
         screen.type("echo typed $((40 + 2))\n")
-        sees(work, screen, "typed 42")
+        sees(work, screen, "echo typed $((40 + 2))", "typed 42")
         screen.type("fg\n")
-        work.until(lambda: screen.shown.rindex("[TRAINING]") > screen.shown.rindex("typed 42"))
-        screen.type("\x03")
-        sees(work, screen, "ended: interrupted by SIGINT")
-        assert screen.shown.count("[TRAINING]") <= 1, "only what stood there when it was stopped"
+        work.until(lambda: screen.shown.rindex(mark) > screen.shown.rindex("typed 42"))
+        screen.type(end)
+        screen.type("echo again $((40 + 3))\n")
+        sees(work, screen, "echo again $((40 + 3))", "again 43")
+        assert screen.shown.count(mark) <= 1, "only what stood there when it was stopped"
+        assert "Traceback" not in screen.all
     finally:
         bash.kill()
         bash.wait()

@@ -83,15 +83,15 @@ class Screen:
         """Somebody else has written meanwhile: what was drawn is no more where it was."""
         self._drawn = ()
 
-    def show(self, frame: Sequence[str]) -> None:
-        """Put the lines that wait on the terminal, and ``frame`` below them in the place of the last one. No line of it
-        may be as wide as the terminal. Raises TerminalGone."""
+    def show(self, frame: Sequence[str], size: tuple[int, int]) -> None:
+        """Put the lines that wait on the terminal, and ``frame`` below them in the place of the last one. ``size``: for
+        which it was drawn; no line of it may be as wide as that. Raises TerminalGone."""
         self.flush()
         if self._unsent:
             return
         out = []
-        size, before = self.size(), self._size
-        lost = self._drawn and (size[0] < before[0] or size[1] <= len(self._drawn))
+        columns, rows = self.size()
+        lost = self._drawn and (columns < self._size[0] or rows <= len(self._drawn))
         self._size = size
         frame = tuple(frame)
         if not self._lines and not lost and self._drawn == frame:
@@ -99,15 +99,16 @@ class Screen:
         if lost:  # narrower: whether it broke the old lines in two, a terminal does not tell
             out.append(_ALL)
             self._drawn = ()
-            self._lines.extendleft(reversed(self._fitting(size, len(frame))))
+            self._lines.extendleft(reversed(self._fitting(len(frame))))
         elif self._drawn:
             out.append(_UP.format(len(self._drawn)) + "\r")
         if self._lines:
             out.append(_BELOW)
         if self._missed:
             out.append(f"({self._missed} lines were not shown, they are in controller.log)\n")
+        stands = () if self._lines else self._drawn  # what is there already is passed over
         out += [f"{line}\n" for line in self._lines]
-        out += [f"{line}{_LINE}\n" for line in frame]
+        out += ["\n" if stands[i : i + 1] == (line,) else f"{line}{_LINE}\n" for i, line in enumerate(frame)]
         out.append(_BELOW)
         self._said.extend(self._lines)
         self._lines.clear()
@@ -126,11 +127,12 @@ class Screen:
         except OSError as error:
             raise TerminalGone from error
 
-    def _fitting(self, size: tuple[int, int], below: int) -> list[str]:
+    def _fitting(self, below: int) -> list[str]:
         """The newest lines that were said before, as many as there is room for above the view."""
-        room, found = size[1] - below - 1 - len(self._lines), []
+        columns, rows = self._size
+        room, found = rows - below - 1 - len(self._lines), []
         for line in reversed(self._said):
-            room -= len(line) // size[0] + 1
+            room -= len(line) // columns + 1
             if room < 0:
                 break
             found.append(line)

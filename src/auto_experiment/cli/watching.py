@@ -292,13 +292,13 @@ class View:
         if self._screen.waits:
             self._screen.flush()
             return
-        self._screen.show(self._drawn() if self._screen.is_ours else ())
+        size = self._screen.size()
+        self._screen.show(self._drawn(size) if self._screen.is_ours else (), size)
 
-    def _drawn(self) -> Sequence[str]:
+    def _drawn(self, size: tuple[int, int]) -> Sequence[str]:
         from auto_experiment.cli.live import Look, draw
 
-        columns, rows = self._screen.size()
-        look = Look(columns, rows, self._plain, self._color, self._hint)
+        look = Look(*size, self._plain, self._color, self._hint)
         return draw(self._looker.look(), look, since_boot=clock.since_boot(), unix=time.time())
 
     def _end(self) -> None:
@@ -309,14 +309,14 @@ class View:
             self._screen.say(words)
         until = time.monotonic() + _LAST_WORDS_S
         while time.monotonic() < until:
-            self._screen.show(())
+            self._screen.show((), self._screen.size())
             if not self._screen.waits and not self._screen.has_news:
                 break
             time.sleep(0.02)
 
     def _left(self, keyboard: int) -> bool:
         try:
-            pressed = os.read(keyboard, 1024)
+            pressed = os.read(keyboard, 1)  # what is typed after a q is for the shell
         except OSError as error:
             raise TerminalGone from error
         return b"q" in pressed.lower() or not pressed
