@@ -194,6 +194,7 @@ def test_ctrl_c_ends_the_loop_and_leaves_the_terminal_as_it_was(project, termina
     assert run.wait() == 130
     assert "ended: interrupted by SIGINT" in screen.shown
     assert LAST not in screen.all
+    assert "gone" not in screen.all
     assert "Traceback" not in screen.all
     assert screen.is_clean()
     assert views(work) == []
@@ -238,7 +239,7 @@ def test_ctrl_z_and_fg(project, terminal, command):
         screen.type("echo typed $((40 + 2))\n")
         sees(work, screen, "echo typed $((40 + 2))", "typed 42")
         screen.type("fg\n")
-        work.until(lambda: screen.shown.rindex(mark) > screen.shown.rindex("typed 42"))
+        work.until(lambda: screen.shown.rfind(mark) > screen.shown.rfind("typed 42"))
         screen.type(end)
         screen.type("echo again $((40 + 3))\n")
         sees(work, screen, "echo again $((40 + 3))", "again 43")
