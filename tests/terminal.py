@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import struct
 import termios
@@ -14,7 +15,7 @@ import pyte
 
 
 class Terminal:
-    """``raw``: all bytes that came. Reading can be put off with ``reading.clear()``: the terminal is full then."""
+    """``raw``: all bytes that came."""
 
     def __init__(self, columns: int = 80, rows: int = 24) -> None:
         self.master, self.slave = os.openpty()
@@ -23,6 +24,7 @@ class Terminal:
         self._lock = threading.Lock()
         self.raw = b""
         self.size(columns, rows)
+        self._hung_up, self._hang_up = os.pipe()
         self.modes = termios.tcgetattr(self.slave)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -35,7 +37,8 @@ class Terminal:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError):
-            while data := os.read(self.master, 65536):
+            while self._hung_up not in select.select([self.master, self._hung_up], [], [])[0]:
+                data = os.read(self.master, 65536)
                 with self._lock:
                     self.raw += data
                     self._stream.feed(data)
@@ -79,6 +82,11 @@ class Terminal:
         )
 
     def hang_up(self) -> None:
-        for descriptor in (self.slave, self.master):
+        """Once: nobody reads it any more, and it is closed. (A read under way would keep it open.)"""
+        if self._reader.is_alive():
+            os.write(self._hang_up, b"!")
+        self._reader.join()
+        for descriptor in (self.slave, self.master, self._hung_up, self._hang_up):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+        self.slave = self.master = self._hung_up = self._hang_up = -1
