@@ -285,10 +285,10 @@ def test_a_terminal_that_vanishes_does_not_end_the_loop(project, terminal):
     run = held(work, screen, "--max-cycles", 3)
     sees(work, screen, "[TRAINING]", LAST)
     screen.hang_up()
+    work.until(lambda: not views(work))
     work.open("go")
     assert run.wait() == 0
     assert len([a for a in work.attempts() if a.state is RunState.FINISHED and a.run]) == 3
-    work.until(lambda: not views(work))
 
 
 # -- what must not reach a terminal -------------------------------------------------------------------------------------
