@@ -223,6 +223,20 @@ def test_when_the_view_is_killed_the_lines_go_on(project, terminal):
     assert screen.is_clean()
 
 
+@pytest.mark.parametrize("slow", ["import time; time.sleep(5)", "raise SystemExit(1)"], ids=["slow", "broken"])
+def test_nothing_is_lost_when_the_view_comes_too_late_or_never(project, terminal, slow):
+    work, screen = prepared(project), terminal()
+    work.write("late/sitecustomize.py", f"import sys\nif '--beside' in sys.orig_argv:\n    {slow}\n")
+    work.env["PYTHONPATH"] = f"{work.root}/late:{work.env['PYTHONPATH']}"
+    run = work.start("run", "--max-cycles", 1, **screen.streams)
+    assert run.wait() == 0
+    work.until(lambda: "report: " in screen.all)
+    assert "cycle 1: exp001 baseline" in screen.all
+    assert screen.all.count("ended: 1 cycles done") == 1
+    assert b"\x1b" not in screen.raw
+    assert views(work) == []
+
+
 @pytest.mark.parametrize("command", ["run", "watch"])
 def test_ctrl_z_and_fg(project, terminal, command):
     if shutil.which("bash") is None:

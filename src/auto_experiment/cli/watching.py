@@ -63,7 +63,7 @@ def watch_command(project: str, config_file: str | None, lines: int | None) -> i
     screen = Screen(sys.stdout.fileno(), sys.stdout.encoding or "ascii")
     with contextlib.closing(looker), contextlib.closing(screen):
         if lines is not None:
-            return View(looker, screen, place.env, PipeLines(lines), RUN_HINT).run(None)
+            return View(looker, screen, place.env, SaidLines(lines), RUN_HINT).run(None)
         signal.signal(signal.SIGTERM, _interrupted)
         view = View(looker, screen, place.env, LogLines(looker.controller_log), WATCH_HINT)
         with keys(screen) as keyboard:
@@ -85,17 +85,18 @@ class Lines(Protocol):
     over: bool
 
     def read(self) -> list[str]: ...
+    def seen(self) -> None: ...
     def last_words(self) -> str: ...
 
 
-class PipeLines:
-    """What a controller says, from a pipe that ends with it, however it ends."""
+class SaidLines:
+    """What a controller says, from a socket that ends with it, however it ends. It is told when the view is seen."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor: int | None = descriptor
         self.over = False
-        self._source, self._rest, self._goodbye = descriptor, b"", False
+        self._source, self._rest, self._goodbye, self._told = descriptor, b"", False, False
 
     def read(self) -> list[str]:
         with contextlib.suppress(BlockingIOError):
@@ -105,6 +106,12 @@ class PipeLines:
             *whole, self._rest = (self._rest + data.rstrip(GOODBYE)).split(b"\n")
             return [clean(line.decode("utf-8", "replace"), _LONGEST) for line in whole]
         return []
+
+    def seen(self) -> None:
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(OSError):
+                os.write(self._source, b"!")
 
     def last_words(self) -> str:
         return "" if self._goodbye else "the controller is gone without a word: `auto-experiment run` carries on"
@@ -125,6 +132,9 @@ class LogLines:
         found = [clean(line.decode("utf-8", "replace"), _LONGEST) for line in whole]
         lines, self._before = [*self._before, *found], []
         return [line[len("2026-01-01 ") :] for line in lines]
+
+    def seen(self) -> None:
+        pass
 
     def last_words(self) -> str:
         return ""
@@ -293,7 +303,9 @@ class View:
             self._screen.flush()
             return
         size = self._screen.size()
-        self._screen.show(self._drawn(size) if self._screen.is_ours else (), size)
+        frame = self._drawn(size) if self._screen.is_ours else ()
+        self._lines.seen()
+        self._screen.show(frame, size)
 
     def _drawn(self, size: tuple[int, int]) -> Sequence[str]:
         from auto_experiment.cli.live import Look, draw
