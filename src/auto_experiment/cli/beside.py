@@ -86,25 +86,30 @@ class Beside:
                     self._unshown = None
 
     def _start(self) -> None:
-        place = self._place
-        self._ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a line whole or not at all
-        self._ours.setblocking(False)
-        words = [sys.executable, "-m", "auto_experiment", "watch", "--project", place.root]
-        words += ["--beside", str(its.fileno())]
-        words += ["--config", os.path.abspath(place.config_file)] if place.config_file else []
+        """Where there is no descriptor or process to spare, the next line tries again."""
         masked = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # inherited: there is no moment without it
         try:
-            self._child = subprocess.Popen(  # in /: `python -m` would import the modules that lie in its folder
-                words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", pass_fds=(its.fileno(),),
-                env=place.env.child(place.loose_config()),
-            )  # fmt: skip
-            self._unshown, self._late = deque(maxlen=_KEPT), time.monotonic() + _LATE_S
-        except OSError:  # no process to spare: the next line tries again
-            self._ours.close()
-            self._ours = None
+            ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a line whole or not at all
+            with its, contextlib.ExitStack() as undo:
+                undo.enter_context(ours)
+                ours.setblocking(False)
+                self._child = self._view(its.fileno())
+                undo.pop_all()
+            self._ours, self._unshown = ours, deque(maxlen=_KEPT)
+            self._late = time.monotonic() + _LATE_S
+        except OSError:
+            pass
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-            its.close()
+
+    def _view(self, descriptor: int) -> subprocess.Popen[bytes]:
+        place = self._place
+        words = ["watch", "--project", place.root, "--beside", str(descriptor)]
+        words += ["--config", os.path.abspath(place.config_file)] if place.config_file else []
+        return subprocess.Popen(  # in /: `python -m` would import the modules that lie in its folder
+            [sys.executable, "-m", "auto_experiment", *words], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd="/", pass_fds=(descriptor,), env=place.env.child(place.loose_config()),
+        )  # fmt: skip
 
     def _end(self, patience_s: float) -> None:
         """The view is over; what it was to show and never could is said without it."""
