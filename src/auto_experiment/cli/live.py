@@ -93,7 +93,7 @@ class _Drawing:
         words = Text(live.state, style)
         if live.until is not None:
             left = max(live.until - self.unix, 0.0)
-            words.append(f" until {datetime.fromtimestamp(live.until):%H:%M:%S}, {human(left)} left")  # noqa: DTZ006  local
+            words.append(f" until {datetime.fromtimestamp(live.until):%H:%M:%S}, {_short(left)} left")  # noqa: DTZ006  local
         if live.reason:
             words.append(f": {live.reason}")
         elif live.phase:
@@ -181,6 +181,11 @@ class _Drawing:
             return Text("about to start")
         elapsed_s = shown.elapsed_s + self.age
         elapsed, progress = _short(elapsed_s), shown.progress
+        if self.live.state == "stopped":
+            read = (
+                f"{progress.unit} {progress.done:g} when its log was last read" if progress else "its log is not read"
+            )
+            return Text(f"{read}; what runs goes on, the next run adopts it")
         if progress is None:
             return Text(f"no progress read yet, {elapsed}")
         if not progress.total or not math.isfinite(progress.done + progress.total):
