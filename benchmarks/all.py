@@ -28,6 +28,7 @@ BENCHMARKS = (
     "overhead",
     "idle",
     "start_up",
+    "live_view",
     "adopt",
     "read_logs",
     "leader_cost",

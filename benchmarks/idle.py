@@ -99,11 +99,11 @@ def _document(path: str) -> dict[str, Any] | None:
 
 
 def _add_memory(result: measuring.Result, scene: Scene) -> None:
-    family = [_memory_mib(pid) for pid in scene.family]
+    family = [memory_mib(pid) for pid in scene.family]
     rss, pss = (sum(one[kind] for one in family) for kind in ("Rss", "Pss"))
     result.add("idle_rss", "memory of controller and helper, Optuna loaded: RSS", [rss], "MiB", 80)
     result.add("idle_pss", "the same: PSS", [pss], "MiB")
-    shim, guard = _memory_mib(scene.shim), _memory_mib(scene.guard)
+    shim, guard = memory_mib(scene.shim), memory_mib(scene.guard)
     result.add("shim_rss", "memory of the shim: RSS", [shim["Rss"]], "MiB", 15)
     result.add("guard_rss", "memory of the guard above it, nearly all of it shared: RSS", [guard["Rss"]], "MiB")
     result.add("shim_pss", "shim and guard together: PSS", [shim["Pss"] + guard["Pss"]], "MiB")
@@ -111,7 +111,7 @@ def _add_memory(result: measuring.Result, scene: Scene) -> None:
     result.notes.append(f"RSS in MiB of controller, helper: {each}")
 
 
-def _memory_mib(pid: int) -> dict[str, float]:
+def memory_mib(pid: int) -> dict[str, float]:
     found = {}
     with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
         for line in file:
@@ -126,10 +126,10 @@ def _memory_mib(pid: int) -> dict[str, float]:
 
 def _cpu_s(scene: Scene) -> list[float]:
     """Of the controller and of its helper: what they used, and what children used that they have waited for."""
-    return [_own_cpu_s(pid) + _reaped_cpu_s(pid) for pid in scene.family]
+    return [own_cpu_s(pid) + reaped_cpu_s(pid) for pid in scene.family]
 
 
-def _own_cpu_s(pid: int) -> float:
+def own_cpu_s(pid: int) -> float:
     """In nanoseconds from schedstat where the kernel keeps it, else in clock ticks from stat."""
     with contextlib.suppress(OSError):
         total = 0
@@ -141,7 +141,7 @@ def _own_cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _reaped_cpu_s(pid: int) -> float:
+def reaped_cpu_s(pid: int) -> float:
     fields = projects.stat_fields(pid)
     return (int(fields[13]) + int(fields[14])) / TICKS
 

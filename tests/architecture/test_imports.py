@@ -36,6 +36,7 @@ HEAVY = {
     "genai_prices": {"models/prices.py"},
     "apprise": {"notes/sender.py"},
     "pynvml": {"watch/nvml.py"},  # a program: in a process of its own
+    "rich": {"cli/live.py"},
     "click": None,  # the command line's own
 }
 ADAPTERS = {
@@ -204,7 +205,7 @@ def test_help_and_status_load_nothing_heavy():
     import sys
 
     code = (
-        "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look\n"
+        "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look, campaign, watching, beside\n"
         "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'httpx2', "
         "'genai_prices', 'pynvml', 'asyncio', 'apprise') if m in sys.modules])"
     )

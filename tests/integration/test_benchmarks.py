@@ -14,6 +14,7 @@ FIGURES = {
     "overhead": {"cycle_10", "cycle_1000"},
     "idle": {"idle_silent", "idle_lines", "idle_rss", "shim_rss"},
     "start_up": {"help", "status"},
+    "live_view": {"view_cpu", "watch_first", "status_calls"},
     "adopt": {"adopt_running", "adopt_ended", "adopt_intended"},
     "agent_cost": {"reads_uncached", "write_cents", "edit_cents"},
     "leader_cost": {"fixed", "think_tokens", "short_tokens", "answer_tokens", "cycle_short", "cycle_full"},

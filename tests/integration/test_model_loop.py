@@ -110,6 +110,8 @@ def test_a_plan_with_its_command_needs_two_calls(model_project):
     assert full(work)[0].value == pytest.approx(0.53)
     purposes = [heard.tools[0] for heard in script.model.heard]
     assert purposes == ["submit_plan", "submit_reflection", "submit_plan"]
+    asked = [line for line in said if "asking" in line]
+    assert asked == [f"asking {script.model.name} for a {what}" for what in ("plan", "reflection", "plan")]
     llm = work.json("status")["llm"]
     assert (llm["calls"], llm["calls_while_training"]) == (3, 0)
     assert 0 < llm["usd"] < 0.1

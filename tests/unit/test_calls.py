@@ -198,6 +198,32 @@ def test_steps_are_driven_and_told_of_faults(ledger):
     assert world.caller.drive(steps(), terms()) == "fine"
 
 
+def two_questions(world):
+    talk = world.model.open("system", ())
+    for text in ("first", "second"):
+        reply = yield Ask(talk, text, "think", 100)
+    return reply.text
+
+
+def test_that_the_model_is_asked_is_said_once_however_often_it_is(ledger):
+    world = World(ledger, until=20.0)
+    world.caller.drive(two_questions(world), terms(), "asking it")
+    assert len(world.requests) > 3, "faults, then two questions"
+    assert world.said.count("asking it") == 1
+
+
+def test_nobody_is_said_to_be_asked_who_is_not(ledger):
+    world = World(ledger, until=HOUR)
+    with pytest.raises(BudgetUsedUp):
+        world.caller.drive(two_questions(world), terms(most_usd=0.0), "asking it")
+    with pytest.raises(ModelAway):
+        world.caller.drive(two_questions(world), terms(fallback=True))
+    world.said.clear()
+    with pytest.raises(ModelAway):
+        world.caller.drive(two_questions(world), terms(fallback=True), "asking it")
+    assert "asking it" not in world.said
+
+
 # --- money
 
 

@@ -548,3 +548,48 @@ def test_a_ledger_of_an_earlier_version_is_carried_on(tmp_path, path):
     book.experiment()
     assert ledger.experiment_count() == 4
     book.close()
+
+
+# --- what the live view asks
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 999, 5000, 70_000])
+def test_a_curve_is_thinned_out_evenly_and_ends_with_the_last_value(book, count):
+    attempt = book.attempt(book.experiment())
+    with book.tx() as tx:
+        tx.observed(attempt, [(seq, Point("loss", float(seq))) for seq in range(count)], {})
+    values = book.writer.curve(attempt, "loss")
+    assert len(values) <= 1001
+    assert values == sorted(values)
+    if count:
+        stored = max(seq for seq in range(count) if is_stored(seq))
+        assert (values[0], values[-1]) == (0.0, float(stored))
+        steps = {b - a for a, b in itertools.pairwise(values[:-1])}
+        assert len(steps) <= 1, "every value stands for as many as any other"
+
+
+def test_a_curve_keeps_what_is_not_finite(book):
+    attempt = book.attempt(book.experiment())
+    with book.tx() as tx:
+        tx.observed(attempt, [(seq, Point("loss", value)) for seq, value in enumerate((1.0, math.nan, math.inf))], {})
+    values = book.writer.curve(attempt, "loss")
+    assert (values[0], math.isnan(values[1]), values[2]) == (1.0, True, math.inf)
+
+
+def test_the_latest_values_are_those_that_count(book):
+    for value in (0.1, 0.2, 0.3):
+        book.trained(value)
+    book.trained(0.9, state=RunState.FAILED, exit_code=1)
+    book.trained(0.8, objective="other|max|best")
+    assert book.writer.latest_values(OBJECTIVE, 2) == [0.2, 0.3]
+
+
+def test_a_call_during_a_training_is_counted(book):
+    book.trained(0.5, started_at=1_700_000_000.0, ended_at=1_700_000_100.0)
+    book.trained(0.5, started_at=1_700_000_010.0, ended_at=1_700_000_020.0)  # within the other one
+    for at in ("2023-11-14T22:13:19Z", "2023-11-14T22:13:25.000Z", "2023-11-14T22:14:50.000Z", "2023-11-14T22:15:10Z"):
+        with book.tx() as tx:
+            tx._db.execute(
+                "INSERT INTO model_call (cycle, at, purpose, model, status) VALUES (1, ?, 'think', 'm', 'ok')", (at,)
+            )
+    assert book.writer.calls_while_training() == 2

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import NoReturn
 
 import click
 
 from auto_experiment.cli.common import existing_folder, project_option, refuse_to_a_run, to_nowhere
+from auto_experiment.config import Environment
 from auto_experiment.errors import AutoExperimentError, EnvironmentNotReady
 from auto_experiment.project import Place
 from auto_experiment.records.gpu import GpuWait
@@ -37,6 +40,7 @@ _START_S = 20.0
 @click.option("--model", metavar="M", help="Which model of the provider.")
 @click.option("--config", "config_file", type=click.Path(), metavar="FILE", help="Another file than config.yaml.")
 @click.option("--detach", is_flag=True, help="Run on in the background, in a session of its own.")
+@click.option("--plain", is_flag=True, help="Lines only, without the live view on a terminal.")
 @click.option("--quiet", is_flag=True, hidden=True)
 def run_command(
     project: str,
@@ -48,6 +52,7 @@ def run_command(
     model: str | None,
     config_file: str | None,
     detach: bool,
+    plain: bool,
     quiet: bool,
 ) -> int:
     """Run the loop: plan, dry run, train, reflect. Adopts a training that is still going.
@@ -79,7 +84,7 @@ def run_command(
         raise click.UsageError("--directive is empty; say what the next experiment should do")
     if detach:
         return _detach(os.path.abspath(project), gpu, gpu_wait, max_cycles, directive, provider, model, config_file)
-    return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet, gpu_wait=wait)
+    return run_loop(project, gpu, directive, config_file, overrides, quiet=quiet, plain=plain, gpu_wait=wait)
 
 
 def _gpu_wait(given: str | None) -> GpuWait:
@@ -103,17 +108,21 @@ def run_loop(
     overrides: dict[str, object],
     *,
     quiet: bool,
+    plain: bool,
     gpu_wait: GpuWait | None = None,
 ) -> int:
-    """The loop in this process; returns the exit status. ``gpu_wait``: None lets no busy GPU hold up anything."""
+    """The loop in this process; returns the exit status. ``plain``: no live view, also on a terminal. ``gpu_wait``:
+    None lets no busy GPU hold up anything."""
     from auto_experiment.cycle.inputs import add_directive
     from auto_experiment.wiring import controller_of
 
     place = Place.of(project, config_file, overrides)
-    say = _silent if quiet else _line
     signal.signal(signal.SIGTERM, _interrupted)  # until the controller listens itself
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal may be lost while we start, too
-    with controller_of(place, say, gpus=gpu, gpu_wait=gpu_wait) as controller:
+    with (
+        _saying(place, quiet=quiet, plain=plain) as say,
+        controller_of(place, say, gpus=gpu, gpu_wait=gpu_wait) as controller,
+    ):
         if directive:
             add_directive(place.paths(place.config()), directive)
         ending = controller.run()
@@ -122,6 +131,24 @@ def run_loop(
 
 def _interrupted(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _saying(place: Place, *, quiet: bool, plain: bool) -> Iterator[Callable[[str], None]]:
+    """How the loop says a line. The live view is loaded where it is shown."""
+    if quiet or plain or not _can_show(place.env):
+        yield _silent if quiet else _line
+        return
+    from auto_experiment.cli.beside import Beside
+
+    with Beside(place, _line) as view:
+        yield view.say
+
+
+def _can_show(env: Environment) -> bool:
+    """Is standard output a terminal on which a view can be drawn, with somebody in front of it?"""
+    terminal, ci = env.variables.get("TERM", "dumb"), env.variables.get("CI", "")
+    return sys.stdout.isatty() and terminal not in ("", "dumb") and ci.lower() in ("", "0", "false")
 
 
 def _line(text: str) -> None:
@@ -188,7 +215,8 @@ def _detach(
 @click.command("demo", epilog="Example: auto-experiment demo /tmp/demo")
 @click.argument("folder", metavar="[DIR]", required=False, default="auto-experiment-demo")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Another seed, another campaign.")
-def demo_command(folder: str, seed: int) -> int:
+@click.option("--plain", is_flag=True, help="Lines only, without the live view on a terminal.")
+def demo_command(folder: str, seed: int, plain: bool) -> int:
     """Make a small real project (a NumPy network on handwritten digits) and run it to a report.
 
     About two minutes on two cores: a baseline and a search of a dozen experiments, by Optuna. An unfinished demo in DIR
@@ -203,4 +231,4 @@ def demo_command(folder: str, seed: int) -> int:
     from auto_experiment.demo import make_demo
 
     make_demo(folder, sys.executable, seed)
-    return run_loop(folder, None, None, None, {}, quiet=False)
+    return run_loop(folder, None, None, None, {}, quiet=False, plain=plain)

@@ -50,15 +50,6 @@ def to_nowhere(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def has_braille() -> bool:
-    """Can the terminal show it? Its encoding is all that is known."""
-    try:
-        "\u2800".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeError, LookupError):
-        return False
-    return True
-
-
 def show(text: Callable[[Screen], str], *, one_screen: bool = False) -> None:
     """Print a text made for this terminal: as wide as it is, in colour unless NO_COLOR is set. Into a pipe lines are as
     long as they are. ``one_screen``: a text for a screen, that of a terminal of 80x24 into a pipe; COLUMNS and LINES
@@ -69,7 +60,7 @@ def show(text: Callable[[Screen], str], *, one_screen: bool = False) -> None:
     coloured = terminal and not variables.get("NO_COLOR") and variables.get("TERM") != "dumb"
     paint = _painted if coloured else Screen().paint
     here = os.path.realpath(os.curdir)
-    screen = Screen(width, height if one_screen else None, paint, not has_braille(), clock.unix(), here)
+    screen = Screen(width, height if one_screen else None, paint, not has_braille(sys.stdout), clock.unix(), here)
     click.echo(text(screen), color=coloured)
 
 
@@ -100,3 +91,12 @@ def existing_folder(project: str) -> str:
     if not os.path.isdir(project):
         raise click.UsageError(f"--project {project}: there is no such folder")
     return project
+
+
+def has_braille(stream: TextIO) -> bool:
+    """Can the terminal show it? Its encoding is all that is known."""
+    try:
+        "\u2800".encode(stream.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return False
+    return True

@@ -226,7 +226,7 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     if as_json:
         print_json(document)
     else:
-        click.echo(reading.as_text(document, curves, plain=not has_braille()))
+        click.echo(reading.as_text(document, curves, plain=not has_braille(sys.stdout)))
 
 
 _LONGEST_OBJECTIVE = 200

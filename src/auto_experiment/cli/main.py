@@ -27,6 +27,7 @@ COMMANDS = {
     "check": ("project", "Say what is ready and what is missing, a line each."),
     "run": ("campaign", "Run the loop until the target, a budget or you end it."),
     "status": ("look", "Goal, best so far, what runs now, recent decisions."),
+    "watch": ("watching", "The live view of a loop that runs elsewhere; q leaves it."),
     "list": ("look", "All experiments, a line each."),
     "show": ("look", "One experiment in full."),
     "logs": ("look", "A training's log."),
@@ -44,7 +45,7 @@ COMMANDS = {
 }
 PROGRAM, VARIABLE = "auto-experiment", "_AUTO_EXPERIMENT_COMPLETE"  # click's own name: how a shell asks
 # promised, and refused with a clear word until they are built
-LATER = ("watch", "mcp", "clean")
+LATER = ("mcp", "clean")
 
 
 class LazyGroup(click.Group):

@@ -90,28 +90,30 @@ class Caller:
         self._again_at = 0.0  # before that it is not asked
         self._of_a_human = False  # the last fault was one that a human has to mend
 
-    def drive(self, steps: Steps[T], terms: Terms) -> T:
-        """Run steps that ask a model to their end."""
+    def drive(self, steps: Steps[T], terms: Terms, announced: str = "") -> T:
+        """Run steps that ask a model to their end. ``announced``: said when it is asked for the first time."""
         try:
             ask = next(steps)
             while True:
                 try:
-                    reply = self.reply(ask, terms)
+                    reply = self.reply(ask, terms, announced)
                 except ModelError as error:
                     ask = steps.throw(error)
                 else:
                     ask = steps.send(reply)
+                announced = ""
         except StopIteration as done:
             answer: T = done.value
             return answer
 
-    def reply(self, ask: Ask, terms: Terms) -> Reply:
+    def reply(self, ask: Ask, terms: Terms, announced: str = "") -> Reply:
         """The reply, however long it takes. Raises ModelError when the same again would end the same, ModelAway,
         InputsChanged, BudgetUsedUp; StopAsked from the waiting."""
         while True:
             self._hold_on(ask.purpose, terms)
+            said, announced = announced, ""
             try:
-                reply = self._once(ask, terms)
+                reply = self._once(ask, terms, said)
             except ModelError as error:
                 if error.fault in _TO_THE_STEPS:
                     self._answered(terms)  # it is there, if not of our opinion
@@ -123,9 +125,11 @@ class Caller:
 
     # -- one call -----------------------------------------------------------------------------------------------
 
-    def _once(self, ask: Ask, terms: Terms) -> Reply:
+    def _once(self, ask: Ask, terms: Terms, announced: str) -> Reply:
         tokens = (ask.talk.chars + _length(ask.message)) / _CHARS_PER_TOKEN
         self._require_budget(tokens, terms)
+        if announced:
+            self._say(announced)
         reserved = _cost(terms, Usage(int(tokens), ask.max_tokens))
         with self._ledger.transaction() as tx:
             call = tx.model_call(terms.cycle, ask.purpose, "", reserved)

@@ -68,10 +68,12 @@ class Planning:
         """The plan, and the directive that it was made with: one that waits for the model is not taken by anybody
         else. Raises NoPlan, InputsChanged, BudgetUsedUp."""
         minds = self.who(inputs)
+        asking = _asking(minds, "a plan")
         if directive is None and (brought := self._brought(terms.cycle, inputs)) is not None:
             return brought, None
         try:
-            return self._caller.drive(minds.planner.plan(self.view(inputs, now, directive, memory)), terms), directive
+            steps = minds.planner.plan(self.view(inputs, now, directive, memory))
+            return self._caller.drive(steps, terms, asking), directive
         except ModelAway:
             if directive:
                 self._say("the directive waits until the model answers")
@@ -115,9 +117,14 @@ class Planning:
         """What is said of an outcome, by whoever can say it. Raises InputsChanged, BudgetUsedUp."""
         minds = self.who(inputs)
         try:
-            return self._caller.drive(minds.planner.reflect(view, outcome), terms)
+            return self._caller.drive(minds.planner.reflect(view, outcome), terms, _asking(minds, "a reflection"))
         except ModelAway:
             return answer_of(_fallback(minds).reflect(view, outcome))
+
+
+def _asking(minds: Minds, what: str) -> str:
+    """What is said when the model is asked: an answer may take minutes."""
+    return f"asking {minds.model.name} for {what}" if minds.model is not None else ""
 
 
 def _fallback(minds: Minds) -> Planner:

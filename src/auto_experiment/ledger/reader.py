@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from itertools import takewhile
+from bisect import bisect_left
+from itertools import accumulate, takewhile
 from typing import Any
 
 from auto_experiment.errors import LedgerRefused
@@ -66,6 +67,11 @@ class Reader:
 
     def close(self) -> None:
         self._db.close()
+
+    @property
+    def version(self) -> int:
+        """Another number once somebody has stored something since the last look."""
+        return self._number("PRAGMA data_version")
 
     # -- one row, many rows -------------------------------------------------------------------------------------
 
@@ -312,6 +318,30 @@ class Reader:
         )
         return [(r[0], r[1], r[2], r[3], float(r[5]) if r[4] is None else r[4]) for r in rows]
 
+    def curve(self, attempt: int, name: str, most: int = 500) -> list[float]:
+        """The values of a metric in order, evenly thinned out to at most twice ``most``, the last one among them. They
+        may not be finite."""
+        last = self._number("SELECT max(seq) FROM point WHERE attempt = ? AND name = ?", attempt, name)
+        stride = 1 << max((last // most).bit_length() - 1, 0)  # the stored points lie on powers of two as well
+        rows = self._all(
+            "SELECT value, special FROM point WHERE attempt = ? AND name = ? AND (seq % ? = 0 OR seq = ?) ORDER BY seq",
+            attempt,
+            name,
+            stride,
+            last,
+        )
+        return [float(row[1]) if row[0] is None else row[0] for row in rows]
+
+    def latest_values(self, objective: str, limit: int) -> list[float]:
+        """The values that count of the newest ``limit`` trainings read with this objective identity, oldest first."""
+        rows = self._all(
+            "SELECT value FROM (SELECT id, value FROM attempt WHERE counts = 1 AND kind = 'full' AND objective = ? "
+            "ORDER BY id DESC LIMIT ?) ORDER BY id",
+            objective,
+            limit,
+        )
+        return [float(row[0]) for row in rows]
+
     # -- lessons, notes, events ---------------------------------------------------------------------------------
 
     def lesson(self, cycle: int) -> LessonRow | None:
@@ -483,10 +513,13 @@ class Reader:
 
     def calls_while_training(self) -> int:
         """Calls of a model that began while a training ran. There is no path to one: this counts, to be believed."""
-        return self._number(
-            "SELECT count(*) FROM model_call WHERE EXISTS (SELECT 1 FROM attempt WHERE kind = 'full' AND "
-            "started_at < model_call.at AND (ended_at > model_call.at OR ended_at IS NULL AND state = 'running'))"
+        spans = self._all(
+            "SELECT started_at, coalesce(ended_at, '~') FROM attempt WHERE kind = 'full' AND started_at > '' "
+            "AND (ended_at > '' OR state = 'running') ORDER BY started_at"
         )
+        began, latest_end = [row[0] for row in spans], list(accumulate((row[1] for row in spans), max))
+        calls = ((row[0], bisect_left(began, row[0])) for row in self._all("SELECT at FROM model_call"))
+        return sum(1 for at, before in calls if before and latest_end[before - 1] > at)
 
     def was_asked(self, cycle: int, purpose: str) -> bool:
         """Was a call of a model begun for this?"""
