@@ -264,6 +264,53 @@ def test_only_notebooks_is_said_and_the_goal_is_still_empty(project):
         load_brief(str(root / "PROJECT_BRIEF.md"))
 
 
+def test_the_metric_that_a_callback_watches_comes_first(tmp_path):
+    lay_out("lightning_cli", tmp_path)
+    assert propose_in(tmp_path).objective.name == "val_acc"
+    with (tmp_path / "main.py").open("a") as file:
+        file.write("def callbacks():\n    return EarlyStopping(monitor='val_loss')\n")
+    assert propose_in(tmp_path).objective.name == "val_loss"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "python fit.py --eval",
+        "python fit.py --resume last.pt",
+        "python fit.py --n-epochs $EPOCHS",
+        "python fit.py --data /path/to/data",
+        "python fit.py <your options>",
+        "cd src && python fit.py",
+        "for s in 1 2; do python fit.py; done",
+        "python fit.py | grep loss",
+        "python missing.py --lr 1",
+        "srun python fit.py",
+    ],
+)
+def test_what_is_no_command_to_begin_with(line, tmp_path):
+    lay_out("click", tmp_path)
+    (tmp_path / "run.sh").write_text(f"{line}\n")
+    assert propose_in(tmp_path).command == "fit.py"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("CUDA_VISIBLE_DEVICES=0 python fit.py --hidden 32", "fit.py --hidden 32"),
+        ("OMP_NUM_THREADS=4 python3 fit.py --hidden 32", "OMP_NUM_THREADS=4 python3 fit.py --hidden 32"),
+        ("nohup python -u fit.py --hidden 32 > out.log 2>&1 &", "python -u fit.py --hidden 32"),
+        ("N=12\npython fit.py --n-epochs ${N}", "fit.py --n-epochs 12"),
+        ('python fit.py --n-epochs "${EPOCHS:-7}" "$@"', "fit.py --n-epochs 7"),
+        ("accelerate launch --num_processes 2 fit.py", "accelerate launch --num_processes 2 fit.py"),
+    ],
+)
+def test_a_command_of_a_shell_script(line, command, tmp_path):
+    lay_out("click", tmp_path)
+    (tmp_path / "run.sh").write_text(f"#!/bin/bash\n{line}\n")
+    written = propose_in(tmp_path).command
+    assert re.sub(r"\bpython3?\b", "python", written) == re.sub(r"\bpython3?\b", "python", command)
+
+
 # -- python, git --------------------------------------------------------------------------------------------------
 
 
@@ -332,6 +379,17 @@ def test_printing_writes_nothing(project):
 
 
 # -- whatever lies there ------------------------------------------------------------------------------------------
+
+
+def test_a_name_ends_no_comment(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "parser.add_argument('--aug-->', default=1)\nparser.add_argument('--lr', default=0.1)\n"
+        "for epoch in y: print('val_loss', 1)\n"
+    )
+    brief = parse_brief(proposed_brief(str(tmp_path), ENV))
+    assert "--aug--" in brief.text
+    assert [p.name for p in brief.search_space] == ["--lr"]
+
 
 HOSTILE = {
     "python 2": "print 'epoch', 1\nfor epoch in range(3): pass\n",

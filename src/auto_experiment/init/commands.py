@@ -77,9 +77,9 @@ def _weight(file: File) -> int:
 def _commands(look: Look, file: File) -> Iterator[Written]:
     text = look.beginning(file.path, _MOST_BYTES).decode("utf-8", "replace")
     values: dict[str, str] = {}
-    readme = file.name.lower().startswith("readme")
+    readme, made = file.name.lower().startswith("readme"), file.name.lower().endswith(("makefile", "justfile"))
     for number, line in _joined(text):
-        assigned = _ASSIGNED.match(line) or (_MADE.match(line) if not readme else None)
+        assigned = _ASSIGNED.match(line) or (_MADE.match(line) if made else None)
         if assigned and not readme:
             values[assigned[1]] = assigned[2].strip("\"'")
             continue
