@@ -14,7 +14,7 @@ import pytest
 from auto_experiment.brief import load_brief, parse_brief
 from auto_experiment.config import Environment, load_config, read_environment
 from auto_experiment.errors import BriefError
-from auto_experiment.init import look, make_project, proposed_brief
+from auto_experiment.init import look, looking, make_project, proposed_brief
 from auto_experiment.init.looking import LARGEST, look_at
 from auto_experiment.init.objectives import goal_of, sample_of
 from auto_experiment.init.ranges import MOST, is_left_out, propose
@@ -435,15 +435,17 @@ def test_no_name_brings_it_down(tmp_path):
         os.chmod(tmp_path / "closed", 0o700)
 
 
-def test_a_folder_of_many_files_is_not_looked_at_whole(tmp_path):
-    lay_out("click", tmp_path)
-    (tmp_path / "data").mkdir()
-    for n in range(5000):
-        (tmp_path / "data" / f"{n}.txt").touch()
+@pytest.mark.parametrize("folder", ["data", ""])
+def test_a_folder_of_many_files_is_not_looked_at_whole(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(looking, "MOST_IN_A_FOLDER", 100)
+    (tmp_path / "train.py").write_text(PROJECTS["click"]["fit.py"])
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for n in range(300):
+        (tmp_path / folder / f"a{n}.txt").touch()
     found = look_at(str(tmp_path))
-    assert len(found.files) < 4100
-    assert found.notes == ["data holds more than 4,000 files: not all were looked at"]
-    assert propose_in(tmp_path).script == "fit.py"
+    assert len(found.files) <= 102
+    assert found.notes == [f"{folder or 'the folder'} holds more than 100 files: not all were looked at"]
+    assert propose_in(tmp_path).script == "train.py", "what bears a usual name is found all the same"
 
 
 def test_when_the_time_is_over_it_stops_and_says_so(tmp_path, monkeypatch):
@@ -524,3 +526,36 @@ def test_the_real_environment_is_taken_too(tmp_path):
     python = look(str(tmp_path), read_environment()).python.file
     assert os.access(python, os.X_OK)
     assert shlex.quote(python)
+
+
+def test_a_name_is_looked_up_where_it_is_defined(tmp_path):
+    """Two modules have a ``parse_opt``; the script's own counts, and what it takes from another is that one's."""
+    (tmp_path / "val.py").write_text(
+        "import argparse\ndef parse_opt():\n    p = argparse.ArgumentParser()\n    p.add_argument('--batch-size', type=int, default=1)\n"
+        "    p.add_argument('--momentum', type=float, default=0.5)\ndef run():\n    pass\n"
+    )
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra/__init__.py").write_text("from .more import add_more\n")
+    (tmp_path / "extra/more.py").write_text(
+        "def add_more(p):\n    p.add_argument('--dropout', type=float, default=0.2)\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import argparse\nimport val\nfrom extra import add_more\ndef parse_opt():\n    p = argparse.ArgumentParser()\n    add_more(p)\n"
+        "    p.add_argument('--batch-size', type=int, default=16)\nfor epoch in x:\n    val.run()\n    print('val_loss', 1.0)\n"
+    )
+    space = [p.line for p in propose_in(tmp_path).space.proposals]
+    assert space == ["--batch-size: [8, 16, 32]", "--dropout: 0.0 .. 0.5"]
+
+
+@pytest.mark.parametrize("name", ["--remote-protocol", "--sampler", "--style", "--strategy"])
+def test_choices_of_no_known_kind_are_left_to_the_user(name):
+    space = propose([ScriptOption(name, "a", ("a", "b"))])
+    assert (space.proposals, space.others) == ((), (name,))
+
+
+def test_positional_arguments_that_are_not_known_bear_their_names(tmp_path):
+    (tmp_path / "train.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('corpus_id')\np.add_argument('--lr', default=0.1)\n"
+        "for epoch in x:\n    print('val_loss', 1.0)\n"
+    )
+    assert propose_in(tmp_path).command == "train.py EDIT_corpus_id"

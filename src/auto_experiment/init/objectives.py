@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auto_experiment.goal import read_goal
 from auto_experiment.init.looking import File, Look
@@ -31,6 +31,7 @@ _MOST_OF_A_LOG = 512 * 1024
 _LARGEST_FILE = 4 << 20
 _SPLITS = {"val": 0, None: 1, "test": 2, "train": 3}
 _MOST = 12
+_LONGEST = 3  # words of a name
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,15 @@ class Candidate:
 
 
 def candidates(look: Look, told: Sequence[Told]) -> list[Candidate]:
-    """The likeliest first: the validation's before those without a split, a quality before a loss, what an earlier log
-    shows before what the source promises."""
+    """The likeliest first: what a callback watches, the validation's before those without a split, what an earlier log
+    shows before what the source promises, a quality before a loss."""
     seen = _seen(look)
     found: dict[str, Candidate] = {}
     for place, series in seen:
         for name, one in series.items():
             if name not in found and (made := _candidate(name, place)):
                 value = Objective(name, made.direction).value_of(one)
-                found[name] = Candidate(
-                    name, made.direction, made.goal, place, best=value, final=one.final, split=made.split
-                )
+                found[name] = replace(made, best=value, final=one.final)
     watched: set[str] = set()
     for each in told:
         same = match_objective(each.name, found, loosely=False) if found else None
@@ -75,7 +74,9 @@ def candidates(look: Look, told: Sequence[Told]) -> list[Candidate]:
         if name not in found and (made := _candidate(each.name, each.place, each.how)):
             found[name] = made
     ranked = sorted(enumerate(found.values()), key=lambda pair: (*_rank(pair[1], watched, bool(seen)), pair[0]))
-    return [candidate for _, candidate in ranked][:_MOST]
+    best = [candidate for _, candidate in ranked][:_MOST]
+    named = [replace(one, goal=goal_of(one.name, one.direction, [c.name for c in best])) for one in best]
+    return [one for one in named if one.goal]
 
 
 def _rank(one: Candidate, watched: set[str], logs: bool) -> tuple[int, ...]:
@@ -91,8 +92,8 @@ def _rank(one: Candidate, watched: set[str], logs: bool) -> tuple[int, ...]:
 
 
 def _candidate(name: str, place: str, how: str = "printed") -> Candidate | None:
-    """None for what no Goal could be about: a learning rate, a time, a norm."""
-    if re.search(
+    """None for what no Goal could be about: a learning rate, a time, a norm, a sentence."""
+    if len(name.split()) > _LONGEST or re.search(
         r"(?i)(?:^|[^a-z])(?:lr|learning.?rate|grad|norm|time|seconds|step|epoch|weight|scale|mem)(?:$|[^a-z])", name
     ):
         return None
@@ -100,8 +101,7 @@ def _candidate(name: str, place: str, how: str = "printed") -> Candidate | None:
     if family is None:
         return None
     direction = direction_of(name) if direction_of(name) == "min" else family
-    goal = goal_of(name, direction)
-    return Candidate(name, direction, goal, place, how, split=split_of(name)) if goal else None
+    return Candidate(name, direction, "", place, how, split=split_of(name))
 
 
 def sample_of(name: str, direction: str) -> str:
@@ -114,22 +114,22 @@ def sample_of(name: str, direction: str) -> str:
     return "Reach 78% accuracy."
 
 
-def goal_of(name: str, direction: str) -> str:
-    """A Goal that is read as this very metric; "" when no wording is."""
+def goal_of(name: str, direction: str, beside: Sequence[str] = ()) -> str:
+    """A Goal that is read as this very metric, also where those ``beside`` are printed; "" when no wording is."""
     verb = "Maximise" if direction == "max" else "Minimise"
     for text in _spelled(name):
         goal = f"{verb} {text}."
         stated = read_goal(goal)
         if stated.metric is None or stated.direction != direction:
             continue
-        match = match_objective(stated.metric, [name])
-        if isinstance(match, Match):
+        match = match_objective(stated.metric, {name, *beside})
+        if isinstance(match, Match) and match.name == name:
             return goal
     return ""
 
 
 def _spelled(name: str) -> tuple[str, ...]:
-    return (name, f"`{name}`", re.sub(r"[_/]+", " ", name))
+    return (name, f"`{name}`", re.sub(r"[_/]+", " ", name), re.sub(r"[ /]+", "_", name))
 
 
 # -- earlier runs -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from auto_experiment.yaml_file import loose_mapping
 
 _GIT_S = 0.7
 _DATA = re.compile(r"(?i)(?:data|datasets?|raw_?data|data_?raw|inputs?|corpus|images|imgs)$")
-_JUDGES = re.compile(r"(?i)(?:^|[_-])(?:eval|evaluate|evaluation|scorer?|scoring|metrics?)(?:[_-]|$)")
+_JUDGES = re.compile(r"(?i)(?:^|[_-])(?:eval|evaluate|evaluation|metrics?)(?:[_-]|$)")
 _WRITES_DATA = re.compile(
     r"download\s*=\s*True|prepare_data|\.cache\b|to_parquet|save_to_disk|urlretrieve|snapshot_download"
 )

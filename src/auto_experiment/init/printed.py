@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from auto_experiment.init.modules import Code
+from auto_experiment.init.modules import Code, nodes
 from auto_experiment.script_options.option import called, constant, last_word
 from auto_experiment.watch.metrics.reader import LogReader
 
@@ -63,7 +63,7 @@ def told_by(code: Code) -> list[Told]:
 
 def _calls(code: Code) -> Iterator[tuple[str, ast.Call]]:
     for path, piece in code.pieces:
-        calls = [node for node in ast.walk(piece) if isinstance(node, ast.Call)]
+        calls = [node for node in nodes(piece) if isinstance(node, ast.Call)]
         yield from ((path, call) for call in sorted(calls, key=lambda c: (c.lineno, c.col_offset)))
 
 
@@ -71,7 +71,7 @@ def _dictionaries(code: Code) -> dict[str, ast.Dict]:
     """What is given to a name: a dictionary that is written out."""
     found: dict[str, ast.Dict] = {}
     for _, piece in code.pieces:
-        for node in ast.walk(piece):
+        for node in nodes(piece):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and len(node.targets) == 1:
                 target = node.targets[0]
                 if isinstance(target, ast.Name):
@@ -253,7 +253,7 @@ def _trainer(code: Code, calls: list[tuple[str, ast.Call]]) -> Iterator[Told]:
         if called(c) in ("load", "load_metric") and c.args and isinstance(constant(c.args[0]), str)
     }
     for place, piece in code.pieces:
-        for node in ast.walk(piece):
+        for node in nodes(piece):
             if isinstance(node, ast.FunctionDef) and "metric" in node.name:
                 for inner in ast.walk(node):
                     if isinstance(inner, ast.Return) and inner.value is not None:

@@ -13,7 +13,7 @@ from auto_experiment.config import Environment
 from auto_experiment.init import settings
 from auto_experiment.init.commands import Written, commands_of
 from auto_experiment.init.looking import Look
-from auto_experiment.init.modules import Code, Sources
+from auto_experiment.init.modules import Code, Sources, nodes
 from auto_experiment.init.objectives import Candidate, candidates
 from auto_experiment.init.place import (
     Git,
@@ -162,7 +162,7 @@ def _places(code: Code, options: tuple[ScriptOption, ...]) -> dict[str, str]:
         (option.line, option.name.lstrip("-").rpartition(".")[2].replace("-", "_")): option.name for option in options
     }
     for path, piece in code.pieces:
-        for node in ast.walk(piece):
+        for node in nodes(piece):
             word = constant(node) if isinstance(node, ast.Constant) else getattr(node, "arg", getattr(node, "id", None))
             if isinstance(word, str):
                 key = (getattr(node, "lineno", 0), word.lstrip("-").partition("/")[0].replace("-", "_"))
@@ -175,11 +175,11 @@ def _library(code: Code) -> str:
     imported = {
         (alias.name if isinstance(n, ast.Import) else n.module or "").partition(".")[0]
         for tree in code.trees.values()
-        for n in ast.walk(tree)
+        for n in nodes(tree)
         if isinstance(n, (ast.Import, ast.ImportFrom))
         for alias in n.names
     }
-    calls = {called(n) for _, piece in code.pieces for n in ast.walk(piece) if isinstance(n, ast.Call)}
+    calls = {called(n) for _, piece in code.pieces for n in nodes(piece) if isinstance(n, ast.Call)}
     if "HfArgumentParser" in calls:
         return "HfArgumentParser"
     for library in ("click", "typer", "tyro", "fire", "simple_parsing", "pyrallis", "draccus", "jsonargparse", "absl"):
@@ -190,8 +190,8 @@ def _library(code: Code) -> str:
 
 def _hugging_face(code: Code, there: set[str]) -> tuple[ScriptOption, ...]:
     """TrainingArguments are in transformers' own source; these are the ones that people vary, with its defaults."""
-    named = {n.id for _, piece in code.pieces for n in ast.walk(piece) if isinstance(n, ast.Name)}
-    calls = {called(n) for _, piece in code.pieces for n in ast.walk(piece) if isinstance(n, ast.Call)}
+    named = {n.id for _, piece in code.pieces for n in nodes(piece) if isinstance(n, ast.Name)}
+    calls = {called(n) for _, piece in code.pieces for n in nodes(piece) if isinstance(n, ast.Call)}
     if "HfArgumentParser" not in calls or not named & {"TrainingArguments", "Seq2SeqTrainingArguments", "SFTConfig"}:
         return ()
     usual = {
@@ -271,7 +271,7 @@ def _command(
         if value == "EDIT":
             missing.append(option.name)
         if not option.name.startswith("-"):
-            words.append(value)
+            words.append(value if value != "EDIT" else f"EDIT_{option.name}")
         else:
             words += [option.name, value]
     return _with_python(look, command.join(words), python), missing
@@ -287,7 +287,7 @@ def _guess(name: str, option: ScriptOption, folders: list[str]) -> str:
 
 def _start(code: Code) -> list[str]:
     """A script as it is; a module of a package that imports from itself with dots by ``-m``."""
-    relative = any(isinstance(n, ast.ImportFrom) and n.level for n in ast.walk(code.tree))
+    relative = any(isinstance(n, ast.ImportFrom) and n.level for n in nodes(code.tree))
     folder, _, name = code.path.rpartition("/")
     if not folder or not (relative or name == "__main__.py"):
         return [code.path]

@@ -37,6 +37,15 @@ _SIZES = (
     r"idden_dim|dim|channels|filters|ffn_dim|d_ff|mlp_dim|planes|n_hidden|nhid|emsize"
 )
 
+_CHOSEN = (  # name -> rank
+    (r"(?:^|[-_.])(?:opt|optim|optimi[sz]er|solver|sched|scheduler|lr_?policy|lr_?schedule\w*)(?:$|[-_.])", 2),
+    (
+        r"(?:^|[-_.])(?:act|activation|nonlinearity|norm|norm_layer|init|initiali[sz]er|pool|pooling|penalty|augment\w*)$",
+        9,
+    ),
+    (r"(?:^|[-_.])(?:kernel|model|arch|architecture|backbone|encoder|decoder|net|head|attention|cell|rnn)$", 11),
+)
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -102,7 +111,7 @@ def _proposal(option: ScriptOption) -> Proposal | None:
         return None
     name = _plain(option.name)
     if option.choices:
-        return _chosen(option, name)
+        return _chosen(option)
     number = _number(option.default)
     for rank, (pattern, rule) in enumerate(_RULES):
         if re.fullmatch(pattern, name):
@@ -111,10 +120,12 @@ def _proposal(option: ScriptOption) -> Proposal | None:
     return None
 
 
-def _chosen(option: ScriptOption, name: str) -> Proposal | None:
-    if not 2 <= len(option.choices) <= _MOST_CHOICES:
+def _chosen(option: ScriptOption) -> Proposal | None:
+    """Only where the name says that it is a matter of training: others may be anything, a protocol or a format."""
+    full = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", option.name.lstrip("-")).lower()
+    rank = next((rank for pattern, rank in _CHOSEN if re.search(pattern, full)), None)
+    if rank is None or not 2 <= len(option.choices) <= _MOST_CHOICES:
         return None
-    rank = 2 if re.search(r"opt|sched", name) else 11 if re.search(r"model|arch|net|backbone|kernel", name) else 9
     items = ", ".join(f'"{c}"' if re.search(r"[^\w.+-]", c) else c for c in option.choices)
     return _checked(option, f"[{items}]", rank)
 

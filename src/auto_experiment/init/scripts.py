@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auto_experiment.init.looking import LARGEST, File, Look
-from auto_experiment.init.modules import Sources
+from auto_experiment.init.modules import Sources, nodes
 from auto_experiment.script_options.option import called, last_word
 
 _MOST = 300  # files that are looked into
@@ -35,6 +35,7 @@ _PARSERS = {
     "ArgumentParser", "parse_args", "parse_known_args", "HfArgumentParser", "option", "DEFINE_float", "DEFINE_integer",
     "cli", "Fire", "main", "CLI",
 }  # fmt: skip
+_STARTED = re.compile(r"__name__|^(?:for|while) |^@|^[A-Za-z_][\w.]*\(", re.MULTILINE)  # else nothing happens in it
 _LOOP = re.compile(r"(?i)epoch|step|iter")
 _NAMES_A_TRAINING = 40
 _LEAST = 30
@@ -58,6 +59,8 @@ def training_scripts(look: Look, sources: Sources, named: Mapping[str, int], ign
         if file.size > LARGEST:
             look.note(f"{file.path} is larger than {LARGEST // 1024} KB and was not looked into")
         if not 0 < file.size <= LARGEST:
+            continue
+        if not _STARTED.search(look.text(file.path)):
             continue
         tree = sources.tree(file.path)
         inside = _by_content(tree, file.stem) if tree else 0
@@ -92,7 +95,7 @@ def _by_name(file: File) -> int:
 
 def _by_content(tree: ast.Module, stem: str) -> int:
     """0 for what trains nothing or is not started."""
-    calls = {called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    calls = {called(node) for node in nodes(tree) if isinstance(node, ast.Call)}
     imported = _imported(tree)
     started = any(_is_main_guard(node) for node in tree.body)
     at_top = any(isinstance(node, (ast.For, ast.While)) for node in tree.body)
@@ -107,7 +110,7 @@ def _by_content(tree: ast.Module, stem: str) -> int:
         return 0
     score = 10 * bool(calls & _STEPS) + 15 * bool(calls & _FITS) + 5 * bool(imported & _LIBRARIES)
     score += 10 * any("optim" in name.lower() or name in ("SGD", "Adam", "AdamW") for name in calls)
-    score += 10 * any(_is_epoch_loop(node) for node in ast.walk(tree))
+    score += 10 * any(_is_epoch_loop(node) for node in nodes(tree))
     score += 10 * any(_TRAINS.search(name) is not None for name in calls)
     score += _TRAINS.search(stem) is not None  # it may leave all of the work to its modules
     if not score:
@@ -117,7 +120,7 @@ def _by_content(tree: ast.Module, stem: str) -> int:
 
 def _imported(tree: ast.Module) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from auto_experiment.init.looking import Look
-from auto_experiment.init.modules import Code
+from auto_experiment.init.modules import Code, nodes
 from auto_experiment.script_options import ScriptOption
 from auto_experiment.script_options.option import (
     arithmetic,
@@ -50,7 +50,7 @@ def hydra(look: Look, code: Code) -> tuple[ScriptOption, ...] | None:
 
 
 def _decorators(tree: ast.Module) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield from (d for d in node.decorator_list if isinstance(d, ast.Call))
 
@@ -112,7 +112,7 @@ def _structured(code: Code) -> tuple[ScriptOption, ...]:
     definitions = definitions_in(list(code.trees.values()))
     known = constants_of(list(code.trees.values()))
     for _, piece in code.pieces:
-        for node in ast.walk(piece):
+        for node in nodes(piece):
             if isinstance(node, ast.Call) and called(node) == "store":
                 given = {k.arg: k.value for k in node.keywords}
                 config = definitions.get(last_word(given.get("node")))
@@ -132,7 +132,7 @@ def lightning_cli(code: Code) -> tuple[ScriptOption, ...] | None:
         (
             n
             for _, piece in code.pieces
-            for n in ast.walk(piece)
+            for n in nodes(piece)
             if isinstance(n, ast.Call) and called(n) == "LightningCLI"
         ),
         None,
@@ -159,7 +159,7 @@ def is_configurator(code: Code) -> bool:
         isinstance(node, ast.Call)
         and called(node) == "exec"
         and any(isinstance(inner, ast.Call) and called(inner) == "open" for inner in ast.walk(node))
-        for node in ast.walk(code.tree)
+        for node in nodes(code.tree)
     )
 
 
@@ -188,7 +188,7 @@ def takes_words(code: Code) -> bool:
         isinstance(node, ast.Call)
         and called(node) in ("from_cli", "from_dotlist", "merge_with_dotlist", "merge_with_cli")
         for _, piece in code.pieces
-        for node in ast.walk(piece)
+        for node in nodes(piece)
     )
 
 
@@ -212,7 +212,7 @@ def settings_of(look: Look, path: str) -> tuple[ScriptOption, ...]:
 
 def opened_config(look: Look, code: Code) -> str | None:
     """A YAML file that stands in the source: ``open("config.yaml")``."""
-    for node in ast.walk(code.tree):
+    for node in nodes(code.tree):
         if isinstance(node, ast.Constant) and (text := text_of(node)).endswith(_SETTING_FILE):
             path = os.path.normpath(text)
             if path in look.files:

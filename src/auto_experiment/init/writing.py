@@ -38,9 +38,9 @@ def _head(proposal: Proposal) -> str:
 def _goal(proposal: Proposal) -> str:
     best = proposal.objective
     if best is None:
-        why = "no metric was found in the source" if proposal.script else "no training script was found"
+        why = "none was found in the source" if proposal.script else "no training script was found"
         example = "Reach 78% validation accuracy. Or: Reduce val_loss below 0.35."
-        wanted = f"EDIT: write the metric, its direction and the target, for {why}. Such as: {example}"
+        wanted = f"EDIT: write the metric, its direction, a target ({why}). Such as: {example}"
         return f"# Goal\n{_comment(wanted)}"
     others = ", ".join(f"{c.name} ({c.direction})" for c in proposal.objectives[1:6])
     sample = sample_of(best.name, best.direction)
@@ -58,8 +58,8 @@ def _codebase(proposal: Proposal) -> str:
         example = "- Training: train.py --epochs 20"
         why = "no training script was found"
         if proposal.notebooks:
-            why = f"only notebooks were found ({in_words(proposal.notebooks)}; {_CONVERTS} scripts)"
-        return "\n".join([*lines, _comment(f"EDIT: write the command, for {why}. Such as: {example}")])
+            why = f"only notebooks: {in_words(proposal.notebooks)}; {_CONVERTS} scripts"
+        return "\n".join([*lines, _comment(f"EDIT: write the command ({why}). Such as: {example}")])
     lines.append(f"- Training: {proposal.command}")
     said = [f"as in {proposal.command_from}"] if proposal.command_from else []
     if len(proposal.scripts) > 1:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from auto_experiment.script_options.calls import options_of_calls
-from auto_experiment.script_options.option import ScriptOption, parsed
-from auto_experiment.script_options.signatures import options_of_signatures
+from auto_experiment.script_options.calls import calls_in, options_of_calls, set_defaults
+from auto_experiment.script_options.option import ScriptOption, constants_of, parsed
+from auto_experiment.script_options.signatures import Signatures
 
 __all__ = ["ScriptOption", "options_in", "parsed", "script_options"]
 
@@ -25,23 +25,21 @@ def script_options(source: str) -> tuple[ScriptOption, ...]:
 
 def options_in(trees: Sequence[ast.Module], parts: Sequence[ast.AST] | None = None) -> tuple[ScriptOption, ...]:
     """Options and positional arguments. ``trees``: the script and the local modules that it imports. ``parts``: the
-    pieces of them that make the script's options; None: the first tree. An option that comes twice counts once, as it
-    is written last."""
+    pieces of them that make the script's options; None: the first tree. An option that comes twice counts once: as it
+    is written last in the first piece that has it."""
     pieces = list(trees[:1] if parts is None else parts)
-    found = [*options_of_calls(trees, pieces), *options_of_signatures(trees, pieces)]
+    known, signatures = constants_of(trees), Signatures(trees)
     by_name: dict[str, ScriptOption] = {}
-    for option in found:
-        by_name[option.name] = option
-    return tuple(_with_set_defaults(option, pieces) for option in by_name.values())
-
-
-def _with_set_defaults(option: ScriptOption, pieces: Sequence[ast.AST]) -> ScriptOption:
-    """``parser.set_defaults(lr=0.1)`` outranks the default of the option."""
-    name = option.name.lstrip("-").replace("-", "_")
+    defaults: dict[str, str] = {}
     for piece in pieces:
-        for node in ast.walk(piece):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_defaults":
-                for keyword in node.keywords:
-                    if keyword.arg == name and isinstance(keyword.value, ast.Constant):
-                        return dataclasses.replace(option, default=str(keyword.value.value))
-    return option
+        calls = calls_in(piece)
+        found = [*options_of_calls(calls, known), *signatures.options(piece, calls)]
+        by_name |= {option.name: option for option in found if option.name not in by_name}
+        defaults |= set_defaults(calls)
+    return tuple(_with_default(option, defaults) for option in by_name.values())
+
+
+def _with_default(option: ScriptOption, defaults: Mapping[str, str]) -> ScriptOption:
+    """``parser.set_defaults(lr=0.1)`` outranks the default of the option."""
+    given = defaults.get(option.name.lstrip("-").replace("-", "_"))
+    return option if given is None else dataclasses.replace(option, default=given)

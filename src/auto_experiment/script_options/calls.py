@@ -10,7 +10,6 @@ from auto_experiment.script_options.option import (
     ScriptOption,
     called,
     constant,
-    constants_of,
     kind_of,
     literals,
     text_of,
@@ -30,13 +29,23 @@ _RANGES = {"IntRange": "int", "FloatRange": "float"}
 _SEVERAL = {"+", "*", "..."}
 
 
-def options_of_calls(trees: Sequence[ast.Module], pieces: Sequence[ast.AST]) -> list[ScriptOption]:
-    """In the order of the source, piece by piece."""
-    known = constants_of(trees)
-    calls = [call for piece in pieces for call in calls_in(piece)]
+def calls_in(piece: ast.AST) -> list[ast.Call]:
+    """In the order of the source."""
+    calls = [node for node in ast.walk(piece) if isinstance(node, ast.Call)]
+    return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
+
+
+def options_of_calls(calls: Sequence[ast.Call], known: Mapping[str, ast.expr]) -> list[ScriptOption]:
+    """``known``: constants at the top of a module."""
     marked = {name for call in calls for name in _marked(call)}
     found = [option for call in calls if (option := _option(call, known)) is not None]
     return [replace(option, required=True) if option.name in marked else option for option in found]
+
+
+def set_defaults(calls: Sequence[ast.Call]) -> dict[str, str]:
+    """``parser.set_defaults(lr=0.1)``: name -> value"""
+    pairs = [(k.arg, k.value) for call in calls if called(call) == "set_defaults" for k in call.keywords]
+    return {name: str(value.value) for name, value in pairs if name and isinstance(value, ast.Constant)}
 
 
 def _marked(call: ast.Call) -> Iterator[str]:
@@ -45,11 +54,6 @@ def _marked(call: ast.Call) -> Iterator[str]:
         first = constant(call.args[0])
         names = (first,) if isinstance(first, str) else literals(call.args[0])
         yield from (f"--{name}" for name in names)
-
-
-def calls_in(piece: ast.AST) -> Iterator[ast.Call]:
-    calls = [node for node in ast.walk(piece) if isinstance(node, ast.Call)]
-    return iter(sorted(calls, key=lambda call: (call.lineno, call.col_offset)))
 
 
 def _option(call: ast.Call, known: Mapping[str, ast.expr]) -> ScriptOption | None:

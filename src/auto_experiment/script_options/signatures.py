@@ -30,17 +30,23 @@ _HYPHENS = {"tyro", "typer"}  # --weight-decay; the others keep weight_decay
 _DEEPEST = 3
 
 
-def options_of_signatures(trees: Sequence[ast.Module], pieces: Sequence[ast.AST]) -> list[ScriptOption]:
-    definitions = definitions_in(trees)
-    known = constants_of(trees)
-    libraries = {name for tree in trees for name in _imported(tree) if name in _LIBRARIES}
-    hyphens = bool(libraries & _HYPHENS) and not libraries - _HYPHENS
-    found: list[ScriptOption] = []
-    for piece in pieces:
-        for name, dotted in _made_of(piece, libraries):
-            if name in definitions:
-                found += _options(definitions[name], definitions, known, "" if dotted else None, hyphens)
-    return found
+class Signatures:
+    """The classes and functions of a script and its modules, of which options may be made."""
+
+    def __init__(self, trees: Sequence[ast.Module]) -> None:
+        self._definitions = definitions_in(trees)
+        self._known = constants_of(trees)
+        self._libraries = {name for tree in trees for name in _imported(tree) if name in _LIBRARIES}
+        self._hyphens = bool(self._libraries & _HYPHENS) and not self._libraries - _HYPHENS
+
+    def options(self, piece: ast.AST, calls: Sequence[ast.Call]) -> list[ScriptOption]:
+        """``calls``: those in the piece."""
+        found: list[ScriptOption] = []
+        for name, dotted in _made_of(piece, calls, self._libraries):
+            if name in self._definitions:
+                prefix = "" if dotted else None
+                found += _options(self._definitions[name], self._definitions, self._known, prefix, self._hyphens)
+        return found
 
 
 def definitions_in(trees: Sequence[ast.Module]) -> dict[str, Definition]:
@@ -68,17 +74,16 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def _made_of(piece: ast.AST, libraries: set[str]) -> Iterator[tuple[str, bool]]:
+def _made_of(piece: ast.AST, calls: Sequence[ast.Call], libraries: set[str]) -> Iterator[tuple[str, bool]]:
     """(name of a class or function, dotted) of each call that makes options of it, decorators included."""
-    for node in ast.walk(piece):
-        if isinstance(node, ast.Call) and called(node) in _DOTTED:
-            hugging = called(node) in ("HfArgumentParser", "TrlParser")
-            if hugging or libraries:
-                values = [*node.args, *(keyword.value for keyword in node.keywords)]
-                for value in values:
-                    items = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value]
-                    yield from ((last_word(item), _DOTTED[called(node)]) for item in items if last_word(item))
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and libraries:
+    for call in calls:
+        word = called(call)
+        if word in _DOTTED and (libraries or word in ("HfArgumentParser", "TrlParser")):
+            for value in [*call.args, *(keyword.value for keyword in call.keywords)]:
+                items = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value]
+                yield from ((last_word(item), _DOTTED[word]) for item in items if last_word(item))
+    for node in ast.walk(piece) if libraries else ():
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             words = {last_word(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list}
             if words & {"command", "callback"} and "typer" in libraries:
                 yield node.name, True
