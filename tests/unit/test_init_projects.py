@@ -285,6 +285,9 @@ def test_the_metric_that_a_callback_watches_comes_first(tmp_path):
         "python fit.py | grep loss",
         "python missing.py --lr 1",
         "srun python fit.py",
+        "WANDB_API_KEY=0123 python fit.py",
+        "python fit.py --hub-token 0123",
+        "python fit.py --password=0123",
     ],
 )
 def test_what_is_no_command_to_begin_with(line, tmp_path):
@@ -299,6 +302,8 @@ def test_what_is_no_command_to_begin_with(line, tmp_path):
         ("CUDA_VISIBLE_DEVICES=0 python fit.py --hidden 32", "fit.py --hidden 32"),
         ("OMP_NUM_THREADS=4 python3 fit.py --hidden 32", "OMP_NUM_THREADS=4 python3 fit.py --hidden 32"),
         ("nohup python -u fit.py --hidden 32 > out.log 2>&1 &", "python -u fit.py --hidden 32"),
+        ("PYTHONPATH=. python fit.py --hidden 32", "fit.py --hidden 32"),
+        ("PYTHONPATH=lib python fit.py --hidden 32", "PYTHONPATH=lib python fit.py --hidden 32"),
         ("N=12\npython fit.py --n-epochs ${N}", "fit.py --n-epochs 12"),
         ('python fit.py --n-epochs "${EPOCHS:-7}" "$@"', "fit.py --n-epochs 7"),
         ("accelerate launch --num_processes 2 fit.py", "accelerate launch --num_processes 2 fit.py"),
@@ -309,6 +314,20 @@ def test_a_command_of_a_shell_script(line, command, tmp_path):
     (tmp_path / "run.sh").write_text(f"#!/bin/bash\n{line}\n")
     written = propose_in(tmp_path).command
     assert re.sub(r"\bpython3?\b", "python", written) == re.sub(r"\bpython3?\b", "python", command)
+
+
+def test_a_path_that_is_needed_is_kept(tmp_path):
+    lay_out("hydra", tmp_path)
+    (tmp_path / "run.sh").write_text("PYTHONPATH=. python src/train.py epochs=3\n")
+    assert re.fullmatch(r"PYTHONPATH=\. python3? src/train\.py epochs=3", propose_in(tmp_path).command)
+
+
+def test_torchrun_is_the_environments_own(tmp_path):
+    lay_out("torchrun", tmp_path)
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    for name in ("python", "torchrun"):
+        os.symlink("/bin/sh", tmp_path / "venv/bin" / name)
+    assert propose_in(tmp_path).command.startswith("venv/bin/torchrun --nproc_per_node=4 tools/train.py")
 
 
 # -- python, git --------------------------------------------------------------------------------------------------

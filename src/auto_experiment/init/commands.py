@@ -35,7 +35,8 @@ _NO_TRAINING = re.compile(
     r"(?i)(?:^|\s)--?(?:eval|evaluate|evaluate[-_]only|eval[-_]only|test|test[-_]only|infer|inference|predict|resume"
     r"|resume[-_]from(?:[-_]checkpoint)?|init_from=resume|help|h|version|export|dry[-_]?run|sweep|multirun)(?:[=\s]|$)"
 )
-_FORGOTTEN = ("CUDA_VISIBLE_DEVICES", "PYTHONPATH=.", "WANDB_API_KEY")
+_SECRET = re.compile(r"(?i)(?:token|api[-_]?key|secret|passw(?:or)?d)$")  # the brief may be shown to a model
+_FORGOTTEN = ("CUDA_VISIBLE_DEVICES",)  # `run --gpu` says which
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,11 @@ def _command(look: Look, file: File, line: str, values: dict[str, str], number: 
         return None
     if words[0].startswith("python") and words[1:2] == (script[0],):
         words = words[1:]  # which Python runs it is then found out, the project's own first
-    kept = [f"{name}={value}" for name, value in env.items() if name not in _FORGOTTEN and name != "PYTHONPATH"]
+    if any(_SECRET.search(name) for name in (*env, *(word.partition("=")[0] for word in words))):
+        return None
+    idle = ("PYTHONPATH=.", "PYTHONPATH=") if "/" not in script[1] else ()  # the script's folder is on the path anyway
+    kept = [f"{name}={value}" for name, value in env.items() if name not in _FORGOTTEN]
+    kept = [word for word in kept if word not in idle]
     processes = max(
         [1, *(int(n) for n in re.findall(r"--(?:nproc[-_]per[-_]node|num[-_]processes|num_gpus)[=\s](\d+)", text))]
     )

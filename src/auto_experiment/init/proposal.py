@@ -302,24 +302,21 @@ def _start(code: Code) -> list[str]:
 
 
 def _with_python(look: Look, text: str, python: Python) -> str:
-    """``python`` by the name that a run finds it by; a bare script needs none, unless the environment has another
-    name than .venv."""
+    """``python`` by the name that a run finds it by. A bare script needs none, unless the environment has another name
+    than .venv, or a variable stands in front of it."""
     words = text.split(" ")
     first = next((i for i, word in enumerate(words) if not re.match(r"[A-Za-z_]\w*=", word)), 0)
     if words[first].endswith(".py"):
-        return " ".join([*words[:first], python.program, *words[first:]]) if python.program else _bare(words, first)
-    if python.program and words[first] in ("python", "python3"):
-        words[first] = python.program
-    elif python.program and os.path.isfile(os.path.join(look.root, os.path.dirname(python.program), words[first])):
-        words[first] = f"{os.path.dirname(python.program)}/{words[first]}"
-    elif words[first] == "python" and os.path.basename(python.file) == "python3":
-        words[first] = "python3"
+        if not (python.program or first):
+            return text
+        words.insert(first, "python")
+    beside = os.path.join(os.path.dirname(python.program), words[first])
+    if words[first] in ("python", "python3"):
+        only3 = words[first] == "python" and os.path.basename(python.file) == "python3"
+        words[first] = python.program or ("python3" if only3 else words[first])
+    elif python.program and os.path.isfile(os.path.join(look.root, beside)):
+        words[first] = beside  # its torchrun
     return " ".join(words)
-
-
-def _bare(words: list[str], first: int) -> str:
-    """Behind a variable a script needs a program in front of it."""
-    return " ".join(words if first == 0 else [*words[:first], "python", *words[first:]])
 
 
 def _spelled_out(text: str, space: Space) -> str:
