@@ -4,6 +4,7 @@ and that the brief it writes is understood."""
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -578,3 +579,26 @@ def test_positional_arguments_that_are_not_known_bear_their_names(tmp_path):
         "for epoch in x:\n    print('val_loss', 1.0)\n"
     )
     assert propose_in(tmp_path).command == "train.py EDIT_corpus_id"
+
+
+def test_damaged_projects_give_a_brief_that_is_read_or_has_no_goal(tmp_path):
+    """Lines lost, doubled, with other signs in them: what is proposed never is what the brief's reader refuses."""
+    draw = random.Random(5)
+    for number in range(60):
+        root = tmp_path / str(number)
+        for path, text in PROJECTS[draw.choice(sorted(PROJECTS))].items():
+            lines = text.splitlines(keepends=True)
+            for _ in range(draw.randint(0, 4)):
+                at = draw.randrange(len(lines)) if lines else 0
+                old = draw.choice(["0", "1", "(", '"', "--", "=", "lr"])
+                new = draw.choice(["", "9e999", "-->", "None", "<!--", "[", "\x0b", ": "])
+                lines[at : at + 1] = (
+                    draw.choice([[], lines[at : at + 1] * 2, [lines[at].replace(old, new)]]) if lines else []
+                )
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text("".join(lines), encoding="utf-8")
+        text = proposed_brief(str(root), ENV)
+        try:
+            parse_brief(text)
+        except BriefError as error:
+            assert re.search("the Goal is empty|says nothing yet", str(error)), f"{error}\n{text}"
