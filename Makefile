@@ -6,7 +6,7 @@ SUITE_FLAGS ?= -n 2 --dist loadgroup -q
 DEMO ?= demo
 DRILL ?=
 
-.PHONY: test check demo bench drill docs clean
+.PHONY: test check demo bench drill clients docs clean
 
 test: .make/dev  ## the whole suite
 	$(BIN)/python -m pytest $(SUITE_FLAGS)
@@ -25,6 +25,9 @@ bench: .make/dev  ## measures every figure of docs/benchmarks.md
 drill: .make/dev  ## breaks everything at every point, for hours; make drill DRILL="kills --scale 0.1" takes a part
 	$(BIN)/python tests/drill/drill.py $(DRILL)
 
+clients: .make/dev .make/clients/installed  ## the skills in the real Claude Code and Codex; needs Node.js with npm
+	$(BIN)/python -m pytest tests/clients -q
+
 docs: .make/dev  ## writes the generated pages
 	$(BIN)/python docs/make_configuration.py
 
@@ -42,6 +45,12 @@ docs: .make/dev  ## writes the generated pages
 
 .make/dev: .make/demo requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.make/clients/installed: requirements-clients.txt
+	@command -v npm >/dev/null || { echo "npm is needed, which comes with Node.js 20 or newer"; exit 1; }
+	@mkdir -p .make/clients
+	npm install --prefix .make/clients --no-save --no-audit --no-fund --loglevel=error $$(cat requirements-clients.txt)
 	@touch $@
 
 .make/check: .make/venv requirements-check.txt

@@ -63,7 +63,7 @@ def _section(name: str, field: FieldInfo) -> Iterator[str]:
     yield f"## {name}\n"
     if section is None:
         yield f"{field.description}\n"
-        yield f"Allowed: {allowed(field)}. Default: `{{}}`.\n"
+        yield f"Allowed: {allowed(field)}. Default: `{'{}' if name == 'search_space' else '[]'}`.\n"
         return
     yield f"{section.__doc__}\n"
     yield "| key | allowed | default | what it does |"

@@ -142,6 +142,28 @@ def _parameters(space: object) -> tuple[Parameter, ...]:
         raise ValueError(f"{wrong}; allowed: {FORMS}") from wrong
 
 
+def _subfolder(path: str) -> str:
+    """A folder below another one, which nothing may lead out of."""
+    parts = path.replace("{project_name}", "name").split("/")
+    if path.startswith(("/", "~")) or ".." in parts or not any(part not in ("", ".") for part in parts):
+        raise ValueError(f"given {shown(path)}; allowed: a folder below the vault, such as Experiments/cifar10")
+    return path
+
+
+def _addresses(value: object) -> object:
+    """One address may stand without the list. Nothing is repeated of what is wrong: it may hold a password."""
+    listed = () if value in (None, {}) else (value,) if isinstance(value, str) else value
+    if not isinstance(listed, (list, tuple)):
+        raise ValueError("allowed: a list of addresses (what was given is not shown: it may hold a secret)")  # noqa: TRY004
+    for number, one in enumerate(listed, start=1):
+        if not isinstance(one, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^\x00-\x20\x7f]+", one.strip()):
+            raise ValueError(
+                f"number {number} is not an address of Apprise; allowed: such as mailto://user:password@example.org "
+                "(what was given is not shown: it may hold a secret)"
+            )
+    return tuple(one.strip() for one in listed)
+
+
 def _list_as_tuple(value: object) -> object:
     return () if value is None else tuple(value) if isinstance(value, list) else value
 
@@ -156,6 +178,7 @@ VariableName = Annotated[str, AfterValidator(_variable_name)]
 Globs = Annotated[tuple[Words, ...], BeforeValidator(_list_as_tuple)]
 Variables = Annotated[dict[str, str], AfterValidator(_environment), BeforeValidator(_none_as_empty)]
 Space = Annotated[tuple[Parameter, ...], PlainValidator(_parameters)]
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_addresses)]
 
 
 def _key(default: Any, allowed: str, description: str, *, later: bool = False, **limits: float) -> Any:
@@ -452,6 +475,27 @@ class Budget(Section):
     experiments: int | None = _key(None, "a whole number, 1 or more, or null", "Number of experiments.", ge=1)
 
 
+class Obsidian(Section):
+    """Progress notes in Markdown, for [Obsidian](notes.md) or any other reader."""
+
+    enabled: bool = _key(False, "true or false", "Keep a dashboard and daily notes up to date.")
+    vault_path: Line = _key(
+        "",
+        "a path, or nothing",
+        "The vault, a folder that exists; relative to the project folder, `~` is your home. "
+        "Empty: the notes lie in `workspace/progress_tracking/`.",
+    )
+    project_subdir: Annotated[Line, AfterValidator(_subfolder)] = _key(
+        "auto-experiment/{project_name}",
+        "a folder below the vault",
+        "Where in the vault the notes lie; it is made when it is missing. `{project_name}` is the project's name, "
+        "without the characters that a note's name must not have. Used with `vault_path` only.",
+    )
+    auto_append_daily: bool = _key(
+        True, "true or false", "Beside the dashboard, a note for each day with a line for each thing that ended."
+    )
+
+
 class Config(Section):
     """All of config.yaml, every key filled in."""
 
@@ -470,6 +514,15 @@ class Config(Section):
     )
     execution: Execution = Execution()
     budget: Budget = Budget()
+    obsidian: Obsidian = Obsidian()
+    notify: Addresses = _key(
+        (),
+        "a list of addresses as [Apprise](notifications.md) reads them",
+        "Who is told of a new best, a reached target, a failed experiment, a wait and the end: "
+        "`mailto://...`, `slack://...`, `ntfy://...` and a hundred more. At most one message a minute. "
+        "The addresses are secrets, and are shown nowhere.",
+        repr=False,
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -488,10 +541,11 @@ class Config(Section):
     @property
     def digest(self) -> str:
         """Of what the human wrote, options of one call left aside. A key left out and the same key at its default give
-        the same digest."""
+        the same digest. Who is told of it, and where, is no matter of the experiments."""
         if self._written is not None:
             return self._written.digest
-        values = {name: getattr(self, name) for name in type(self).model_fields if name != "search_space"}
+        told = {"search_space", "obsidian", "notify"}
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in told}
         document: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in values.items()}
         document["search_space"] = [dataclasses.asdict(parameter) for parameter in self.search_space]
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
@@ -701,6 +755,14 @@ class Environment:
     @property
     def home(self) -> str:
         return self.variables.get("HOME") or os.path.expanduser("~")
+
+    @property
+    def claude_home(self) -> str:
+        return os.path.abspath(self.variables.get("CLAUDE_CONFIG_DIR") or os.path.join(self.home, ".claude"))
+
+    @property
+    def codex_home(self) -> str:
+        return os.path.abspath(self.variables.get("CODEX_HOME") or os.path.join(self.home, ".codex"))
 
     @property
     def cuda_visible_devices(self) -> str | None:

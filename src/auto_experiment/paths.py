@@ -50,6 +50,16 @@ class ProjectPaths:
         return os.path.join(self.workspace, "REPORT.md")
 
     @property
+    def notes(self) -> str:
+        """The notes for people who have no vault."""
+        return os.path.join(self.workspace, "progress_tracking")
+
+    @property
+    def told(self) -> str:
+        """What was written into notes, and what was sent, so that nobody is told twice."""
+        return os.path.join(self.workspace, "told")
+
+    @property
     def lock(self) -> str:
         """Held with flock by the one controller; names its pid."""
         return os.path.join(self.workspace, "controller.lock")

@@ -10,12 +10,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 HIDDEN = "[secret]"
 _SHORTEST = 8  # characters: a shorter value would hide words
+_LONG = 20  # characters of a part of an address that is no word
+_HOST_FIRST = frozenset({"json", "xml", "form", "gotify", "apprise", "matrix", "mmost", "rocket", "mailto"})
+_PLAIN = re.compile(r"(?:[A-Za-z0-9-]+\.)+[a-z]{2,24}|[a-z]+(?:[._-][a-z]+)*")  # a host's name, words
 _CUT = 6  # characters of a secret at the edge of a text that was cut
 _NAME = re.compile(
     r"(?i)(?:api|access|private|secret|signing|encryption)_?key|(?:^|_)key(?:$|_)|token|secret|passw|credential|passphrase"
@@ -47,6 +50,11 @@ class Redactor:
         self._secrets: list[str] = []
         self._known: re.Pattern[str] | None = None
         self.learn(secrets)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """For a child that hides the same; over its standard input, never in its arguments or environment."""
+        return tuple(self._secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
         """These as well from now on, for everybody who holds this redactor."""
@@ -92,6 +100,24 @@ class Redactor:
 
 
 Redact = Callable[[str], str]
+
+
+def secrets_of(address: str) -> Iterator[str]:
+    """What must not be seen of an address that a notification goes to: all of it, and each part that may be a password
+    or a token by itself. Names of hosts and plain words are none: hiding them would hide them everywhere."""
+    scheme, _, rest = address.partition("://")
+    yield f"//{rest}"  # without the scheme, which is a word
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    before, at, _ = authority.rpartition("@")
+    behind = rest.removeprefix(before + at)
+    user, colon, password = before.partition(":")
+    if colon:
+        yield from (password, unquote(password))
+    parts = re.split(r"[/:?&=#,]", behind)
+    for part in [*([] if colon else [user]), *(parts[1:] if at or scheme.rstrip("s") in _HOST_FIRST else parts)]:
+        mixed = re.search(r"\d", part) and re.search(r"[A-Za-z]", part)
+        if (mixed or re.search(r"[a-z][A-Z]", part) or len(part) >= _LONG) and not _PLAIN.fullmatch(part):
+            yield from (part, unquote(part))
 
 
 def _is_secret(name: str, value: str) -> bool:

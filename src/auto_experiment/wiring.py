@@ -39,6 +39,7 @@ from auto_experiment.models.base import Model
 from auto_experiment.models.openai import OpenAIModel
 from auto_experiment.models.prices import Prices, price_of
 from auto_experiment.models.redacted import RedactedModel
+from auto_experiment.notes.teller import Teller
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.planners.base import Planner
@@ -48,7 +49,7 @@ from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.observation import GpuSample
 from auto_experiment.records.run import FenceWords
-from auto_experiment.redact import Redactor
+from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
 from auto_experiment.watch.monitor import Monitor
@@ -153,9 +154,11 @@ def redactor_of(config: Config, env: Environment) -> Redactor:
 
 
 def keep_secret(config: Config, env: Environment, redactor: Redactor) -> None:
-    """The keys that a config names are hidden in what we write, and are gone from our /proc/PID/environ."""
+    """The keys and addresses that a config names are hidden in what we write; the keys are gone from our
+    /proc/PID/environ."""
     names = env.key_names(config)
     redactor.learn(env.variables.get(name, "") for name in names)
+    redactor.learn(secret for address in config.notify for secret in secrets_of(address))
     forget(names)
 
 
@@ -340,8 +343,11 @@ def _built(
         ground = replace(ground, fence=functools.partial(_fence_around, place, fence))
     if inputs.config.budget.gpu_hours is not None and not gpus and gpu_count(ground, inputs.config.experiment.env) == 0:
         say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
+    teller = Teller(ledger, paths, say, variables=place.env.child, secrets=lambda: redactor.secrets)
+    teller.begin(inputs.config)
     beat = float(inputs.config.monitor.poll_interval)
     with Monitor(launcher, requests_folder=paths.requests, poke=paths.poke, heartbeat_s=beat) as monitor:
+        monitor.aside = teller.look
         parts = Parts(
             ground=ground,
             ledger=ledger,
@@ -357,6 +363,7 @@ def _built(
             project=lambda now: project_of(now.config, now.brief, paths),
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
             say=say,
+            tell=lambda now, status: teller.tell(now.config, lambda: project_of(now.config, now.brief, paths), status),
         )
         yield Controller(parts, inputs)
 

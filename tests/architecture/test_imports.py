@@ -16,11 +16,11 @@ PACKAGE = "auto_experiment"
 LAYERS = (
     {"records", "errors", "clock", "jsonable", "redact", "__init__"},
     {"objective", "paths", "files", "command", "goal", "search_space", "script_options", "yaml_file", "environ_block"},
-    {"hosts", "models", "ledger", "config", "brief", "demo"},
+    {"hosts", "models", "ledger", "config", "brief", "demo", "skills"},
     {"launchers", "project"},
     {"watch"},
     {"planners", "agent", "views"},
-    {"cycle", "report"},
+    {"cycle", "report", "notes"},
     {"wiring", "init"},
     {"cli"},
     {"__main__"},
@@ -34,6 +34,7 @@ HEAVY = {
     "openai": {"models/openai.py"},
     "httpx2": {"models/wire.py"},  # what both SDKs stand on
     "genai_prices": {"models/prices.py"},
+    "apprise": {"notes/sender.py"},
     "click": None,  # the command line's own
 }
 ADAPTERS = {
@@ -204,7 +205,7 @@ def test_help_and_status_load_nothing_heavy():
     code = (
         "import sys\nfrom auto_experiment.cli import main\nfrom auto_experiment.cli import look\n"
         "print([m for m in ('optuna', 'numpy', 'rich', 'matplotlib', 'anthropic', 'openai', 'httpx2', "
-        "'genai_prices', 'asyncio') if m in sys.modules])"
+        "'genai_prices', 'asyncio', 'apprise') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

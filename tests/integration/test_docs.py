@@ -37,7 +37,7 @@ from auto_experiment.watch.metrics.reader import LogReader
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 SOURCE = Path(auto_experiment.__file__).parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/README.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = re.compile(r"(?:^|.*[\s/])auto-experiment (?P<words>.+)")
 
@@ -75,7 +75,7 @@ def shown_commands() -> Iterator[tuple[str, str]]:
         for line in lines:
             for part in re.split(r"\s(?:\||&&)\s", line.partition("  #")[0]):
                 found = PROGRAM.fullmatch(part.strip())
-                if found and not part.strip().startswith(("pip ", "mkdir ", "ln ")):
+                if found and not part.strip().startswith(("pip ", "mkdir ", "ln ", "cp ")):
                     yield page.relative_to(ROOT).as_posix(), found["words"]
 
 

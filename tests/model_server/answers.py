@@ -189,9 +189,9 @@ def encoded(events: Iterator[dict[str, Any]], answer: Answer, wire: str) -> Iter
     """The events as they go over the wire, with the faults of the answer that are faults of events."""
     for number, event in enumerate(events):
         if number == answer.error_after:
-            yield _event(dict(answer.error), "error" if wire == "messages" else "")
+            yield _event(dict(answer.error), "" if wire == "chat" else "error")
             return
-        data = _event(event, event["type"] if wire == "messages" else "")
+        data = _event(event, "" if wire == "chat" else event["type"])
         yield data * 2 if event.get("type", "chunk") in answer.twice else data
     if wire == "chat":
         yield b"data: [DONE]\n\n"

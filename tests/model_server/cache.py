@@ -34,6 +34,11 @@ class Cache:
         with self._lock:
             self._used.clear()
 
+    def usage(self, wire: str, body: Mapping[str, Any], output: str) -> dict[str, Any]:
+        if wire == "messages":
+            return self.messages_usage(body, output)
+        return self.chat_usage(body, output) if wire == "chat" else self.responses_usage(body, output)
+
     def messages_usage(self, body: Mapping[str, Any], output: str) -> dict[str, int]:
         blocks = blocks_of(body)
         marks = [number for number, (_, marked) in enumerate(blocks) if marked]
@@ -61,6 +66,14 @@ class Cache:
         whole, out = tokens(prompt), tokens(output)
         return {"prompt_tokens": whole, "completion_tokens": out, "total_tokens": whole + out,
                 "prompt_tokens_details": {"cached_tokens": cached}}  # fmt: skip
+
+    def responses_usage(self, body: Mapping[str, Any], output: str) -> dict[str, Any]:
+        """As Chat Completions counts, by other names."""
+        said = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        counted = self.chat_usage({**body, "messages": [body.get("instructions"), *said]}, output)
+        return {"input_tokens": counted["prompt_tokens"], "input_tokens_details": counted["prompt_tokens_details"],
+                "output_tokens": counted["completion_tokens"], "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": counted["total_tokens"]}  # fmt: skip
 
     def _live(self) -> set[str]:
         oldest = self.clock() - self.life
@@ -90,5 +103,5 @@ def _shared(one: str, other: str) -> int:
     return low
 
 
-def _chat_text(message: Mapping[str, Any]) -> str:
+def _chat_text(message: Any) -> str:
     return json.dumps(message, sort_keys=True) + "\n"

@@ -15,11 +15,18 @@ from typing import Any
 from model_server import answers
 from model_server.answers import JSON, STREAM, Answer, Plain
 from model_server.cache import Cache, blocks_of, tokens
+from model_server.responses import responses_document, responses_events
+
+_DOCUMENT = {
+    "messages": answers.anthropic_document,
+    "chat": answers.openai_document,
+    "responses": responses_document,
+}
 
 
 @dataclass(frozen=True)
 class Request:
-    """``wire``: "messages" or "chat". ``number``: counted from 1, over the whole life of the server."""
+    """``wire``: "messages", "chat" or "responses". ``number``: counted from 1, over the whole life of the server."""
 
     wire: str
     number: int
@@ -28,12 +35,14 @@ class Request:
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        return list(self.body["messages"])
+        """What was said; on the wire of the Responses API the calls and their results stand among it."""
+        return list(self.body["input" if self.wire == "responses" else "messages"])
 
     @property
     def tools(self) -> tuple[str, ...]:
         return tuple(
-            tool["function"]["name"] if "function" in tool else tool["name"] for tool in self.body.get("tools", ())
+            tool["function"]["name"] if "function" in tool else tool.get("name", tool.get("type", ""))
+            for tool in self.body.get("tools", ())
         )
 
     @property
@@ -41,14 +50,15 @@ class Request:
         if self.wire == "messages":
             system = self.body.get("system") or ""
             return system if isinstance(system, str) else "".join(block["text"] for block in system)
-        return "".join(text_of(m) for m in self.messages if m["role"] in ("system", "developer"))
+        said = "".join(text_of(m) for m in self.messages if m.get("role") in ("system", "developer"))
+        return str(self.body.get("instructions") or "") + said
 
     @property
     def newest(self) -> str:
         """The text of all that was said since the last answer."""
         said: list[str] = []
         for message in reversed(self.messages):
-            if message["role"] in ("assistant", "system", "developer"):
+            if message.get("role") in ("assistant", "system", "developer") or message.get("type") == "function_call":
                 break
             said.insert(0, text_of(message))
         return "\n".join(said)
@@ -59,7 +69,7 @@ class Request:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    content = message.get("content") or ""
+    content = message.get("content") or message.get("output") or ""
     if isinstance(content, str):
         return content
     return "\n".join(str(b.get("text") or b.get("content") or "") for b in content)
@@ -103,7 +113,7 @@ class ModelServer:
             request = Request(wire, len(self.requests) + 1, headers, body)
             self.requests.append(request)
         try:
-            assert request.wire == "chat" or request.breakpoints <= 4, "Anthropic takes 4 breakpoints"
+            assert request.wire != "messages" or request.breakpoints <= 4, "Anthropic takes 4 breakpoints"
             return self.script(request)
         except AssertionError as error:
             self.failures.append(error)
@@ -159,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer("messages", body)
         elif path.endswith("/chat/completions"):
             self._answer("chat", body)
+        elif path.endswith("/responses"):
+            self._answer("responses", body)
         else:
             self._plain(Plain(404, answers.anthropic_error("not_found_error", "no such path"), JSON))
 
@@ -179,15 +191,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._plain(found)
             return
         output = found.thinking + found.text + "".join(found.raw_of(n) for n in range(len(found.calls)))
-        count = owner.cache.messages_usage if wire == "messages" else owner.cache.chat_usage
-        usage = count(body, output) if found.usage is None else found.usage
+        usage = owner.cache.usage(wire, body, output) if found.usage is None else found.usage
         model = str(body.get("model"))
         if not (body.get("stream") and found.streamed):
-            make = answers.anthropic_document if wire == "messages" else answers.openai_document
-            self._send(iter([json.dumps(make(found, model, usage)).encode()]), found, JSON)
+            self._send(iter([json.dumps(_DOCUMENT[wire](found, model, usage)).encode()]), found, JSON)
             return
         if wire == "messages":
             events = answers.anthropic_events(found, model, usage)
+        elif wire == "responses":
+            events = responses_events(found, model, usage)
         else:
             wanted = bool((body.get("stream_options") or {}).get("include_usage"))
             events = answers.openai_events(found, model, usage, wanted)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +99,11 @@ def test_the_defaults_are_the_contracts(project):
         "budget.gpu_hours": None,
         "budget.wall_hours": None,
         "budget.experiments": None,
+        "obsidian.enabled": False,
+        "obsidian.vault_path": "",
+        "obsidian.project_subdir": "auto-experiment/{project_name}",
+        "obsidian.auto_append_daily": True,
+        "notify": (),
     }
 
 
@@ -343,6 +349,35 @@ def test_a_key_in_place_of_its_variable_is_not_repeated(project, key, value):
 def test_a_key_of_another_type_is_not_repeated(project):
     assert "424242" not in refusal(project, "agent: {api_key_env: 424242}")
     assert "PATH" in refusal(project, "agent: {api_key_env: PATH}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["'slack:/hunter2hunter2'", "['ntfy://fine', 'hunter2hunter2']", "{urls: ['json://u:hunter2hunter2@h/']}", "[[hunter2hunter2]]",
+     "[{hunter2hunter2: 1}]", "hunter2hunter2", "['json://u:hunter2hunter2@h/ b']", "[424242]", "424242", "true"],
+)  # fmt: skip
+def test_what_stands_in_place_of_an_address_is_not_repeated(project, text):
+    message = refusal(project, f"notify: {text}\n")
+    assert "notify" in message
+    assert "not shown" in message
+    assert not re.search("hunter|424242", message)
+
+
+def test_addresses(project):
+    assert load(project, "notify: json://h/").notify == ("json://h/",)
+    assert load(project, "notify: ['json://h/', ' ntfy://x']").notify == ("json://h/", "ntfy://x")
+    assert load(project, "notify:\n").notify == ()
+    assert "hunter2" not in repr(load(project, "notify: json://u:hunter2hunter2@h/"))
+
+
+@pytest.mark.parametrize("folder", ["..", "a/../../b", "/etc", "~/x", ".", "", "a/.."])
+def test_notes_stay_in_the_vault(project, folder):
+    assert "a folder below the vault" in refusal(project, f"obsidian: {{project_subdir: '{folder}'}}")
+
+
+def test_who_is_told_is_no_matter_of_the_experiments(project):
+    before = load(project, "").digest
+    assert load(project, "notify: [json://h/]\nobsidian: {enabled: true, vault_path: v}").digest == before
 
 
 # --- files

@@ -150,7 +150,8 @@ def test_every_key_of_the_config_stands_there_at_its_default(project):
 def test_every_key_that_is_built_is_in_the_config_and_no_other(project):
     document = yaml.safe_load(in_force(content(project, "config.yaml")))
     assert document.pop("search_space") == {}
-    given = {f"{section}.{key}" for section, keys in document.items() for key in keys} | {"search_space"}
+    assert document.pop("notify") == []
+    given = {f"{section}.{key}" for section, keys in document.items() for key in keys} | {"search_space", "notify"}
     assert given == {key for key, field in all_keys() if not later(field)}
 
 

@@ -43,6 +43,9 @@ FORMATS = [
     ("Perplexity=1,218", {"Perplexity": 1218.0}),
     ("loss: 2.5e+00 acc: 1E-2", {"loss": 2.5, "acc": 0.01}),
     ("loss: 0.1 - acc: 0.2 - f1: 0.3", {"loss": 0.1, "acc": 0.2, "f1": 0.3}),
+    ("val_bpc=0.5012 seconds=1.4", {"val_bpc": 0.5012}),  # the next name, not the unit of the number before it
+    ("val_bpc: 0.5012 min: 0.3", {"val_bpc": 0.5012, "min": 0.3}),
+    ("took 3.2 seconds loss=0.3", {"loss": 0.3}),
     ("loss=0.1; acc=0.2 | f1=0.3", {"loss": 0.1, "acc": 0.2, "f1": 0.3}),
     ("loss: tensor(0.6931, device='cuda:0', grad_fn=<NllLossBackward0>)", {"loss": 0.6931}),
     # print() of two values

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from model_server import Answer, Cache, ModelServer
+from model_server import Answer, Cache, Call, ModelServer
 
 LONG = "x" * 8000
 
@@ -98,3 +98,28 @@ def test_a_cut_is_at_its_byte():
             connection.getresponse().read()
         assert len(caught.value.partial) == 50
         connection.close()
+
+
+def test_the_responses_api_streams_items_that_begin_grow_and_are_done():
+    answer = Answer("heard", calls=[Call("look", {"at": "x"})])
+    body = {"model": "m", "stream": True, "instructions": "be short", "tools": [{"type": "web_search"}],
+            "input": [{"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "rules"}]},
+                      {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+                      {"type": "function_call", "name": "look", "call_id": "c", "arguments": "{}"},
+                      {"type": "function_call_output", "call_id": "c", "output": "seen"}]}  # fmt: skip
+    with ModelServer(lambda request: answer) as server:
+        request = urllib.request.Request(server.url + "/v1/responses", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        (asked,) = server.requests
+    assert (asked.newest, asked.system, asked.tools) == ("seen", "be shortrules", ("web_search",))
+    events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert [f"event: {event['type']}" for event in events] == [line for line in lines if line.startswith("event: ")]
+    assert [event["item"]["type"] for event in events if event["type"].endswith("item.done")] == [
+        "message",
+        "function_call",
+    ]
+    assert events[-1]["type"] == "response.completed"
+    done = events[-1]["response"]
+    assert json.loads(done["output"][1]["arguments"]) == {"at": "x"}
+    assert done["usage"]["input_tokens"] > 10

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auto_experiment.redact import HIDDEN, Redactor
+from auto_experiment.redact import HIDDEN, Redactor, secrets_of
 
 SECRET = 'Zq7/"x+9\\kLmnOP_4é8-w'
 REDACT = Redactor([SECRET])
@@ -112,3 +112,25 @@ def test_it_learns():
     assert redactor("first-secret second-secret") == "[secret] second-secret"
     redactor.learn(["second-secret", "", "short"])
     assert redactor("first-secret second-secret short") == "[secret] [secret] short"
+
+
+@pytest.mark.parametrize(
+    ("address", "secrets"),
+    [
+        (
+            "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
+            ["T1JJ3T3L2", "A1BRTD4JD", "TIiajkdnlazkcOXrIdevi7FQ"],
+        ),
+        ("mailto://john.smith2:pa%20ssword@gmail.com?to=x@y.org", ["pa%20ssword", "pa ssword"]),
+        ("json://u:hunter2hunter2@gpu-node-17.example.org:8080/hook", ["hunter2hunter2"]),
+        ("tgram://123456789:AbCdefg_hijklmnop/12315544/", ["AbCdefg_hijklmnop"]),
+        ("ntfys://tk_AgQdq7mVBoFD37zQVN29RhuMzNIz2@ntfy.sh/topic", ["tk_AgQdq7mVBoFD37zQVN29RhuMzNIz2"]),
+    ],
+)
+def test_the_secrets_of_an_address(address, secrets):
+    found = list(secrets_of(address))
+    assert set(found) == {f"//{address.partition('://')[2]}", *secrets}
+    redact = Redactor(found)
+    assert redact(f"POST {address} failed") in {f"POST {address.partition(':')[0]}:{HIDDEN} failed"}
+    plain = "gmail.com gpu-node-17.example.org general john.smith2 slack report to discord"
+    assert redact(plain) == plain

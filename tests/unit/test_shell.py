@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -133,6 +134,38 @@ def wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_aborted_before_the_command_has_a_session_of_its_own(tmp_path, words):
+    """Then it still is of the group of its fence's outer side, which would be stopped with it, and stay."""
+    if words is None or words.kind != "bubblewrap":
+        pytest.skip("only this fence has an outer side")
+    source, early = Path(SHIM).read_text(), "        os.setsid()\n        os.close(told)\n"
+    assert source.count(early) == 1
+    slow = tmp_path / "slow_shim.py"
+    slow.write_text(source.replace(early, "        time.sleep(5)\n" + early))
+    shell = Shell(python=sys.executable, shim=str(slow), variables=os.environ)
+
+    def abort_early():
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            lines = [line for line in commands() if str(slow) in line and " inner " in line and "bwrap" not in line]
+            if len(lines) == 2:  # the first process inside, and the one that becomes the command
+                break
+            time.sleep(0.01)
+        shell.abort()
+
+    threading.Thread(target=abort_early).start()
+    assert shell.run("echo no", timeout=1000, env=PATH, cwd=str(tmp_path), fence=words).aborted
+    assert not [line for line in commands() if str(slow) in line]
+
+
+def commands() -> list[str]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 def test_abort_without_a_command_does_nothing(shell, run):

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from auto_experiment import command
 from auto_experiment.brief import load_brief
@@ -18,10 +18,14 @@ from auto_experiment.files import nearest_folder, require_means, room, want_of_r
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
-from auto_experiment.project import Place, objective_of
+from auto_experiment.notes.errand import Errand
+from auto_experiment.notes.teller import notes_task
+from auto_experiment.project import Place, Project, objective_of, project_of
 from auto_experiment.records.brief import Brief
+from auto_experiment.redact import secrets_of
 from auto_experiment.wiring import fence_of, gpu_samples, model_of, prices_of
 
+_LIMIT_S = 10  # for a child process that looks at a vault or at addresses
 _TINY = 16  # tokens of the answer to a question that asks for one word
 
 
@@ -38,12 +42,12 @@ class Check:
         return {"name": self.name, "ok": self.ok, "said": self.said, "todo": self.todo}
 
 
-def run_checks(place: Place, *, online: bool = False) -> list[Check]:
-    """``online``: ask the model one tiny question."""
-    return list(_checks(place, online=online))
+def run_checks(place: Place, *, online: bool = False, notify_test: bool = False) -> list[Check]:
+    """``online``: ask the model one tiny question. ``notify_test``: send one message to each address of `notify`."""
+    return list(_checks(place, online=online, notify_test=notify_test))
 
 
-def _checks(place: Place, *, online: bool) -> Iterator[Check]:
+def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]:
     try:
         config = place.config()
     except UsageError as error:
@@ -77,6 +81,9 @@ def _checks(place: Place, *, online: bool) -> Iterator[Check]:
     yield from _workspace(paths.workspace, paths.ledger)
     yield _git(config, place)
     yield _fence(place)
+    if config.obsidian.enabled:
+        yield _notes(config, project_of(config, brief, paths), place)
+    yield from _notify(config, project_of(config, brief, paths), place, test=notify_test)
     if (pid := holder(paths.lock)) is not None:
         yield Check("controller", None, f"pid {pid} holds this project", "look with `auto-experiment status`")
 
@@ -193,6 +200,43 @@ def _ledger(path: str) -> str:
 def _fence(place: Place) -> Check:
     fence = fence_of(place)
     return Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
+
+
+def _notes(config: Config, project: Project, place: Place) -> Check:
+    """Asked by a child process: a network drive that is gone answers nobody."""
+    task = notes_task(config, project)
+    todo = "make the folder, mount the drive, or mend obsidian.vault_path; the campaign runs without"
+    if task["own"]:
+        return Check("obsidian", True, f"no vault: the notes lie in {task['root']}")
+    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.child(config))
+    if faults := answer.get("faults"):
+        return Check("obsidian", False, str(faults[0]), todo)
+    return Check("obsidian", True, os.path.join(task["root"], task["folder"]))
+
+
+def _notify(config: Config, project: Project, place: Place, *, test: bool) -> Iterator[Check]:
+    """Which services the addresses are of; an address itself is not shown."""
+    if not config.notify:
+        if test:
+            yield Check("notify", False, "there is no address to test", "notify: [mailto://...] in config.yaml")
+        return
+    secrets = [secret for address in config.notify for secret in secrets_of(address)]
+    task = {"do": "parse", "urls": config.notify, "secrets": secrets, "limit_s": _LIMIT_S}
+    answer = Errand.asked(task, place.env.child(config))
+    for fault in answer.get("faults", ()):
+        yield Check("notify", False, str(fault))
+    names = answer.get("services", ())
+    if known := [name for name in names if name]:
+        yield Check("notify", True, ", ".join(known))
+    for number in (number for number, name in enumerate(names, start=1) if not name):
+        yield Check("notify", False, f"address {number} is none that Apprise understands", "docs/notifications.md")
+    if test:
+        task |= {"do": "test", "project": asdict(project), "limit_s": 2 * _LIMIT_S}
+        answer = Errand.asked(task, place.env.child(config))
+        for fault in answer.get("faults", ()):
+            yield Check("notify test", False, str(fault))
+        if sent := answer.get("sent"):
+            yield Check("notify test", True, f"{sent} of {len(config.notify)} took a message")
 
 
 def _git(config: Config, place: Place) -> Check:

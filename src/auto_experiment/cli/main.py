@@ -33,9 +33,10 @@ COMMANDS = {
     "stop": ("steer", "End the controller; with --run the training too."),
     "report": ("look", "Write the report from the ledger."),
     "metrics": ("look", "What the log reader sees in any training log."),
+    "skills": ("skills", "Put the skills for Claude Code and Codex in their place, or take them away."),
 }
 # promised, and refused with a clear word until they are built
-LATER = ("gpus", "skills", "watch", "pause", "resume", "mcp", "clean")
+LATER = ("gpus", "watch", "pause", "resume", "mcp", "clean")
 
 
 class LazyGroup(click.Group):

@@ -28,16 +28,31 @@ def init_command(folder: str, only_print: bool) -> None:
 
 @click.command("check", epilog="Example: auto-experiment check --project ~/cifar")
 @project_option
+@click.option("--provider", metavar="P", help="As it would be with `run --provider P`.")
+@click.option("--model", metavar="M", help="The same for the model.")
+@click.option("--config", "config_file", type=click.Path(), metavar="FILE", help="Another file than config.yaml.")
 @click.option("--online", is_flag=True, help="Also ask the model one tiny question, which costs next to nothing.")
+@click.option("--notify-test", is_flag=True, help="Also send one test message to each address of `notify`.")
 @json_option
-def check_command(project: str, online: bool, as_json: bool) -> int:
+def check_command(
+    project: str,
+    provider: str | None,
+    model: str | None,
+    config_file: str | None,
+    online: bool,
+    notify_test: bool,
+    as_json: bool,
+) -> int:
     """Say what is ready and what is missing, a line each. Exit status 3 when something needed is missing.
 
-    Nothing is asked over the network without --online.
+    Nothing goes over the network without --online or --notify-test.
     """
     from auto_experiment.cli.checks import run_checks
 
-    checks = run_checks(Place.of(existing_folder(project)), online=online)
+    given = {"agent.provider": provider, "agent.model": model}
+    overrides: dict[str, object] = {key: value for key, value in given.items() if value is not None}
+    place = Place.of(existing_folder(project), config_file, overrides)
+    checks = run_checks(place, online=online, notify_test=notify_test)
     if as_json:
         print_json({"ok": all(c.ok is not False for c in checks), "checks": [c.document() for c in checks]})
     else:

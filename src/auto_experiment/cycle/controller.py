@@ -623,6 +623,7 @@ class Controller:
         """Write state.json, for people and programs; nothing of ours reads it back."""
         with contextlib.suppress(DiskFault), self._view("state.json"):  # the fault of a query
             document = status(self._parts.project(self._inputs), self._ledger)
+            self._parts.tell(self._inputs, document)
             atomic_write(self._paths.state, dumps(document) + "\n")
 
     @contextlib.contextmanager

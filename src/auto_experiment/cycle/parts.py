@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from auto_experiment.agent.snapshots import Snapshots
 from auto_experiment.agent.tools import Toolbox
@@ -38,7 +39,8 @@ class Parts:
     """``read_inputs`` reads brief and config afresh; ``minds`` builds who thinks; ``report`` writes the report and
     returns its path; ``say`` tells a human one line. ``snapshots``: None where the code cannot be recorded.
     ``toolbox``: the code agent's tools, for one dispatch. ``guard``: looks after what must not be changed; None where
-    nobody but humans changes anything."""
+    nobody but humans changes anything. ``tell``: shown the status after each stored step, for notes and messages; it
+    takes no time and never fails."""
 
     ground: Ground
     ledger: Writer
@@ -54,3 +56,4 @@ class Parts:
     project: Callable[[Inputs], Project]
     report: Callable[[Inputs], str]
     say: Callable[[str], None]
+    tell: Callable[[Inputs, Mapping[str, Any]], None] = lambda _now, _status: None

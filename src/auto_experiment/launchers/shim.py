@@ -331,10 +331,11 @@ def tree() -> "Dict[int, Process]":
     return found
 
 
-def fell(find: "Callable[[], Dict[int, Process]]") -> "Dict[Tuple[int, int], Process]":
+def fell(find: "Callable[[], Dict[int, Process]]", spared: int = 0) -> "Dict[Tuple[int, int], Process]":
     """SIGKILL for all that ``find`` shows. Everybody is stopped first, until nobody new turns up: one that can still
     run would start another in the place of each that falls. Of those that descend from us the whole group is stopped
-    with them: who has forked and gone between the look and the blow has left another one in it."""
+    with them: who has forked and gone between the look and the blow has left another one in it. But not the group
+    ``spared``: whoever is stopped and not killed would stay."""
     seen = {}  # type: Dict[Tuple[int, int], Process]
     for _ in range(1000):  # a bomb that forks faster than this is met again by the next call
         fresh = {(one.pid, one.ticks): one for one in find().values() if (one.pid, one.ticks) not in seen}
@@ -342,7 +343,7 @@ def fell(find: "Callable[[], Dict[int, Process]]") -> "Dict[Tuple[int, int], Pro
             break
         for one in fresh.values():
             strike(one, signal.SIGSTOP)
-            if one.descends and one.session != os.getsid(0) and one.group > 1:
+            if one.descends and one.session != os.getsid(0) and one.group > 1 and one.group != spared:
                 try:
                     os.killpg(one.group, signal.SIGSTOP)
                 except OSError:  # it has gone, or is another user's
@@ -1030,7 +1031,7 @@ class Tree:
     # signals
 
     def fell_all(self) -> "Dict[Tuple[int, int], Process]":
-        felled = fell(self.whole_tree)
+        felled = fell(self.whole_tree, spared=self.outer)  # of its group is a training that has only just been forked
         if self.nest:
             strike(self.nest, signal.SIGKILL)  # and the kernel ends whoever is left inside
         return felled

@@ -316,6 +316,24 @@ class Reader:
     def lessons(self) -> dict[int, LessonRow]:
         return {row["cycle"]: LessonRow(*row) for row in self._all(f"SELECT {_LESSON} FROM lesson")}
 
+    def lesson_times(self) -> dict[int, str]:
+        """When each cycle was reflected on, by cycle."""
+        return {row["cycle"]: row["at"] for row in self._all("SELECT cycle, at FROM lesson")}
+
+    def lessons_after(self, cycle: int) -> list[tuple[LessonRow, int]]:
+        """The lessons of later cycles that had an experiment, with its number, oldest first."""
+        lesson = ", ".join(f"lesson.{column}" for column in _LESSON.split(", "))
+        rows = self._all(
+            f"SELECT {lesson}, experiment.id FROM lesson JOIN experiment ON experiment.cycle = lesson.cycle "
+            "WHERE lesson.cycle > ? ORDER BY lesson.cycle",
+            cycle,
+        )
+        return [(LessonRow(*row[:-1]), int(row[-1])) for row in rows]
+
+    def last_lesson(self) -> int:
+        """The newest cycle with a lesson; 0 when there is none."""
+        return self._number("SELECT max(cycle) FROM lesson")
+
     def notes(self, kind: str, limit: int, state: str = "active") -> list[NoteRow]:
         """The newest ``limit`` notes of a kind, oldest first."""
         rows = self._all(

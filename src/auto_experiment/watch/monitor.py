@@ -6,6 +6,7 @@ Nothing here decides what a run is worth, and nothing here can reach a model.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -106,6 +107,7 @@ class Monitor:
         self._launcher = launcher
         self._folder, self._poke = requests_folder, poke
         self.heartbeat_s = heartbeat_s
+        self.aside: Callable[[], float] = _nothing  # looked after while we wait; seconds until it wants to be again
         self._feed: Feed | None = None
         self.stop_run_asked = False  # `stop --run`: whoever watches ends the run, then the controller ends
 
@@ -152,7 +154,12 @@ class Monitor:
         poller = select.poll()
         for descriptor in descriptors:
             poller.register(descriptor, select.POLLIN)
-        ready = [fd for fd, _ in poller.poll(max(timeout_s, 0.0) * 1000)]
+        end = time.monotonic() + timeout_s
+        while True:
+            again, left = self.aside(), max(end - time.monotonic(), 0.0)
+            ready = [fd for fd, _ in poller.poll(min(left, again) * 1000)]
+            if ready or left <= again:
+                break
         if self._signal_fd in ready:
             names = [signal.Signals(n).name for n in _drain(self._signal_fd) if n in _ENDING]
             if names:
@@ -267,6 +274,10 @@ class Monitor:
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+
+
+def _nothing() -> float:
+    return math.inf
 
 
 def _noted(_number: int, _frame: object) -> None:

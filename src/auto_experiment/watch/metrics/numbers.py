@@ -20,17 +20,18 @@ _UNITS = (
     r"it|its|s|ms|us|ns|sec|secs|second|seconds|min|mins|minute|minutes|h|hr|hrs|hour|hours|d|day|days"
     r"|[kKMGTP]i?[bB]|bytes?|[GT]?FLOPs?|[GMT]?FLOPS|fps|FPS|W|Hz|[MG]Hz|px|pixels|params|parameters"
 )
+# A unit is glued to its number or comes after a space; but one that has a value of its own is the next name, as in
+# "val_bpc=0.5012 seconds=1.4".
+_A_UNIT = rf"(?:(?:{_UNITS})|\s(?:{_UNITS})(?!\s?[=:]\s?[-+.\d]))(?![\w%])"
 # A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence; a list
 # (1,2); a unit after one space.
 _NOT_A_METRIC = re.compile(
-    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|\s?(?:(?:{_UNITS})(?![\w%])|[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d))"
+    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d)"
 )
 
 
 # The unit itself, so that the next name begins after it: "3.2s", "12 GB", "950 tok/s".
-_UNIT = re.compile(
-    rf"\s?(?:{_UNITS})(?![\w%])|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b|[A-Za-z]+(?!\w)"
-)
+_UNIT = re.compile(rf"{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b|[A-Za-z]+(?!\w)")
 
 _UNIT_WORD = re.compile(rf"{_UNITS}|[A-Za-z]+/(?:s|sec|second|it|iter|step|batch|epoch|min|h)")
 _QUANTITY = re.compile(rf"\d+(?:\.\d+)?(?:m|{_UNITS})")

@@ -1,0 +1,1 @@
+"""A line fitted to points that are read from many files."""
