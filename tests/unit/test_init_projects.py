@@ -512,6 +512,7 @@ def test_what_is_never_varied(name):
         (ScriptOption("--batch-size", "1"), "--batch-size: [1, 2]"),
         (ScriptOption("--batch-size", "48"), "--batch-size: [24, 48, 96]"),
         (ScriptOption("--momentum", "0.9"), "--momentum: 0.8 .. 0.99"),
+        (ScriptOption("--momentum", "0.0"), "--momentum: 0 .. 0.99"),
         (ScriptOption("--n-layers", "1"), "--n-layers: 1 .. 2 int"),
         (ScriptOption("--warmup-steps", "0"), None),
         (ScriptOption("--warmup-steps", "500"), "--warmup-steps: 0 .. 1000 int"),

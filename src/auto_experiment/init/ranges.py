@@ -174,7 +174,7 @@ def _share(high: float) -> Rule:
 
 def _between(low: float, high: float) -> Rule:
     def rule(number: float) -> str | None:
-        return f"{_short(min(low, number))} .. {_short(max(high, number))}" if 0 < number < 1 else None
+        return f"{_short(min(low, number))} .. {_short(max(high, number))}" if 0 <= number < 1 else None
 
     return rule
 
