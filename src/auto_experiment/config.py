@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, cast, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -108,9 +109,19 @@ def _variable_name(name: str) -> str:
 
 
 def _address(url: str) -> str:
-    if url and not re.fullmatch(r"https?://[^\s/]+.*", url):
+    if url and not (re.fullmatch(r"https?://[^\s/]+.*", url) and _has_host(url)):
         raise ValueError(f"given {shown(url)}; allowed: a URL that begins with http:// or https://")
+    if added := re.search(r"/(?:chat/completions|v1/messages)/?$", url):
+        raise ValueError(f"given {shown(url)}; allowed: the same without {added[0]}, which is added to it")
     return url
+
+
+def _has_host(url: str) -> bool:
+    try:
+        split = urlsplit(url)
+        return bool(split.hostname) and split.port != 0
+    except ValueError:  # no number for a port, an open bracket
+        return False
 
 
 def _there_is_no_such_mode(zero_llm: bool) -> bool:
@@ -773,6 +784,17 @@ class Environment:
         keys = self.key_names(config)
         return {name: value for name, value in self.variables.items() if name not in keys}
 
+    def helper(self, config: Config, root: str) -> dict[str, str]:
+        """For programs that we run ourselves (git, nvidia-smi), outside of every fence."""
+        return {**self.child(config), "PATH": self.helper_path(root)}
+
+    def helper_path(self, root: str) -> str:
+        """Without the folders of the project: what lies in its .venv the model may have written."""
+        inside = os.path.realpath(root)
+        folders = [folder for folder in self.path.split(os.pathsep) if os.path.isabs(folder)]
+        places = [folder for folder in folders if os.path.commonpath([inside, os.path.realpath(folder)]) != inside]
+        return os.pathsep.join(places) or os.defpath
+
     def key_names(self, config: Config) -> frozenset[str]:
         """The variables that hold a provider's key: for us alone. One that a config has named stays one when people
         change the config."""
@@ -826,6 +848,11 @@ def _secrets(config: Config, environment: Environment) -> tuple[str, str]:
         raise MissingKey(
             f"provider {agent.provider} needs a key, and the variable {variable} is not set: set it "
             f"(export {variable}=...), or use `--provider optuna`, which needs none"
+        )
+    if secret and not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise MissingKey(
+            f"the key in {variable} has characters that no key has (a blank, a line break, a quotation mark of a word "
+            f"processor): set it again (export {variable}=...)"
         )
     return ("", secret) if agent.auth_token_env else (secret, "")
 

@@ -63,8 +63,10 @@ def _lives(pid: int) -> bool:
 
 
 def append_to(path: str, data: bytearray) -> None:
-    """Add to a log, and take out of ``data`` what is written: a full disk may take a part of it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    """Add to a log, and take out of ``data`` what is written: a full disk may take a part of it. Never through a link:
+    a run can put one there."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
     try:
         while data:
             del data[: os.write(descriptor, data)]

@@ -21,7 +21,7 @@ _HOST_FIRST = frozenset({"json", "xml", "form", "gotify", "apprise", "matrix", "
 _PLAIN = re.compile(r"(?:[A-Za-z0-9-]+\.)+[a-z]{2,24}|[a-z]+(?:[._-][a-z]+)*")  # a host's name, words
 _CUT = 6  # characters of a secret at the edge of a text that was cut
 _NAME = re.compile(
-    r"(?i)(?:api|access|private|secret|signing|encryption)_?key|(?:^|_)key(?:$|_)|token|secret|passw|credential|passphrase"
+    r"(?i)(?:api|access|private|secret|signing|encryption)_?key|(?:^|_)key(?:$|_)|token(?!iz)|secret|passw|credential|passphrase"
     r"|(?:^|_)auth(?:$|_)|(?:^|_)pat$|_dsn$|webhook"
 )
 _FORMS = re.compile(

@@ -17,7 +17,7 @@ from auto_experiment.agent.workshop import FencedShell, ProjectFiles
 from auto_experiment.config import CONFIG_NAME, Access, Config, Environment, access_of
 from auto_experiment.cycle.controller import Controller
 from auto_experiment.cycle.execute import Ground, environment, gpu_count
-from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs, search_path
+from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_inputs
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.environ_block import forget
@@ -39,6 +39,7 @@ from auto_experiment.models.base import Model
 from auto_experiment.models.openai import OpenAIModel
 from auto_experiment.models.prices import Prices, price_of
 from auto_experiment.models.redacted import RedactedModel
+from auto_experiment.models.wire import Endpoint
 from auto_experiment.notes.teller import Teller
 from auto_experiment.objective import Objective
 from auto_experiment.paths import ProjectPaths
@@ -52,6 +53,7 @@ from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.report.markdown import write_report
 from auto_experiment.watch import gpu
+from auto_experiment.watch.log_tail import printable
 from auto_experiment.watch.monitor import Monitor
 
 CONFIG_FILE = "config_file"  # an event: another one than config.yaml, None for that
@@ -63,12 +65,12 @@ def inputs_of(place: Place) -> Inputs:
 
 
 def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
-    return gpu.sample(LocalHost(), place.env.child(place.config()))
+    return gpu.sample(LocalHost(), place.env.helper(place.config(), place.root))
 
 
 def fence_of(place: Place) -> Fence:
     """The strongest that works on this machine; what `check` and the report say of it is ``fence.said``."""
-    return Fence.detect(LocalHost(), place.env.child(place.loose_config()))
+    return Fence.detect(LocalHost(), place.env.helper(place.loose_config(), place.root))
 
 
 def protected_in(place: Place, inputs: Inputs) -> Protected:
@@ -101,7 +103,8 @@ def snapshots_of(place: Place) -> Snapshots:
     own = (paths.brief, os.path.join(paths.root, CONFIG_NAME), os.path.abspath(place.config_file or paths.brief))
     root = os.path.realpath(paths.root)
     humans = [*(_glob_of(paths.root, path) for path in own), *(_glob_of(root, os.path.realpath(path)) for path in own)]
-    return Snapshots("git", paths.root, paths.code, leave_out=left_out, humans=humans, env=place.env.child(config))
+    env = place.env.helper(config, place.root)
+    return Snapshots("git", paths.root, paths.code, leave_out=left_out, humans=humans, env=env)
 
 
 def _glob_of(root: str, path: str) -> str:
@@ -134,13 +137,7 @@ def _search() -> Planner:
 def model_of(access: Access) -> Model:
     kinds: dict[str, type[AnthropicModel | OpenAIModel]] = {"anthropic": AnthropicModel, "openai": OpenAIModel}
     make = kinds[access.provider]
-    return make(
-        access.model,
-        api_key=access.api_key,
-        auth_token=access.auth_token,
-        base_url=access.base_url,
-        variable=access.variable,
-    )
+    return make(access.model, Endpoint(access.base_url, access.api_key, access.auth_token, access.variable))
 
 
 def prices_of(config: Config, access: Access) -> Prices | None:
@@ -271,7 +268,7 @@ def _note_config(place: Place, ledger: Writer) -> None:
 
 def _recorder(place: Place, config: Config, *, required: bool) -> Snapshots | None:
     """None without git, where that will do."""
-    if find_program("git", place.root, search_path(place.root, place.env)) is not None:
+    if find_program("git", place.root, place.env.helper_path(place.root)) is not None:
         return snapshots_of(place)
     if not required:
         return None
@@ -369,16 +366,17 @@ def _built(
 
 
 def _logged(paths: ProjectPaths, say: Callable[[str], None], redact: Redactor) -> Callable[[str], None]:
-    """What the controller says goes to the terminal and, with the time, to controller.log; without secrets."""
-
+    """What the controller says goes to the terminal and, with the time, to controller.log: one line, without secrets,
+    and without what a terminal would obey: a model's words and names of files are in it."""
+    log = os.path.realpath(paths.controller_log)  # a link of the human's
     unwritten = bytearray()  # what a full disk did not take is written as soon as it does
 
     def both(text: str) -> None:
-        text = redact(text)
+        text = redact(printable(text).replace("\n", " "))
         unwritten.extend(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n".encode("utf-8", "replace"))
         del unwritten[:-_MOST_UNWRITTEN]
         with suppress(OSError):
-            append_to(paths.controller_log, unwritten)
+            append_to(log, unwritten)
         say(text)
 
     return both

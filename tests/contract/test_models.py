@@ -12,6 +12,7 @@ from auto_experiment.models.anthropic import AnthropicModel
 from auto_experiment.models.base import Model, Reply, Stop, Tool, ToolCall, ToolResult
 from auto_experiment.models.openai import OpenAIModel
 from auto_experiment.models.scripted import Heard, ScriptedModel
+from auto_experiment.models.wire import Endpoint
 from model_server import Answer, Call, ModelServer, Plain, Request
 
 GO = Tool("go", "Goes.", {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]})
@@ -83,8 +84,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         return
     world = Served(
         {
-            "anthropic": lambda url: AnthropicModel("m", api_key="k", base_url=url),
-            "openai": lambda url: OpenAIModel("m", api_key="k", base_url=url + "/v1"),
+            "anthropic": lambda url: AnthropicModel("m", Endpoint(url, "k")),
+            "openai": lambda url: OpenAIModel("m", Endpoint(url + "/v1", "k")),
         }[request.param]
     )
     with world.server:

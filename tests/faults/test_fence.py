@@ -8,12 +8,15 @@ project; inside, and without a fence, what was changed is seen, put back and tol
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import select
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,10 +92,15 @@ INSIDE = {
     "memory": "echo '- Exp099: 100% (target reached!)' >> workspace/MEMORY_LOG.md",
     "directive": "echo 'stop here' > workspace/HUMAN_DIRECTIVE.md",
     "a request": "touch workspace/requests/stop",
+    "the store of the code, what was seen": "echo '{\"train.py\": [0]}' > workspace/code.git/seen.json",
+    "the store of the code, its past": "rm workspace/code.git/packed-refs; mkdir -p workspace/code.git/hooks; echo evil > workspace/code.git/hooks/reference-transaction",
     "archive of directives": "rm -rf workspace/directive_archive",
     "workspace, moved": "mv workspace elsewhere && mkdir workspace",
     "workspace, a link in its place": "mv workspace elsewhere && ln -s /tmp workspace",
     "workspace, removed": "rm -rf workspace",
+    "frozen, a name of two lines": "touch $'eval/one\\ntwo.py'",
+    "a file where a run's folder is to be": "touch workspace/runs/exp002; mkdir -p workspace/runs/exp003; touch workspace/runs/exp003/dry01",
+    "a run's folder, before it is there": "ln -s OUTSIDE workspace/runs/exp002",
     "by a daemon, later": "(setsid sh -c 'sleep 1; echo more >> PROJECT_BRIEF.md' >/dev/null 2>&1 &)",
     "by every descriptor": "for fd in /proc/self/fd/*; do echo forged > $fd; done; cd PROJECT && echo more >> PROJECT_BRIEF.md",
 }
@@ -110,6 +118,27 @@ OUTSIDE = {
     "the home": "echo evil >> HOME/.bashrc; mkdir -p HOME/.config/autostart",
     "the project's parent": "mkdir ../sibling",
     "by truncate": "truncate -s 0 OUTSIDE/file",
+}
+# What is protected becomes a link that leads out: whoever puts things back must not follow it.
+LED_ASTRAY = {
+    "a frozen folder": "mv eval gone && ln -s OUTSIDE eval",
+    "a name in a frozen folder": "ln -s HOME eval/data",
+    "a name of a frozen module": "mkdir judge && ln -s HOME judge/__init__.py",
+    "the brief": "rm PROJECT_BRIEF.md && ln -s HOME/.bashrc PROJECT_BRIEF.md",
+    "the config": "rm config.yaml && ln -s HOME config.yaml",
+    "git": "rm -rf .git && ln -s HOME .git",
+    "git of a submodule": "rm -rf sub/.git && ln -s HOME sub/.git",
+    "a submodule": "rm -rf sub && ln -s HOME sub",
+    "the archive of directives": "rm -rf workspace/directive_archive && ln -s OUTSIDE workspace/directive_archive",
+    "the requests": "rm -rf workspace/requests && ln -s HOME workspace/requests",
+    "all runs": "mv workspace/runs r && ln -s OUTSIDE workspace/runs",
+    "a run": "mv workspace/runs/exp001 r && ln -s OUTSIDE workspace/runs/exp001",
+    "a run that is not there yet": "ln -s OUTSIDE workspace/runs/exp002",
+    "the workspace": "rm -rf workspace && ln -s OUTSIDE workspace",
+    "the memory": "rm workspace/MEMORY_LOG.md && ln -s HOME workspace/MEMORY_LOG.md",
+    "the controller's log": "rm -f workspace/controller.log && ln -s HOME/.bashrc workspace/controller.log",
+    "the store of the code": "rm -rf workspace/code.git && ln -s OUTSIDE workspace/code.git",
+    "where things are set aside": "ln -s OUTSIDE workspace/set_aside && echo more >> PROJECT_BRIEF.md",
 }
 # Namespaces and mounts: not tried without a fence, where root would do them to this machine.
 KERNEL = {
@@ -152,6 +181,7 @@ class Yard:
             "tmp",
             "project/workspace/directive_archive",
             "project/workspace/requests",
+            "project/workspace/code.git",
         ):
             (base / folder).mkdir(parents=True)
         self.run = self.project / "workspace/runs/exp001/run01/a1"
@@ -170,6 +200,8 @@ class Yard:
             "project/workspace/MEMORY_LOG.md": "# Memory Log\n",
             "project/workspace/state.json": "{}",
             "project/workspace/directive_archive/one.md": "do",
+            "project/workspace/code.git/seen.json": "{}",
+            "project/workspace/code.git/packed-refs": "1" * 40,
         }.items():
             (base / path).write_text(text)
         for name in ("spec.json", "claim", "started.json", "exit.json"):
@@ -305,7 +337,9 @@ def test_what_is_protected_in_the_project(yard, walls, attempt, name):
     assert unchanged(before, now, "workspace/state.json"), (said, {k for k in before if before[k] != now.get(k)})
     if walls.mode == "bubblewrap":
         new = set(between.keys() - before.keys())
-        assert new <= {"eval/helper.py", *SHADOWS}, "only a name that was not there cannot be forbidden"
+        assert new <= {"eval/helper.py", "eval/one\ntwo.py", *SHADOWS}, (
+            "only a name that was not there cannot be forbidden"
+        )
         assert unchanged(before, between, *new)
         assert bool(said) == bool(new)
     else:
@@ -325,6 +359,16 @@ def test_what_is_outside(yard, walls, attempt, name):
     before = yard.beyond()
     attempt(OUTSIDE[name])
     assert yard.beyond() == before
+
+
+@pytest.mark.parametrize("name", LED_ASTRAY)
+def test_nothing_is_put_back_through_a_link(yard, walls, attempt, name):
+    before, beyond = yard.protected(), yard.beyond()
+    _, said, _ = attempt(LED_ASTRAY[name])
+    assert yard.beyond() == beyond, said
+    assert unchanged(before, yard.protected(), "workspace/state.json"), said
+    links = [path for path in [*yard.project.rglob("*"), *yard.project.glob(".git")] if path.is_symlink()]
+    assert all(path.parent.name == "set_aside" or ".aside-" in path.name for path in links), (links, said)
 
 
 @pytest.mark.parametrize("name", KERNEL)
@@ -515,6 +559,18 @@ def test_nothing_was_done_nothing_is_said(yard, walls, attempt):
 TRAINING = ("brief, appended to", "config, by moving the project", "frozen, by moving its folder", "git, a new hook", "ledger, by SQL", "ledger, removed", "a run's exit.json", "a run's folder", "a run that never was", "directive", "memory", "archive of directives", "workspace, moved")  # fmt: skip
 
 
+def claim_of(base: Path) -> str:
+    """Of the training, wherever it has moved its folder by now."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        for folder, _, names in os.walk(base):
+            if folder.endswith("exp002/run01/a1") and "claim" in names:
+                with contextlib.suppress(FileNotFoundError):
+                    return Path(folder, "claim").read_text()
+        time.sleep(0.02)
+    raise AssertionError("the training was not claimed")
+
+
 @pytest.mark.parametrize("name", [*TRAINING, "kill", "its environment", "ptrace"])
 def test_a_training(yard, walls, name):
     if walls.mode == "none" and name in PROCESSES:
@@ -535,20 +591,11 @@ def test_a_training(yard, walls, name):
     guard.before(own=ref.folder)
     launcher = ProcessLauncher(LocalHost(), env=os.environ)
     launcher.ensure(ref, spec, dict(os.environ))
-    shim = launcher_pid = None
-    folders = [Path(ref.folder), *(path / "exp002/run01/a1" for path in yard.base.rglob("runs"))]
-    claim = next((p / "claim" for p in folders if (p / "claim").exists()), None)
-    if claim is not None:
-        import json
-
-        shim = json.loads(claim.read_text())["pid"]
-        with contextlib.suppress(ProcessLookupError):
-            handle = os.pidfd_open(shim)
-            import select
-
-            select.select([handle], [], [], 20)
-            os.close(handle)
-    assert launcher_pid is None
+    claim = claim_of(yard.base)
+    with contextlib.suppress(ProcessLookupError):
+        handle = os.pidfd_open(json.loads(claim)["pid"])
+        select.select([handle], [], [], 20)
+        os.close(handle)
     said = guard.after()
     now = {k: v for k, v in yard.protected().items() if "exp002" not in k and k != "workspace/state.json"}
     assert unchanged({k: v for k, v in before.items() if k != "workspace/state.json"}, now), said

@@ -23,7 +23,7 @@ from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.anthropic import AnthropicModel
 from auto_experiment.models.base import Reply, Stop, Talk, Tool, ToolResult, Usage
 from auto_experiment.models.openai import OpenAIModel
-from auto_experiment.models.wire import Timeouts
+from auto_experiment.models.wire import Endpoint, Timeouts
 from model_server import Answer, Call, ModelServer, Plain, anthropic_error, openai_error
 from model_server.answers import anthropic_events, encoded, openai_events
 
@@ -48,8 +48,8 @@ class Sdk:
     def model(self, **options: object) -> AnthropicModel | OpenAIModel:
         options = {"api_key": KEY, **options}
         if self.name == "anthropic":
-            return AnthropicModel("m", base_url=self.server.url, **options)
-        return OpenAIModel("m", base_url=self.server.url + "/v1", **options)
+            return AnthropicModel("m", Endpoint(self.server.url, **options))
+        return OpenAIModel("m", Endpoint(self.server.url + "/v1", **options))
 
     @cached_property
     def _model(self) -> AnthropicModel | OpenAIModel:
@@ -182,7 +182,7 @@ def test_nobody_is_there(sdk):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://user:password@127.0.0.1:{taken.getsockname()[1]}"
-        model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", api_key=KEY, base_url=url)
+        model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", Endpoint(url, KEY))
         with pytest.raises(ModelError) as caught:
             model.open("", []).say("hi", max_tokens=10)
     assert (caught.value.fault, caught.value.reached) == (TRANSIENT, False)
@@ -191,7 +191,7 @@ def test_nobody_is_there(sdk):
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "exa mple", "["])
 def test_an_address_that_leads_nowhere(sdk, host):
-    model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", api_key=KEY, base_url=f"http://{host}/v1")
+    model = (AnthropicModel if sdk.name == "anthropic" else OpenAIModel)("m", Endpoint(f"http://{host}/v1", KEY))
     with pytest.raises(ModelError) as caught:
         model.open("", []).say("hi", max_tokens=10)
     assert caught.value.fault in (TRANSIENT, AUTH)
@@ -434,6 +434,7 @@ DIALECTS = {
     "all in one chunk": [[piece(0, "go", '{"x":"1"}', "a"), piece(1, "stay", "{}", "b")]],
     "the same index for all": [[piece(0, "go", '{"x":"1"}', "a")], [piece(0, "stay", "{}", "b")]],
     "no index": [[piece("", "go", '{"x":"1"}', "a")], [piece("", "stay", "{}", "b")]],
+    "no index, in pieces": [[piece("", "go", '{"x":', "a")], [piece("", None, '"1"}')], [piece("", "stay", "{", "b")], [piece("", None, "}")]],
     "the id in every chunk": [[piece(0, "go", '{"x":', "a")], [piece(0, None, '"1"}', "a")], [piece(1, "stay", "", "b")]],
     "another id in every chunk": [[piece(0, "go", '{"x":', "a")], [piece(0, None, '"1"}', "z")], [piece(1, "stay", "", "b")]],
     "null where nothing is": [[piece(0, "go", None, None)], [piece(0, None, '{"x":"1"}', None)], [piece(1, "stay", None, None)]],
@@ -632,8 +633,54 @@ def test_a_server_that_refuses_whatever_is_sent_is_asked_twice_at_most(sdk):
         assert "tool_choice" in sdk.server.requests[before].body, "remembered although it did not help"
 
 
+TOO_MUCH = {
+    "gpt": "max_tokens is too large: {asked}. This model supports at most 4096 completion tokens, whereas you provided {asked}.",
+    "claude": "max_tokens: {asked} > 4,096, which is the maximum allowed number of output tokens for claude-3-haiku-20240307",
+    "deepseek": "Invalid max_tokens value, the valid range of max_tokens is [1, 4096]",
+    "dashscope": "<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 4096]",
+}
+
+
+@pytest.mark.parametrize("words", TOO_MUCH)
+def test_a_model_that_gives_no_answer_as_long_is_asked_for_a_shorter_one(sdk, words):
+    def script(request):
+        asked = request.body.get("max_tokens") or request.body["max_completion_tokens"]
+        if asked > 4096:
+            said = sdk.error("invalid_request_error", TOO_MUCH[words].format(asked=asked))
+            return Plain(400, said, {"content-type": "application/json"})
+        used = {"input_tokens": 5, "output_tokens": 4096, "prompt_tokens": 5, "completion_tokens": 4096}
+        return Answer("ok", usage=used)
+
+    sdk.server.script = script
+    model = sdk.model()
+    for _ in range(2):
+        reply = model.open("", [GO]).say("a", max_tokens=32_768)
+        assert reply.stop is Stop.TRUNCATED, "the limit that counts is the one that was asked for in the end"
+    assert [r.body.get("max_tokens") for r in sdk.server.requests] == [32_768, 4096, 4096]
+    assert model.open("", [GO]).say("a", max_tokens=100).text == "ok"
+    assert sdk.server.requests[-1].body["max_tokens"] == 100
+
+
+@openai
+def test_an_answer_has_to_fit_beside_the_prompt(sdk):
+    """vLLM: it is not remembered, for another prompt is of another length."""
+
+    def script(request):
+        if request.body["max_tokens"] > 7192:
+            words = "'max_tokens' or 'max_completion_tokens' is too large: {0}. This model's maximum context length is 8192 tokens and your request has 1000 input tokens ({0} > 8192 - 1000)."
+            said = openai_error(None, words.format(request.body["max_tokens"]))
+            return Plain(400, said, {"content-type": "application/json"})
+        return Answer("ok")
+
+    sdk.server.script = script
+    model = sdk.model()
+    for _ in range(2):
+        assert model.open("", [GO]).say("a", max_tokens=8192).text == "ok"
+    assert [r.body["max_tokens"] for r in sdk.server.requests] == [8192, 7192, 8192, 7192]
+
+
 def test_openais_own_servers_get_the_new_name_of_the_limit_first():
-    request = OpenAIModel("m", api_key="k")._request([], [], must_call=False, max_tokens=7)
+    request = OpenAIModel("m", Endpoint(api_key="k"))._request([], [], must_call=False, max_tokens=7)
     assert request["max_completion_tokens"] == 7
     assert "max_tokens" not in request
 
@@ -666,9 +713,10 @@ def test_the_environment_says_nothing_and_nothing_is_told(sdk, tmp_path):
     script.write_text(
         "import sys\n"
         "from auto_experiment.models.anthropic import AnthropicModel\nfrom auto_experiment.models.openai import OpenAIModel\n"
+        "from auto_experiment.models.wire import Endpoint\n"
         "assert not {'anthropic', 'openai', 'httpx2'} & set(sys.modules)\n"
         "kind, url, key, prompt = sys.stdin.read().splitlines()\n"
-        "model = {'anthropic': AnthropicModel, 'openai': OpenAIModel}[kind]('m', api_key=key, base_url=url)\n"
+        "model = {'anthropic': AnthropicModel, 'openai': OpenAIModel}[kind]('m', Endpoint(url, key))\n"
         "talk = model.open(prompt, [])\n"
         "assert not {'anthropic', 'openai', 'httpx2'} & set(sys.modules)\n"
         "print(talk.say(prompt, max_tokens=100).text)\n"

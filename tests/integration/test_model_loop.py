@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -148,6 +149,24 @@ def test_the_code_agent_changes_the_code_and_launches(model_project):
     assert calls[3].result == "accepted"
     second = next(h for h in reversed(script.model.heard) if h.tools[0] == "submit_plan")
     assert "a run takes a second" in str(second.said)
+
+
+def test_no_program_of_the_project_is_run_outside_of_the_fence(model_project, monkeypatch):
+    """An activated .venv of the project comes first on PATH, and the model may write it."""
+    work = model_project()
+    tools, ran = work.root / ".venv/bin", work.root.parent / "ran"
+    tools.mkdir(parents=True)
+    for name in ("git", "nvidia-smi", "py-spy", "sh", "bwrap"):
+        (tools / name).write_text(f'#!/bin/sh\necho {name} >> {ran}\nPATH={os.environ["PATH"]} exec {name} "$@"\n')
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:.venv/bin:{os.environ['PATH']}")
+    script = Script(think=[plan(task="better")], code=[call("write_file", path="train.py", content=BETTER), launch()])
+    _, said = run(work, script)
+    assert full(work)[0].value == pytest.approx(0.73), said
+    assert not ran.exists(), ran.read_text()
+    work.env["PATH"] = f"{tools}:{work.env['PATH']}"
+    work.cli("check", status=3)  # there is no key
+    assert not ran.exists(), ran.read_text()
 
 
 def test_a_refused_launch_goes_back_into_the_same_dispatch(model_project):

@@ -1,8 +1,8 @@
 """A local server that speaks the wire formats of three APIs and plays every fault of a provider on demand.
 
     with ModelServer(lambda request: Answer("hello")) as server:
-        AnthropicModel("m", api_key="k", base_url=server.url)      # POST /v1/messages
-        OpenAIModel("m", base_url=server.url + "/v1")              # POST /v1/chat/completions
+        AnthropicModel("m", Endpoint(server.url, "k"))             # POST /v1/messages
+        OpenAIModel("m", Endpoint(server.url + "/v1"))             # POST /v1/chat/completions
         codex: base_url=server.url + "/v1", wire_api="responses"   # POST /v1/responses
 
 The script gets a ``Request`` and returns an ``Answer`` (words and calls, with what may be wrong with its stream) or a

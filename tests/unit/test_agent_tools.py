@@ -69,6 +69,56 @@ def refused(memory: Memory, name: str, /, **arguments) -> str:
     return result.text
 
 
+# -- files that somebody else changes --------------------------------------------------------------------------------
+
+
+class Desk:
+    """One dispatch's tools, and a human at the same files."""
+
+    def __init__(self, shell=lambda files: None) -> None:
+        self.memory = Memory(t__py=b"one")
+        self.tools = Toolbox(self.memory, self.memory)
+        self.memory.run = lambda command, timeout: shell(self.memory.files) or ShellResult(0, None, False, b"")
+
+    def call(self, name, **arguments):
+        return self.tools.prepare(ToolCall("c1", name, arguments)).perform()
+
+
+@pytest.mark.parametrize("path", ["t.py", "./t.py"])
+def test_a_file_that_a_human_has_changed_is_not_written_over(path):
+    desk = Desk()
+    desk.call("read_file", path="t.py")
+    desk.memory.files[path] = desk.memory.files["t.py"] = b"the human's"
+    refusal = desk.call("write_file", path=path, content="mine")
+    assert refusal.is_error
+    assert "was changed since you last saw it" in refusal.text
+    assert desk.memory.files[path] == b"the human's"
+    desk.call("run_shell", command="ls")  # which does not make it known
+    assert desk.call("write_file", path=path, content="mine").is_error
+    desk.call("read_file", path=path)
+    assert not desk.call("write_file", path=path, content="mine").is_error
+
+
+def test_what_the_agent_has_changed_itself_is_its_own():
+    desk = Desk(shell=lambda files: files.update({"t.py": b"by sed"}))
+    desk.call("read_file", path="t.py")
+    desk.call("run_shell", command="sed -i s/one/by sed/ t.py")
+    assert not desk.call("write_file", path="t.py", content="two").is_error
+    assert not desk.call("write_file", path="t.py", edits=[{"old": "two", "new": "three"}]).is_error
+    assert not desk.call("write_file", path="t.py", content="four").is_error
+    del desk.memory.files["t.py"]
+    assert not desk.call("write_file", path="t.py", content="five").is_error
+    assert not desk.call("write_file", path="new.py", content="never seen").is_error
+
+
+def test_an_edit_is_made_in_what_a_human_has_written_meanwhile():
+    desk = Desk()
+    desk.call("read_file", path="t.py")
+    desk.memory.files["t.py"] = b"one, and the human's"
+    assert not desk.call("write_file", path="t.py", edits=[{"old": "one", "new": "two"}]).is_error
+    assert desk.memory.files["t.py"] == b"two, and the human's"
+
+
 # -- what a model is told ---------------------------------------------------------------------------------------------
 
 

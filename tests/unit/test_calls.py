@@ -236,8 +236,9 @@ def test_the_budget_is_kept_to_one_call(ledger, most):
     assert spent <= most + 0.045
     assert spent >= most - 0.045 - 0.035
     calls = len(world.requests)
-    with pytest.raises(BudgetUsedUp):
+    with pytest.raises(BudgetUsedUp) as over:
         world.ask(terms(most_usd=most))
+    assert ("the next call may need $0." in str(over.value)) == (spent < most), "why it ends before all is spent"
     assert len(world.requests) == calls
 
 

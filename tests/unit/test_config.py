@@ -514,6 +514,24 @@ def test_a_missing_key_is_named(project, text, variable):
     assert (access.api_key, access.variable) == ("k", variable)
 
 
+@pytest.mark.parametrize("key", ["sk-abc\ndef", "“sk-abc”", "sk abc"])
+def test_a_key_that_cannot_be_one(project, key):
+    with pytest.raises(MissingKey, match="the key in ANTHROPIC_API_KEY has characters that no key has") as wrong:
+        access_of(load(project, ""), environment(ANTHROPIC_API_KEY=key))
+    assert "abc" not in str(wrong.value)
+
+
+def test_programs_of_ours_are_not_looked_for_in_the_project(tmp_path):
+    (tmp_path / "project/.venv/bin").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("project/.venv/bin")
+    path = f"{tmp_path}/project/.venv/bin:.:{tmp_path}/link::bin:/opt/bin:{tmp_path}/project-tools:/usr/bin"
+    env = environment(PATH=path, ANTHROPIC_API_KEY="k")
+    root = str(tmp_path / "project")
+    assert env.helper_path(root) == f"/opt/bin:{tmp_path}/project-tools:/usr/bin"
+    helper = env.helper(load(tmp_path / "project", ""), root)
+    assert helper == {"PATH": env.helper_path(root)}
+
+
 def test_a_model_must_be_named_where_there_is_no_default(project):
     assert access_of(load(project, ""), environment(ANTHROPIC_API_KEY="k")).model == "claude-sonnet-4-6"
     with pytest.raises(ConfigError, match=r"agent.model: provider openai needs the name of a model"):
@@ -540,6 +558,10 @@ def test_a_local_server_needs_no_key(project):
     ("text", "facts"),
     [
         ("agent: {base_url: localhost}", ["agent.base_url", "http://"]),
+        ("agent: {base_url: 'http://[::1'}", ["agent.base_url", "http://"]),
+        ("agent: {base_url: 'http://host:port/v1'}", ["agent.base_url", "http://"]),
+        ("agent: {base_url: 'http://h:1/v1/chat/completions'}", ["agent.base_url", "without /chat/completions"]),
+        ("agent: {base_url: 'http://h/v1/messages/'}", ["agent.base_url", "without /v1/messages"]),
         ("agent: {api_key_env: A, auth_token_env: B}", ["agent.auth_token_env", "one of the two"]),
         ("agent: {prices: {input: 3}}", ["agent.prices"]),
         ("agent: {prices: {input: -3, output: 1}}", ["agent.prices"]),

@@ -58,6 +58,11 @@ def test_what_is_not_known_is_none(provider, model, base_url):
     assert usd(None, Usage(1, 1)) is None
 
 
+@pytest.mark.parametrize("model", ["whisper-1", "text-embedding-3-small", "gpt-live-1"])
+def test_a_price_that_is_not_one_of_tokens_is_none(model):
+    assert price_of("openai", model, "") is None
+
+
 def test_the_providers_own_host_is_known():
     assert price_of("openai", "gpt-5", "https://api.openai.com/v1/") == price_of("openai", "gpt-5", "")
 

@@ -88,13 +88,17 @@ def test_which_variables_hold_secrets():
     redact = Redactor.of(
         {
             "WANDB_API_KEY": "0123456789abcdef0123", "SSH_AUTH_SOCK": "/tmp/ssh-1/agent.1", "MY_THING": "plain-value-1",
-            "DB_PASSWORD": "correct horse battery", "TOKENIZERS_PARALLELISM": "false", "KEYBOARD": "us-international",
+            "DB_PASSWORD": "correct horse battery", "TOKENIZERS_PARALLELISM": "false",
+            "TOKENIZER": "bert-base-uncased", "KEYBOARD": "us-international",
             "NAMED": "named-value-22",
         },
         named=["NAMED"],
     )  # fmt: skip
-    text = "0123456789abcdef0123 /tmp/ssh-1/agent.1 plain-value-1 correct horse battery false us-international named-value-22"
-    assert redact(text) == f"{HIDDEN} /tmp/ssh-1/agent.1 plain-value-1 {HIDDEN} false us-international {HIDDEN}"
+    text = "0123456789abcdef0123 /tmp/ssh-1/agent.1 plain-value-1 correct horse battery false us-international bert-base-uncased named-value-22"
+    assert (
+        redact(text)
+        == f"{HIDDEN} /tmp/ssh-1/agent.1 plain-value-1 {HIDDEN} false us-international bert-base-uncased {HIDDEN}"
+    )
 
 
 def test_structures_are_hidden_text_by_text():

@@ -126,10 +126,12 @@ def test_a_message_names_the_place_the_word_and_what_to_do():
         assert told in text
     assert "set MY_KEY" in str(broke_off("h", body, key="MY_KEY"))
     no_money = str(refused("h", 402, "{}", {}, key="MY_KEY"))
-    assert "raise it there" in no_money
+    assert "add credit or raise the limit there" in no_money
     assert "within 30 minutes" in no_money
     assert "MY_KEY" not in no_money
-    assert "agent.model" in str(refused("h", 404, "{}", {}, key="MY_KEY"))
+    assert "agent.model" in str(refused("h", 404, anthropic("not_found_error", "model: x"), {}, key="MY_KEY"))
+    nothing_there = str(refused("h", 404, "404 page not found", {}, key="MY_KEY"))
+    assert "see to agent.base_url (with or without /v1 at its end?)" in nothing_there
     moved = str(refused("h", 308, "", {"Location": "https://user:pw@other.example:1/v1?key=abc"}))
     assert "other.example:1" in moved
     assert "pw" not in moved

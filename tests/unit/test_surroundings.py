@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from auto_experiment.cycle.surroundings import surroundings
@@ -33,6 +35,13 @@ def test_a_script_that_is_not_there_yet(folder):
 @pytest.mark.parametrize("words", [(), ("python", "-m", "x"), ("make",)])
 def test_a_command_without_a_script(folder, words):
     assert told(folder, words) == "In the folder: train.py, data/."
+
+
+def test_a_script_that_is_none(folder):
+    """Nobody waits for a FIFO."""
+    (folder / "train.py").unlink()
+    os.mkfifo(folder / "train.py")
+    assert told(folder).endswith("There is no train.py yet.")
 
 
 def test_a_private_script_is_not_looked_into(folder):

@@ -8,7 +8,7 @@ launch is only asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from auto_experiment import command as commands
 from auto_experiment.agent.arguments import CONTENT_MAX, Edits, Text, Whole
 from auto_experiment.agent.base import Act, Files, Launch, Shell, ToolRefused
 from auto_experiment.agent.edits import Edit, edited
+from auto_experiment.agent.seen import Seen
 from auto_experiment.agent.showing import shown_file, shown_list, shown_shell, text_of
 from auto_experiment.agent.waiting import waits
 from auto_experiment.errors import CommandError
@@ -105,6 +106,10 @@ class Toolbox:
     files: Files
     shell: Shell
     caps: Caps = Caps()
+    seen: Seen = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seen", Seen(self.files, FILE_MAX))
 
     def prepare(self, call: ToolCall) -> Act | Launch | ToolResult:
         """What is to be done for a call; an error result when it is not valid. Does nothing yet."""
@@ -134,7 +139,8 @@ class Toolbox:
         return partial(self._do_run_shell, command, timeout)
 
     def _do_run_shell(self, command: str, timeout: int) -> Answer:
-        result = self.shell.run(command, timeout)
+        with self.seen.around_a_command():
+            result = self.shell.run(command, timeout)
         return shown_shell(result, timeout, self.caps.shell_chars), result.timed_out or result.code != 0
 
     def _write_file(
@@ -145,7 +151,8 @@ class Toolbox:
         return partial(self._do_edit, path, edits or ()) if content is None else partial(self._do_write, path, content)
 
     def _do_write(self, path: str, content: str) -> Answer:
-        self.files.write(path, content.encode("utf-8"))
+        self.seen.require(path)
+        self._written(path, content)
         lines = content.count("\n") + bool(content and not content.endswith("\n"))
         return f"{clean(path)} written: {lines:,} lines, {len(content):,} characters", False
 
@@ -158,9 +165,14 @@ class Toolbox:
         except ToolRefused as no:
             raise ToolRefused(f"{path} is {no}; nothing was changed; use run_shell if it has to be") from no
         result = edited(text, edits)
-        self.files.write(path, result.text.encode("utf-8"))
+        self._written(path, result.text)
         count = f"{len(edits)} edit{'s' if len(edits) > 1 else ''}"
         return f"{clean(path)}: {count} made, line {', '.join(map(str, result.lines[:20]))}", False
+
+    def _written(self, path: str, text: str) -> None:
+        data = text.encode("utf-8")
+        self.files.write(path, data)
+        self.seen.note(path, data)
 
     def _read_file(self, path: str, offset: int = 1, limit: int | None = None) -> Callable[[], Answer]:
         return partial(self._do_read, path, offset, limit)
@@ -168,7 +180,9 @@ class Toolbox:
     def _do_read(self, path: str, offset: int, limit: int | None) -> Answer:
         data, size = self.files.read(path, 0, FILE_MAX)
         whole = len(data) >= size
-        if not whole:  # its last line is not whole, nor is perhaps its last character
+        if whole:
+            self.seen.note(path, data)
+        else:  # its last line is not whole, nor is perhaps its last character
             data = data[: data.rfind(b"\n") + 1]
         try:
             text = text_of(data)

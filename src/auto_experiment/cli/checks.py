@@ -12,17 +12,18 @@ from dataclasses import asdict, dataclass
 from auto_experiment import command
 from auto_experiment.brief import load_brief
 from auto_experiment.config import Access, Config, access_of
-from auto_experiment.cycle.inputs import activation, require_program, search_path, training_command
+from auto_experiment.cycle.inputs import activation, require_program, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, require_means, room, want_of_room
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
+from auto_experiment.models.base import Tool
 from auto_experiment.notes.errand import Errand
 from auto_experiment.notes.teller import notes_task
 from auto_experiment.project import Place, Project, objective_of, project_of
 from auto_experiment.records.brief import Brief
-from auto_experiment.redact import secrets_of
+from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.wiring import fence_of, gpu_samples, model_of, prices_of
 
 _LIMIT_S = 10  # for a child process that looks at a vault or at addresses
@@ -115,7 +116,7 @@ def _provider(config: Config, place: Place) -> str:
     if access is None:
         return f"{config.agent.provider}: no model, no key"
     how = f"key from {access.variable}" if access.api_key or access.auth_token else "without a key"
-    where = f" at {access.base_url}" if access.base_url else ""
+    where = f" at {Redactor()(access.base_url)}" if access.base_url else ""  # a password may stand in it
     return f"{access.provider}: {access.model}{where}, {how}"
 
 
@@ -143,8 +144,9 @@ def _model(config: Config, place: Place, *, online: bool) -> Iterator[Check]:
 
 
 def _answers(access: Access) -> str:
-    """One call of a few tokens, without a second try."""
-    reply = model_of(access).open("Answer with one word.", ()).say("Say ok.", max_tokens=_TINY)
+    """One call of a few tokens, without a second try. A tool is offered: a model that takes none is of no use."""
+    tool = Tool("nothing", "Does nothing.", {"type": "object", "properties": {}})
+    reply = model_of(access).open("Answer with one word.", (tool,)).say("Say ok.", max_tokens=_TINY)
     used = reply.usage
     tokens = f", {used.input_tokens} tokens in, {used.output_tokens} out" if used else ""
     return f"{reply.model} answers{tokens}"
@@ -240,7 +242,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
 
 
 def _git(config: Config, place: Place) -> Check:
-    if shutil.which("git", path=search_path(place.root, place.env)) is None:
+    if shutil.which("git", path=place.env.helper_path(place.root)) is None:
         coded = config.agent.provider != "optuna"
         why = "the code that a model changes has to be recorded" if coded else "no code is recorded"
         said = f"not installed: {why}"

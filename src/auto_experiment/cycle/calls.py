@@ -146,7 +146,8 @@ class Caller:
         spent = self._ledger.spent_usd()
         least = _cost(terms, Usage(int(tokens), _USUAL_OUTPUT)) or 0.0
         if spent + least > terms.most_usd:
-            raise BudgetUsedUp(f"{USED_UP}: ${spent:.2f} of ${terms.most_usd:g} for the model")
+            more = f", and the next call may need ${least:.2f}" if spent < terms.most_usd else ""
+            raise BudgetUsedUp(f"{USED_UP}: ${spent:.2f} of ${terms.most_usd:g} for the model{more}")
 
     def in_thread(self, work: Callable[[], T], abort: Callable[[], None] | None = None) -> T:
         """Do blocking work while signals and requests are listened to. When those end us the work is aborted, or left

@@ -69,7 +69,8 @@ class Coding:
 
     def _give_up(self, cycle: CycleRow, experiment: ExperimentRow, inputs: Inputs, failed: str) -> None:
         self._code.undo(experiment, inputs.frozen)
-        tried = f"{cycle.dispatches} dispatches of the code agent: " if cycle.dispatches else ""
+        count = cycle.dispatches
+        tried = f"{count} dispatch{'es' if count > 1 else ''} of the code agent: " if count else ""
         why = failed.splitlines()[0] if failed else NO_LAUNCH
         with self._ledger.transaction() as tx:
             tx.event("no_launch", cycle=cycle.id, reason=f"{tried}{why}")
@@ -103,7 +104,7 @@ class Coding:
         if reason:
             self._code.after(experiment, DISPATCH)
             self._ended(cycle, cycle.dispatches + 1, reason)
-            self._say(f"  code agent: ended without a launch: {reason}")
+            self._say(f"  code agent: {reason}")
 
     def _ended(self, cycle: CycleRow, count: int, reason: str) -> None:
         """A dispatch counts when it has come to its own end: one that a human or a crash broke off is sent out anew."""

@@ -400,17 +400,21 @@ class Runner:
             tx.moved_on(attempt.id)
         self._show()
         if self._gpu is None or not self._gpu.is_alive():  # nvidia-smi can hang: never in the way of the loop
-            env = self._parts.ground.env.child(inputs.config)
+            env = self._helper_env(inputs)
             self._gpu = threading.Thread(target=self._sample_gpus, args=(env,), daemon=True)
             self._gpu.start()
 
     def _probe(self, attempt: AttemptRow, inputs: Inputs) -> ProcessProbe:
-        host, env = self._parts.host, self._parts.ground.env.child(inputs.config)
+        host, env = self._parts.host, self._helper_env(inputs)
         return ProcessProbe(
             self._parts.ground.paths.attempt(attempt.name),
             gpus=lambda: gpu.sample(host, env),
             dump=lambda pid: stacks(host, env, pid),
         )
+
+    def _helper_env(self, inputs: Inputs) -> dict[str, str]:
+        ground = self._parts.ground
+        return ground.env.helper(inputs.config, ground.paths.root)
 
     def _sample_gpus(self, env: Mapping[str, str]) -> None:
         for one in gpu.sample(self._parts.host, env):

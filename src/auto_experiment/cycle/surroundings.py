@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from auto_experiment import command
+from auto_experiment.files import read_text
 from auto_experiment.hosts.protected import pattern_of_all
 from auto_experiment.script_options import script_options
 
@@ -38,12 +39,10 @@ def _files(root: str, workspace: str) -> str:
 def _options(root: str, script: str, private: Sequence[str]) -> str:
     if private and re.fullmatch(pattern_of_all(private), os.path.normpath(script)):
         return ""
-    path = os.path.join(root, script)
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            found = script_options(file.read(_SOURCE))
-    except OSError:
+    source = read_text(os.path.join(root, script), _SOURCE)
+    if source is None:
         return f"There is no {script} yet."
+    found = script_options(source)
     shown = _fitting([str(option) for option in found[:_OPTIONS]], " ")
     more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
     return f"{script} takes: {' '.join(shown)}{more}" if shown else ""

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from auto_experiment.files import atomic_write
 from auto_experiment.hosts.hand import changing_directive, joined, noted, size_of_notes
-from auto_experiment.hosts.protected import PACKAGE, Protected, is_below, tops
+from auto_experiment.hosts.protected import PACKAGE, Protected, above, is_below, tops
 from auto_experiment.paths import ProjectPaths
 
 MOST_NAMES = 200_000  # that are known
@@ -31,10 +31,12 @@ MOST_BYTES = 64 << 20  # of contents in memory
 MOST_OF_ONE = 16 << 20
 SET_ASIDE = "set_aside"
 _RECORDS = ("spec.json", "claim", "started.json", "exit.json")  # of an attempt
+_DEEP = 3  # folders down to an attempt's: exp001/run01/a1
 HELD = "held: nobody can tell whether a run wrote it or a human"
 _PATIENCE_S = 1.0  # for `direct` to finish
 _ASKED = re.compile(r"\d+-\d+-(stop|stop_run|look)\.json(\.\d+\.tmp)?")  # watch/requests.py
 _OURS = ("poke", "directive.lock", "directed")
+_FOLDERS = (SET_ASIDE, "runs", "requests", "directive_archive", "code.git")  # of the workspace, there yet or not
 _NOT_OF_GIT = ("objects", "lfs")  # their content is its own name
 
 
@@ -62,8 +64,11 @@ class Guard:
         self, kept: Protected, paths: ProjectPaths, ledger: Keeper | None = None, *, enforced: bool = False
     ) -> None:
         self._protected, self._paths, self._ledger, self._enforced = kept, paths, ledger, enforced
+        self._aside = os.path.join(paths.workspace, SET_ASIDE)
         self._things: dict[str, _Kept] = {}
         self._names: set[str] = set()
+        self._tops: list[str] = []
+        self._folders: list[str] = []  # real ones: none of them may lead elsewhere afterwards
         self._missing: list[str] = []
         self._frozen: set[str] = set()
         self._homes: dict[str, int] = {}
@@ -86,22 +91,25 @@ class Guard:
         for folder in (self._paths.root, self._paths.workspace):
             with contextlib.suppress(OSError):
                 self._homes[folder] = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._tops = self._protected.paths()
         self._names = set(islice(self._watched(), MOST_NAMES))
+        self._folders = sorted(self._real_folders())
         self._things = {p: thing for p in sorted(self._names)[:MOST_FILES] if (thing := self._look(p))}
         if self._ledger is not None:
             self._ledger.keep()
 
     def after(self) -> tuple[str, ...]:
         """What was found, and what was done about it."""
-        said = [*self._said, *self._bring_home()]
+        said = [*self._said, *self._bring_home(), *self._led_astray()]
         said += [line for path, thing in self._things.items() if (line := self._put_back(path, thing))]
         if not self._enforced:
             said += self._hold_directive()
+        said += [self._set_aside(path) for path in self._new_names()]
         said += [self._set_aside(path) for path in self._new_ones()]
         if self._ledger is not None and not self._enforced:
             said += self._ledger.put_back()
         self._let_go()
-        return tuple(said)
+        return tuple(map(_one_line, said))
 
     # what is looked at
 
@@ -112,27 +120,47 @@ class Guard:
     def _files_of_project(self) -> Iterator[str]:
         mine = self._paths.workspace
         yield from self._protected.links()
-        for path in self._protected.paths():
+        for path in self._tops:
             if not is_below(path, mine) and path not in (self._paths.ledger, PACKAGE):
                 yield from _files(path, skip=_NOT_OF_GIT if os.path.basename(path) == ".git" else ())
 
     def _files_of_workspace(self) -> Iterator[str]:
         paths = self._paths
+        yield from _links(paths.workspace)
         yield from _files(paths.memory_log)
         yield from _files(paths.directive_archive)
+        yield from (path for path in _files(paths.code, skip=_NOT_OF_GIT) if os.path.basename(path) != "lock")
         yield from (path for path in _files(paths.requests) if not _is_request(os.path.basename(path)))
         yield from (path for path in _files(paths.runs, skip=("out",)) if self._is_record(path))
 
     def _is_record(self, path: str) -> bool:
-        return os.path.basename(path) in _RECORDS and not (self._own and is_below(path, self._own))
+        """And what is never ours: a link, a file in the place of a folder."""
+        high = os.path.relpath(path, self._paths.runs).count("/") < _DEEP
+        record = high or os.path.basename(path) in _RECORDS or os.path.islink(path)
+        return record and not (self._own and path != self._own and is_below(path, self._own))
+
+    def _real_folders(self) -> set[str]:
+        """Those that lead to what is watched, and our own, as far as they are no links."""
+        found = {*self._tops, *(os.path.join(self._paths.workspace, name) for name in _FOLDERS)}
+        found.update(map(os.path.dirname, self._names))
+        found.update([folder for path in found for folder in above(path)])
+        within = (self._paths.root, os.path.realpath(self._paths.root), self._paths.workspace, *self._tops)
+        return {
+            path
+            for path in found
+            if not os.path.islink(path) and not os.path.isfile(path) and any(is_below(path, top) for top in within)
+        }
+
+    def _new_names(self) -> list[str]:
+        """Names that are there now and must not be, whatever they lead to: highest first."""
+        found = [path for path in self._missing if os.path.lexists(path) and not self._is_ledgers(path)]
+        return tops([*found, *(set(self._protected.matches(self._protected.guarded)) - self._frozen)])
 
     def _new_ones(self) -> list[str]:
-        """What is there now, and must not be: highest first."""
-        found = [path for path in self._missing if os.path.lexists(path) and not self._is_ledgers(path)]
-        found += set(self._protected.matches(self._protected.guarded)) - self._frozen
-        if not self._enforced and len(self._names) < MOST_NAMES:  # else it is not known which are new
-            found += [path for path in self._watched() if path not in self._names]
-        return tops(found)
+        """What has come to what is watched: highest first."""
+        if self._enforced or len(self._names) >= MOST_NAMES:  # it is not known which are new
+            return []
+        return tops(path for path in self._watched() if path not in self._names)
 
     def _is_ledgers(self, path: str) -> bool:
         return path.startswith(self._paths.ledger)
@@ -178,6 +206,16 @@ class Guard:
                 yield f"{folder} was moved to {there}: put back"
             except OSError as error:
                 yield f"{folder} was moved away and could not be put back: {error.strerror}"
+
+    def _led_astray(self) -> Iterator[str]:
+        """A folder that has become a link: we would look, write and move things where it leads."""
+        for folder in self._folders:
+            if os.path.islink(folder) and folder != self._aside:
+                try:
+                    aside = self._move_beside(folder) if is_below(self._aside, folder) else self._move_aside(folder)
+                    yield f"{folder} was replaced by a link: moved to {aside}"
+                except OSError as error:
+                    yield f"{folder} was replaced by a link, and that cannot be moved away: {error.strerror}"
 
     def _put_back(self, path: str, thing: _Kept) -> str:
         try:
@@ -250,7 +288,9 @@ class Guard:
         return f"{path} was made, by the command or by a human: moved to {aside}"
 
     def _move_aside(self, path: str) -> str:
-        folder = os.path.join(self._paths.workspace, SET_ASIDE)
+        folder = self._aside
+        if os.path.islink(folder) and folder in self._folders:  # it was none: nothing goes where it leads
+            self._move_beside(folder)
         _make_way(folder)
         name = re.sub(r"[^\w.-]", "_", os.path.relpath(path, self._paths.root))[-150:]
         aside = os.path.join(folder, f"{time.time_ns()}-{name}")
@@ -258,10 +298,21 @@ class Guard:
         os.rename(path, aside)
         return aside
 
+    @staticmethod
+    def _move_beside(path: str) -> str:
+        aside = f"{path}.aside-{time.time_ns()}"
+        os.rename(path, aside)
+        return aside
+
     def _let_go(self) -> None:
         for handle in self._homes.values():
             os.close(handle)
         self._homes, self._things = {}, {}
+
+
+def _one_line(text: str) -> str:
+    """A name may hold anything but "/", terminal sequences too."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _same(one: _Kept | None, other: _Kept | None) -> bool:
@@ -282,6 +333,12 @@ def _files(top: str, skip: Iterable[str] = ()) -> Iterator[str]:
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         folders[:] = sorted(name for name in folders if name not in skip and name not in links)
         yield from (os.path.join(folder, name) for name in sorted([*names, *links]))
+
+
+def _links(folder: str) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [entry.path for entry in entries if entry.is_symlink()]
+    return []
 
 
 def _mark(found: os.stat_result) -> tuple[int, ...]:

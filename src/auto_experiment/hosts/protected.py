@@ -36,7 +36,12 @@ class Protected:
     def paths(self) -> list[str]:
         """What there is now that must not be changed: the highest of each branch, real and absolute."""
         found = [path for path in self.fixed if os.path.lexists(path)]
-        return tops(map(os.path.realpath, [*found, *self.nested_git, *self.matches(self.guarded)]))
+        nested = [path for path in self.nested_git if not self._leads_out(path)]
+        return tops(map(os.path.realpath, [*found, *nested, *self.matches(self.guarded)]))
+
+    def _leads_out(self, path: str) -> bool:
+        """A link by this name can be made by anybody, to anything."""
+        return os.path.islink(path) and not is_below(os.path.realpath(path), os.path.realpath(self.root))
 
     @functools.cached_property
     def nested_git(self) -> tuple[str, ...]:
@@ -157,7 +162,7 @@ def pattern_of(glob: str) -> str:
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob.strip().removeprefix("./").rstrip("/"))
     words = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     text = "".join(words.get(part) or (_bracket(part) if part[:1] == "[" else re.escape(part)) for part in parts)
-    return f"(?:{text})(?:/.*)?"
+    return f"(?s:(?:{text})(?:/.*)?)"
 
 
 def _bracket(part: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
-from auto_experiment.models.wire import Line, Timeouts, adapting
+from auto_experiment.models.wire import Endpoint, Line, Room, adapting
 
 HOST = "https://api.anthropic.com"
 
@@ -33,25 +33,12 @@ _DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta"
 
 
 class AnthropicModel:
-    """``api_key`` or ``auth_token``, whichever is there. ``base_url``: "" for Anthropic's own.
-    ``variable``: the name of the one that it was read from."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        api_key: str = "",
-        auth_token: str = "",
-        base_url: str = "",
-        variable: str = "",
-        timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
-    ) -> None:
-        self._name, self._peculiar = name, set[str]()
-        secret = (auth_token or api_key).strip()
-        headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        if secret and base_url and not auth_token:
-            headers["x-api-key"] = secret  # what servers that only resemble Anthropic's have long known
-        self._line = Line(base_url or HOST, headers, _load, _make, timeouts, variable)
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
+        self._name, self._peculiar, self._room = name, set[str](), Room()
+        headers = endpoint.authorization
+        if endpoint.base_url and endpoint.secret and not endpoint.auth_token:
+            headers["x-api-key"] = endpoint.secret  # what servers that only resemble Anthropic's have long known
+        self._line = Line(endpoint, HOST, headers, _load, _make)
 
     @property
     def name(self) -> str:
@@ -61,8 +48,12 @@ class AnthropicModel:
         fixed = _fixed(self._name, clean(system), tools, keep)
 
         def answer(messages: list[dict[str, Any]], max_tokens: int) -> tuple[Reply, list[dict[str, Any]]]:
-            request = {**fixed, "messages": _marked(messages) if keep else messages, "max_tokens": max_tokens}
-            return adapting(lambda: self._once(request, tools, must_call), self._peculiar, _named_in)
+            request = {**fixed, "messages": _marked(messages) if keep else messages}
+
+            def ask(tokens: int) -> tuple[Reply, list[dict[str, Any]]]:
+                return self._once({**request, "max_tokens": tokens}, tools, must_call)
+
+            return adapting(lambda: self._room.asking(ask, max_tokens), self._peculiar, _named_in)
 
         return ListTalk(overhead_of(system, tools), _spoken, answer)
 

@@ -1,8 +1,8 @@
 """The Chat Completions API, over OpenAI's official SDK: what OpenAI and every compatible server speak.
 
-What a server does not know (the name of the output limit, forced calls, streaming) is found out when it refuses it, and
-remembered. Providers cache prefixes by themselves, so ``keep`` changes nothing. This file does not decide what a fault
-means (``retry.py``) and executes nothing.
+What a server does not know (the name of the output limit, so long an answer, forced calls, streaming) is found out when
+it refuses it, and remembered. Providers cache prefixes by themselves, so ``keep`` changes nothing. This file does not
+decide what a fault means (``retry.py``) and executes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
-from auto_experiment.models.wire import Line, Timeouts, adapting
+from auto_experiment.models.wire import Endpoint, Line, Room, adapting
 
 HOST = "https://api.openai.com/v1"
 
@@ -41,27 +41,14 @@ _PECULIAR = {
 
 
 class OpenAIModel:
-    """``api_key`` or ``auth_token``, whichever is there; neither, for a server that asks for none. ``base_url``: ""
-    for OpenAI's own, else up to and without ``/chat/completions``. ``variable``: the name of the one that the key was
-    read from."""
+    """``endpoint.base_url``: up to and without ``/chat/completions``."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        api_key: str = "",
-        auth_token: str = "",
-        base_url: str = "",
-        variable: str = "",
-        timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen
-    ) -> None:
-        self._name, self._peculiar = name, set[str]()
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
+        self._name, self._peculiar, self._room = name, set[str](), Room()
         # OpenAI's newer models know only the first name, older servers only the second, and some take no notice of
         # a limit that they do not know.
-        self._limits = _LIMITS[::-1] if base_url else _LIMITS
-        secret = (auth_token or api_key).strip()
-        headers = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._line = Line(base_url or HOST, headers, _load, _make, timeouts, variable)
+        self._limits = _LIMITS[::-1] if endpoint.base_url else _LIMITS
+        self._line = Line(endpoint, HOST, endpoint.authorization, _load, _make)
 
     @property
     def name(self) -> str:
@@ -71,11 +58,10 @@ class OpenAIModel:
         first = [{"role": "system", "content": clean(system)}] if system else []
 
         def answer(messages: list[dict[str, Any]], max_tokens: int) -> tuple[Reply, list[dict[str, Any]]]:
-            return adapting(
-                lambda: self._once(self._request([*first, *messages], tools, must_call, max_tokens), tools, max_tokens),
-                self._peculiar,
-                self._named_in,
-            )
+            def ask(tokens: int) -> tuple[Reply, list[dict[str, Any]]]:
+                return self._once(self._request([*first, *messages], tools, must_call, tokens), tools, tokens)
+
+            return adapting(lambda: self._room.asking(ask, max_tokens), self._peculiar, self._named_in)
 
         return ListTalk(overhead_of(system, tools), _spoken, answer)
 
@@ -195,9 +181,12 @@ class _Answer:
                     self._lists.setdefault(name, []).extend(value)
 
     def _call(self, piece: dict[str, Any]) -> None:
-        """A new call begins with a name; some servers give all of them the same index, others repeat the id."""
+        """A new call begins with a name; some servers give all of them the same index or none, others
+        repeat the id."""
         function, index = piece.get("function") or {}, piece.get("index")
         at = self._at.get(index)
+        if index is None and not function.get("name") and self._calls:
+            at = len(self._calls) - 1
         new = at is None or (function.get("name") and piece.get("id") not in (None, "", self._calls[at]["id"]))
         if new or at is None:
             at = len(self._calls)

@@ -83,6 +83,8 @@ def _listed(provider: str, model: str) -> Prices | None:
         return _at(provider, lambda name: _amount(getattr(found, name, None), start))
 
     base = of(0)
+    if base.input is None or base.output is None:  # by the minute, by the picture: not known in tokens
+        return None
     return Prices(base.input, base.output, base.cache_read, base.cache_write, tuple((n, of(n)) for n in starts))
 
 

@@ -58,7 +58,7 @@ _STATUS = {
 
 _TODO = {
     ModelFault.QUOTA: (
-        "raise it there; the loop then carries on by itself within 30 minutes, or at once after "
+        "add credit or raise the limit there; the loop then carries on by itself within 30 minutes, or at once after "
         "`auto-experiment stop` and `auto-experiment run`"
     ),
     ModelFault.TOO_LONG: "less has to be sent at once",
@@ -103,7 +103,7 @@ def refused(
     code, words = _said(body)
     fault = _fault_of(status, f"{code} {words}".lower())
     return ModelError(
-        _line(where, f"answered {status}", code, _without(words, sent), _todo(fault, status, headers, key)),
+        _line(where, f"answered {status}", code, _without(words, sent), _todo(fault, status, headers, key, code)),
         fault,
         retry_after=retry_after(headers),
         status=status,
@@ -119,7 +119,7 @@ def broke_off(where: str, body: str, *, sent: str = "", key: str = "") -> ModelE
     status = _as_status(code) or next(named, 500)
     fault = _fault_of(status, f"{code} {words}".lower())
     return ModelError(
-        _line(where, "broke its answer off", code, _without(words, sent), _todo(fault, status, {}, key)),
+        _line(where, "broke its answer off", code, _without(words, sent), _todo(fault, status, {}, key, code)),
         fault, status=200, code=code,
     )  # fmt: skip
 
@@ -143,13 +143,15 @@ def _fault_of(status: int, words: str) -> ModelFault:
     return ModelFault.BAD_REQUEST
 
 
-def _todo(fault: ModelFault, status: int, headers: Mapping[str, str], key: str) -> str:
+def _todo(fault: ModelFault, status: int, headers: Mapping[str, str], key: str, code: str) -> str:
     if 300 <= status < 400:
         return f"it sends us on to {_host_of(headers)}; agent.base_url has to name the right place itself"
     if fault is not ModelFault.AUTH:
         return _TODO.get(fault, "")
     if status == 407:
         return "see to the proxy's password (HTTPS_PROXY), then `auto-experiment stop` and `auto-experiment run`"
+    if status == 404 and not code:  # no word of a model: nothing lies at this address
+        return f"see to agent.base_url (with or without /v1 at its end?) and agent.model {_ANOTHER_PLACE}"
     if status in (404, 410):
         return f"see to agent.model and agent.base_url {_ANOTHER_PLACE}"
     return another_key(key)

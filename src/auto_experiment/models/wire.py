@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -46,25 +46,45 @@ class Timeouts:
     whole: float = 3600.0
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a provider is asked, and with what. ``base_url``: "" for its own. ``api_key`` or ``auth_token``, whichever
+    is there; neither, for a server that asks for none. ``variable``: the name of the one that it was read from."""
+
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    auth_token: str = field(default="", repr=False)
+    variable: str = ""
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def secret(self) -> str:
+        return (self.auth_token or self.api_key).strip()
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.secret}"} if self.secret else {}
+
+
 class Line:
-    """The way to one provider. ``load``: its library; ``make``: its client, from what every client is given. ``key``:
-    the name of the variable that holds the key, for whoever has to see to it."""
+    """The way to one provider. ``own``: its own address. ``authorization``: the headers. ``load``: its library;
+    ``make``: its client, from what every client is given."""
 
     def __init__(
         self,
-        base_url: str,
+        endpoint: Endpoint,
+        own: str,
         authorization: Mapping[str, str],
         load: Callable[[], Any],
         make: Callable[[Any, dict[str, Any]], Any],
-        timeouts: Timeouts,
-        key: str = "",
     ) -> None:
-        self._base_url, self._authorization, self._timeouts, self._key = base_url, authorization, timeouts, key
+        self._base_url, self._authorization = endpoint.base_url or own, authorization
+        self._timeouts, self._key = endpoint.timeouts, endpoint.variable
         self._load, self._make = load, make
         self._opening = threading.Lock()
         self._sdk: Any = None
         self._client: Any = None
-        self.where = host_of(base_url)
+        self.where = host_of(self._base_url)
 
     def ask(self, create: Callable[[Any], Any], request: dict[str, Any]) -> Generator[Part, None, None]:
         """Send it and hand on the parts of the answer. ``create``: the client's method that sends it."""
@@ -263,3 +283,45 @@ def adapting(ask: Callable[[], T], known: set[str], named_in: Callable[[str], st
                 raise
             tried.add(peculiar)
             known.add(peculiar)
+
+
+# -- how long an answer may be ---------------------------------------------------------------------------------------
+
+_LEAST_ANSWER = 512  # tokens: with less there is no use in asking
+_OF_THE_ANSWER = re.compile(r"max_\w*tokens|(?:output|completion) tokens|in the completion")
+_WINDOW = re.compile(r"maximum (?:context|model) length (?:is|of) (\d+)")
+_PROMPT = re.compile(r"(\d+) (?:input tokens|tokens? in the (?:messages|prompt)|in the (?:messages|prompt))")
+_NUMBER = re.compile(r"(?<![\w.:/-])\d{3,7}(?![\w-])")  # not one of a name
+
+
+class Room:
+    """The longest answer that a model gives, once it has said so."""
+
+    def __init__(self) -> None:
+        self.most = 1 << 30
+
+    def asking(self, ask: Callable[[int], T], tokens: int) -> T:
+        """Ask for an answer of so many tokens at most; for fewer, when that is more than the model can give."""
+        for _ in range(2):
+            tokens = min(tokens, self.most)
+            try:
+                return ask(tokens)
+            except ModelError as error:
+                allowed = self._allowed(error, tokens)
+                if not allowed:
+                    raise
+            tokens = allowed
+        return ask(tokens)
+
+    def _allowed(self, error: ModelError, asked: int) -> int:
+        """What the provider's words allow; 0 when they are about something else."""
+        words = re.sub(r"(?<=\d),(?=\d{3}\b)", "", str(error).partition("(")[2]).lower()
+        if error.status not in (400, 422) or not _OF_THE_ANSWER.search(words):
+            return 0
+        window, prompt = _WINDOW.search(words), _PROMPT.search(words)
+        if window:  # prompt and answer share it: what is left differs from call to call
+            left = int(window[1]) - int(prompt[1]) if prompt else 0
+            return left if _LEAST_ANSWER <= left < asked else 0
+        found = max((n for n in map(int, _NUMBER.findall(words)) if _LEAST_ANSWER <= n < asked), default=0)
+        self.most = found or self.most
+        return found
