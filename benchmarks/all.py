@@ -35,6 +35,7 @@ BENCHMARKS = (
     "agent_cost",
     "model_cycles",
     "demo_seeds",
+    "newcomer",
 )
 
 

@@ -52,6 +52,7 @@ _COMMAND = re.compile(
     r"|command|run command|entry ?point|how to train)[*_`]*\s*[:=]\s*[*_]*\s*(?P<command>.*)",
     re.IGNORECASE,
 )
+_EDIT = re.compile(r"<!--\s*EDIT:\s*(?P<what>[^\n]*)")
 _NO_VALUE = frozenset({"", "none", "n a", "na", "tbd", "todo", "nothing", "none yet", "nothing yet"})
 _TOO_LONG = 2_000  # a line that is longer is prose, not a heading, a command or a glob
 _GPU_LIST = r"\d{1,6}(?:\s*(?:-|\u2013|\.\.|to|through)\s*\d{1,6})?"
@@ -149,8 +150,21 @@ def parse_brief(text: str, name: str = BRIEF_NAME) -> Brief:
             *best.notices,
             *space_notices,
             *frozen_notices,
+            *to_edit(text),
         ),
     )
+
+
+def to_edit(text: str) -> list[str]:
+    """What `init` has left to its reader: the comments that begin with EDIT, by their lines."""
+    return [
+        f"line {text.count(chr(10), 0, match.start()) + 1}: still to edit: {_cut(_first_sentence(match['what']))}"
+        for match in _EDIT.finditer(text)
+    ]
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"[.;:]\s|\s*-->", text, maxsplit=1)[0].strip(" .:")
 
 
 def _read(path: str) -> bytes:

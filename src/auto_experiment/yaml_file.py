@@ -185,3 +185,12 @@ def _read(source: str, *, required: bool) -> str:
         raise ConfigError(
             f"{source}: not UTF-8 at byte {wrong.start}; convert it, for example: iconv -f LATIN1 -t UTF-8"
         ) from wrong
+
+
+def loose_mapping(text: str) -> dict[str, Any]:
+    """The mapping of somebody else's YAML, numbers read as in our own; {} for what is none, or cannot be read."""
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return {str(key): value for key, value in document.items()} if isinstance(document, dict) else {}

@@ -16,12 +16,12 @@ PACKAGE = "auto_experiment"
 LAYERS = (
     {"records", "errors", "clock", "jsonable", "redact", "__init__"},
     {"objective", "paths", "files", "command", "goal", "search_space", "script_options", "yaml_file", "environ_block"},
-    {"hosts", "models", "ledger", "config", "brief", "demo", "init", "skills"},
+    {"hosts", "models", "ledger", "config", "brief", "demo", "skills"},
     {"launchers", "project"},
     {"watch"},
     {"planners", "agent", "views"},
     {"cycle", "report", "notes"},
-    {"wiring"},
+    {"wiring", "init"},
     {"cli"},
     {"__main__"},
 )

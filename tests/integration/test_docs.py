@@ -6,8 +6,10 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import re
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,12 +23,15 @@ import auto_experiment
 from auto_experiment.brief import parse_brief
 from auto_experiment.cli.main import COMMANDS, cli
 from auto_experiment.config import load_config
+from auto_experiment.init import looking
+from auto_experiment.init.ranges import propose
 from auto_experiment.ledger import migrations
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.planners import directives
 from auto_experiment.records.lesson import Finding, Result
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.run import RunState
+from auto_experiment.script_options import ScriptOption
 from auto_experiment.watch.metrics.reader import LogReader
 
 ROOT = Path(__file__).parents[2]
@@ -366,15 +371,90 @@ experiment: {{command: {json.dumps(command)}}}
             assert head.replace("val_acc`", "val_accuracy`") in report, f"quickstart.md shows {line!r}"
 
 
-def test_the_second_command_of_the_readme_works_and_says_so(tmp_path):
-    readme = ROOT / "README.md"
-    commands = [line for body in blocks(readme, "sh") for line in body.splitlines()]
-    assert commands[0] == "make demo"
-    program, *words = shlex.split(commands[1])
-    assert program == ".venv/bin/auto-experiment"
-    done = subprocess.run([COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == outputs_of(readme, f"{words[-1]}/")
-    assert (tmp_path / words[-1] / "PROJECT_BRIEF.md").exists()
+def a_newcomers_project(tmp_path: Path) -> Path:
+    """The project that the README and the quickstart begin with, with an environment of its own."""
+    root = tmp_path / "my_project"
+    (root / ".venv/bin").mkdir(parents=True)
+    (root / ".venv/bin/python").symlink_to(sys.executable)
+    shutil.copy(ROOT / "examples/newcomer/train.py", root)
+    return root
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_shown_init_says_so(page, tmp_path):
+    root = a_newcomers_project(tmp_path)
+    shown = [
+        line for body in blocks(ROOT / page, "sh") for line in body.splitlines() if line.endswith(" init my_project")
+    ]
+    assert len(shown) == 1
+    done = subprocess.run(
+        [COMMAND, *shlex.split(shown[0])[1:]], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == outputs_of(ROOT / page, "script ")
+    assert (root / "PROJECT_BRIEF.md").exists()
+
+
+def test_the_second_command_of_the_readme_is_init():
+    commands = [line for body in blocks(ROOT / "README.md", "sh") for line in body.splitlines()]
+    assert commands[:2] == ["make demo", ".venv/bin/auto-experiment init my_project"]
+
+
+def test_the_two_edits_of_the_quickstart_are_all_that_it_takes(tmp_path):
+    root = a_newcomers_project(tmp_path)
+    subprocess.run([COMMAND, "init"], cwd=root, capture_output=True, check=True)
+    brief = text(root / "PROJECT_BRIEF.md")
+    assert len(parse_brief(brief).notices) == 2
+    for part in blocks(ROOT / "docs/quickstart.md", "diff")[0].split("...\n"):
+        before = "".join(line[1:] + "\n" for line in part.splitlines() if line[:1] != "+")
+        after = "".join(line[1:] + "\n" for line in part.splitlines() if line[:1] != "-")
+        assert brief.count(before) == 1, f"the brief has not\n{before}"
+        brief = brief.replace(before, after)
+    found = parse_brief(brief)
+    assert (found.notices, found.metric, found.target, found.command) == ((), "val_acc", 0.98, "train.py")
+    assert len(found.search_space) == 5
+
+
+def test_the_quickstarts_first_experiment_looks_like_a_real_one(tmp_path):
+    pytest.importorskip("sklearn")
+    root = a_newcomers_project(tmp_path)
+    subprocess.run([COMMAND, "init"], cwd=root, capture_output=True, check=True)
+    brief = text(root / "PROJECT_BRIEF.md").replace("Maximise val_acc.", "Reach 98% val_acc.")
+    (root / "PROJECT_BRIEF.md").write_text(re.sub(r"<!--.*?-->", "", brief, flags=re.DOTALL), encoding="utf-8")
+    words = [COMMAND, "run", "--project", "my_project", "--max-cycles", "1"]
+    (root / ".venv/bin/python").unlink()  # a link to it is no environment: its libraries would not be found
+    env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    shown = outputs_of(ROOT / "docs/quickstart.md", "objective: val_acc")
+    assert [shape(line) for line in shown] == [shape(line) for line in done.stdout.splitlines()]
+
+
+def test_the_ranges_in_the_page_about_init_are_proposed():
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([\d., or]*) \| (.+) \|$", section(ROOT / "docs/init.md", "Ranges"), re.MULTILINE
+    )
+    options = {
+        "learning rates": ["--lr"], "weight decay, L2": ["--weight-decay", "--l2"], "dropout, drop path": ["--dropout", "--drop-path"],
+        "batch size, widths": ["--batch-size", "--hidden"], "layers": ["--n-layers"], "momentum, beta 1": ["--momentum", "--beta1"],
+        "label smoothing, warm-up ratio": ["--label-smoothing", "--warmup-ratio"], "warm-up steps": ["--warmup-steps"],
+    }  # fmt: skip
+    told = {name: (defaults, re.findall(r"`([^`]+)`", ranges)) for name, defaults, ranges in rows}
+    assert set(options) <= set(told)
+    for name, names in options.items():
+        defaults, ranges = told[name]
+        for option in names:
+            for default, line in zip(re.findall(r"[\d.]+", defaults), ranges, strict=True):
+                [proposal] = propose([ScriptOption(option, default)]).proposals
+                assert proposal.line == f"{option}: {line}"
+
+
+def test_the_bounds_in_the_page_about_init_are_the_bounds():
+    told = section(ROOT / "docs/init.md", "Bounds")
+    for figure in (
+        f"{looking.MOST_ENTRIES:,} entries", f"{looking.MOST_IN_A_FOLDER:,} entries of a folder",
+        f"{looking.LARGEST // 1024} KB of a script", "two seconds", "six folders deep",
+    ):  # fmt: skip
+        assert figure in told
+    assert (looking.SECONDS, looking.DEEPEST) == (2.0, 6)
 
 
 def test_a_shown_directive_is_answered_like_that():

@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from auto_experiment.brief import parse_brief
-from auto_experiment.config import all_keys, later, load_config
+from auto_experiment.config import Environment, all_keys, later, load_config
 from auto_experiment.errors import UsageError
 from auto_experiment.init import FILES, make_project
 
+ENV = Environment({"PATH": "/usr/bin:/bin"})
 SECTIONS = ["Goal", "Codebase", "Constraints", "Current Best", "Search Space", "Frozen"]
 
 
@@ -20,40 +21,44 @@ def content(folder, name):
 
 @pytest.fixture
 def project(tmp_path):
-    make_project(str(tmp_path))
+    make_project(str(tmp_path), ENV)
     return tmp_path
 
 
 def test_a_new_folder_gets_both_files_and_is_told_so(tmp_path):
     folder = tmp_path / "new" / "project"
-    lines = make_project(str(folder))
+    lines = make_project(str(folder), ENV)
     assert sorted(os.listdir(folder)) == sorted(FILES)
-    assert lines == [f"{folder / name} written" for name in FILES]
+    assert lines == [
+        *(f"wrote       {folder / name}" for name in FILES),
+        "edit        PROJECT_BRIEF.md, every heading that you need",
+        f"next        auto-experiment check --project {folder}, then auto-experiment run --project {folder}",
+    ]
 
 
 def test_what_is_there_is_left_alone_and_the_rest_is_written(tmp_path):
     (tmp_path / "PROJECT_BRIEF.md").write_text("mine")
-    (tmp_path / "train.py").write_text("print(1)")
-    lines = make_project(str(tmp_path))
+    (tmp_path / "helper.py").write_text("print(1)")
+    lines = make_project(str(tmp_path), ENV)
     assert content(tmp_path, "PROJECT_BRIEF.md") == "mine"
     assert content(tmp_path, "config.yaml").startswith("# Everything is optional")
-    assert "was already there and is left as it is" in lines[0]
-    assert lines[1].endswith("config.yaml written")
+    assert lines[0] == f"kept        {tmp_path}/PROJECT_BRIEF.md, which was there"
+    assert lines[1] == f"wrote       {tmp_path}/config.yaml"
     before = {name: content(tmp_path, name) for name in os.listdir(tmp_path)}
-    assert all("left as it is" in line for line in make_project(str(tmp_path)))
+    assert [line[:4] for line in make_project(str(tmp_path), ENV)] == ["kept", "kept", "next"]
     assert {name: content(tmp_path, name) for name in os.listdir(tmp_path)} == before
 
 
 def test_a_dangling_link_is_not_written_through(tmp_path):
     os.symlink(tmp_path / "elsewhere", tmp_path / "config.yaml")
-    assert "left as it is" in make_project(str(tmp_path))[1]
+    assert f"kept        {tmp_path}/config.yaml, which was there" in make_project(str(tmp_path), ENV)
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_file_in_the_way_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be made a project"):
-        make_project(str(tmp_path / "file"))
+        make_project(str(tmp_path / "file"), ENV)
 
 
 def test_the_brief_has_every_section_explained_with_an_example(project):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # name -> (module, one line for --help), in the order of a day's work
 COMMANDS = {
     "demo": ("campaign", "Make a small real project and run it to a report: no key, no GPU, no network."),
-    "init": ("project", "Write a commented PROJECT_BRIEF.md and config.yaml."),
+    "init": ("project", "Look at a project, and write a brief that fits it."),
     "check": ("project", "Say what is ready and what is missing, a line each."),
     "run": ("campaign", "Run the loop until the target, a budget or you end it."),
     "status": ("look", "Goal, best so far, what runs now, recent decisions."),

@@ -10,11 +10,19 @@ from auto_experiment.project import Place
 
 @click.command("init", epilog="Example: auto-experiment init ~/cifar")
 @click.argument("folder", metavar="[DIR]", required=False, default=".")
-def init_command(folder: str) -> None:
-    """Write a commented PROJECT_BRIEF.md and config.yaml. Never overwrites a file."""
-    from auto_experiment.init import make_project
+@click.option("--print", "only_print", is_flag=True, help="Print the proposed brief, and write nothing.")
+def init_command(folder: str, only_print: bool) -> None:
+    """Look at a project, and write a PROJECT_BRIEF.md that fits it, and config.yaml. Never overwrites a file.
 
-    for line in make_project(folder):
+    Reads the source of the training scripts and earlier logs; runs nothing.
+    """
+    from auto_experiment.config import read_environment
+    from auto_experiment.init import make_project, proposed_brief
+
+    if only_print:
+        click.echo(proposed_brief(folder, read_environment()), nl=False)
+        return
+    for line in make_project(folder, read_environment()):
         click.echo(line)
 
 

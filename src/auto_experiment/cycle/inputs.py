@@ -104,6 +104,8 @@ def training_command(
             "or set experiment.command in config.yaml"
         )
     words = command.split(text)
+    if left := next((word for word in words if re.search(r"(?<![A-Za-z])EDIT(?![A-Za-z])", word)), None):
+        raise CommandError(f"training command {text!r}: {left} stands for a value that only you know: write it there")
     if config.experiment.command or not words[0].endswith(".py"):
         return words, ()
     for python in ("python", "python3"):
