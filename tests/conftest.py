@@ -1,7 +1,7 @@
-"""The fixture of ``campaigns.py``, for every test."""
+"""The fixture of ``workbench.py``, for every test."""
 
 from __future__ import annotations
 
-from campaigns import project
+from workbench import project
 
 __all__ = ["project"]

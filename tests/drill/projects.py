@@ -1,4 +1,4 @@
-"""The projects of the drills: those of the test suite (``tests/campaigns.py``), in a drill's own folder.
+"""The projects of the drills: those of the test suite (``tests/workbench.py``), in a drill's own folder.
 
 ``opened`` makes one and, when the drill is done with it, ends what was started and proves that nothing is left of it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from campaigns import BRIEF, Project, is_alive, until
+from workbench import BRIEF, Project, is_alive, until
 
 __all__ = ["BRIEF", "Project", "is_alive", "opened", "until"]
 

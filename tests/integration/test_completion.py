@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from campaigns import COMMAND, PATIENCE
+from workbench import COMMAND, PATIENCE
 
 HAS_BASH = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 ASK = """

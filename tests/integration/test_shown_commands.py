@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from auto_experiment.cli.main import COMMANDS, LATER, main
-from campaigns import BRIEF, COMMAND, TRAIN, Project
+from workbench import BRIEF, COMMAND, TRAIN, Project
 
 pytestmark = pytest.mark.xdist_group("shown")  # one campaign for all
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from auto_experiment.cli.project import check_command
 from auto_experiment.cli.skills import skills_command
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.skills import RECORD, SKILLS, Shelf, install, uninstall
-from campaigns import KEYS
+from workbench import KEYS
 
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 SOURCE = Path(skills.__file__).parent
