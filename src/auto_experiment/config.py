@@ -452,6 +452,16 @@ class Budget(Section):
     experiments: int | None = _key(None, "a whole number, 1 or more, or null", "Number of experiments.", ge=1)
 
 
+class Report(Section):
+    """What `run` leaves behind when it ends."""
+
+    html: bool = _key(
+        True,
+        "true or false",
+        "Write `report.html` beside `REPORT.md`. false: only `auto-experiment report` writes it.",
+    )
+
+
 class Config(Section):
     """All of config.yaml, every key filled in."""
 
@@ -470,6 +480,7 @@ class Config(Section):
     )
     execution: Execution = Execution()
     budget: Budget = Budget()
+    report: Report = Report()
 
     @model_validator(mode="before")
     @classmethod

@@ -50,6 +50,10 @@ class ProjectPaths:
         return os.path.join(self.workspace, "REPORT.md")
 
     @property
+    def report_html(self) -> str:
+        return os.path.join(self.workspace, "report.html")
+
+    @property
     def lock(self) -> str:
         """Held with flock by the one controller; names its pid."""
         return os.path.join(self.workspace, "controller.lock")

@@ -98,6 +98,7 @@ def test_the_defaults_are_the_contracts(project):
         "budget.gpu_hours": None,
         "budget.wall_hours": None,
         "budget.experiments": None,
+        "report.html": True,
     }
 
 
