@@ -26,7 +26,7 @@ class Figures:
 
 def drawn(facts: Facts, env: Mapping[str, str] | None = None) -> Figures:
     """``env``: the child's environment; None: ours."""
-    if facts.objective is None or not facts.rows:
+    if not any(row.counts for row in facts.rows):
         return Figures({})
     try:
         done = subprocess.run(  # in /: `python -m` would import the modules that lie in its folder
@@ -65,7 +65,7 @@ def request(facts: Facts) -> dict[str, Any]:
         "experiments": [[row.number, row.value if row.counts else None, row.counts, row.failed] for row in facts.rows],
         "linked": detailed,
         "curves": [_named(asdict(curve)) for curve in facts.curves],
-        "trials": [[t.number, t.value, {_word(name): value for name, value in t.params.items()}] for t in facts.trials],
+        "trials": [[t.number, t.value, {_word(k): _shown(v) for k, v in t.params.items()}] for t in facts.trials],
     }
 
 
@@ -73,6 +73,10 @@ def _named(curve: dict[str, Any]) -> dict[str, Any]:
     for line in filter(None, [curve["objective"], *curve["losses"]]):
         line["name"] = _word(line["name"])
     return curve
+
+
+def _shown(value: Any) -> Any:
+    return _word(value) if isinstance(value, str) else value
 
 
 def _word(text: str) -> str:
