@@ -34,6 +34,7 @@ BENCHMARKS = (
     "agent_cost",
     "model_cycles",
     "demo_seeds",
+    "report",
 )
 
 

@@ -86,15 +86,16 @@ def drawing(project):
     """A campaign that has ended, and whose figures take for ever."""
     work = project(CURVE, config=WITH_PAGE)
     mark = work.desk / "drawing"
-    breaks_matplotlib(work, f"import time\nopen({str(mark)!r}, 'w').close()\ntime.sleep(600)\n")
+    code = f"import os, time\nopen({str(mark)!r}, 'w').write(f'{{os.getpid()}}.')\ntime.sleep(600)\n"
+    breaks_matplotlib(work, code)
     started = work.start("run", "--max-cycles", "1")
-    work.until(mark.exists, patience=60.0)
-    return work, started
+    work.until(lambda: mark.exists() and mark.read_text().endswith("."), patience=60.0)
+    return work, started, int(mark.read_text().rstrip("."))
 
 
 @pytest.mark.parametrize("how", ["signal", "stop"])
 def test_a_stop_does_not_wait_for_the_figures(drawing, how):
-    work, started = drawing
+    work, started, draws = drawing
     if how == "signal":
         started.signal(signal.SIGINT)
     else:
@@ -103,13 +104,14 @@ def test_a_stop_does_not_wait_for_the_figures(drawing, how):
     assert f"report: {work.paths.report}" in started.text
     assert Path(work.paths.report).exists()
     assert not page(work).exists()
-    work.until(lambda: not work.processes())
+    work.until(lambda: not work.alive(draws))
 
 
 def test_what_draws_dies_with_a_controller_that_is_killed(drawing):
-    work, started = drawing
+    work, started, draws = drawing
+    assert work.alive(draws)
     started.kill()
-    work.until(lambda: not work.processes())
+    work.until(lambda: not work.alive(draws) and not work.processes())
 
 
 @pytest.mark.parametrize("formats", ["pdf", "", "md,pdf", "HTML", "md;html"])

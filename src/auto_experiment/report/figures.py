@@ -26,6 +26,7 @@ WIDE, NARROW, SMALL = (8.9, 3.1), (5.0, 3.1), (3.6, 2.7)  # inches; a page shows
 SIZE = 9.5  # of text, in points
 MOST_POINTS = 1_500  # in the picture of all experiments
 MOST_LINKS = 400
+MANY = 200  # points, from here on smaller ones
 MOST_PARAMETERS = 6
 _SERIES = ("accent", "s1", "s2", "s3", "s4")
 _INK, _MUTED, _LINE, _ACCENT, _BAD = (COLOURS[name] for name in ("ink", "muted", "line", "accent", "bad"))
@@ -105,7 +106,8 @@ def _objective(request: Request) -> Drawing | None:
         figure, axes = _canvas(size)
         _draw_objective(axes, request, scale, columns=4 if variant == "wide" else 2)
         svgs[variant] = _svg(figure, f"o{variant[0]}", title, about, tips)
-    caption = "Points are experiments; a point leads to its details." if request["linked"] else ""
+    linked = request["linked"] and len(counted) <= MOST_LINKS
+    caption = "Points are experiments; a point leads to its details." if linked else ""
     off = [f"exp{n:03d} ({value:g})" for n, value in counted if scale.is_off(value)]
     if off:
         more = f" and {len(off) - 8} more" if len(off) > 8 else ""
@@ -153,13 +155,16 @@ def _draw_objective(axes: Axes, request: Request, scale: _Scale, columns: int) -
         drawstyle="steps-post", color=_ACCENT, linewidth=1.8, label="best so far", zorder=3,
     )  # fmt: skip
     others = _thinned([(n, v) for n, v in counted if n not in leaders])
-    _points(axes, [(n, scale.clip(v)) for n, v in others], request, _MUTED, "experiment", alpha=0.75, size=17)
+    many = len(counted) > MANY
+    size = 7 if many else 17
+    _points(axes, [(n, scale.clip(v)) for n, v in others], request, _MUTED, "experiment", alpha=0.75, size=size)
     _points(axes, [(n, scale.clip(v)) for n, v in counted if n in leaders], request, _ACCENT, None, alpha=1, size=28)
     failed = _thinned([(n, 0.0) for n, *_, bad in rows if bad])
     if failed:
         axes.scatter(
-            [n for n, _ in failed], [0.025] * len(failed), transform=axes.get_xaxis_transform(), marker="x", s=20,
-            color=_BAD, linewidths=1.1, label="failed, or no value that counts", zorder=4,
+            [n for n, _ in failed], [0.025] * len(failed), transform=axes.get_xaxis_transform(), marker="x",
+            s=10 if many else 20, color=_BAD, linewidths=0.8 if many else 1.1, zorder=4,
+            label="failed, or no value that counts",
         )  # fmt: skip
     for value, label, dashes in ((request["target"], "target", (5, 3)), (request["bar"], "Current Best", (1, 2))):
         if value is not None and not scale.is_off(value):
@@ -358,7 +363,8 @@ def _draw_parameter(
         axes.set_xticks(range(len(kinds)), [_name(kind, max(4, 34 // len(kinds))) for kind in kinds])
         axes.set_xlim(-0.6, len(kinds) - 0.4)
     axes.scatter(
-        [x[n] for n, *_ in thinned], [scale.clip(value) for _, value, _ in thinned], s=16, facecolors="none",
+        [x[n] for n, *_ in thinned], [scale.clip(value) for _, value, _ in thinned], s=7 if len(own) > MANY else 16,
+        facecolors="none",
         edgecolors=_MUTED, linewidths=0.9, alpha=0.9,
     )  # fmt: skip
     if best is not None and best[0] in x:

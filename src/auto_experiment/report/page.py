@@ -18,6 +18,7 @@ from auto_experiment.report.markup import Html, el, fit, join, lines, raw, words
 from auto_experiment.views.status import spent
 
 _TITLE, _TEXT, _COMMAND = 300, 2_000, 4_000  # characters
+_PRINTED = 60  # experiments: the details of more would be hundreds of pages
 
 
 def page(facts: Facts, figures: Figures, hide: Redact = nothing) -> str:
@@ -303,7 +304,14 @@ def _details(facts: Facts, _figures: Figures) -> Part | None:
     if not facts.details:
         return None
     ordered = sorted(facts.details, key=lambda detail: detail.row.number)
-    return "details", "Details of the experiments", join(*(_detail(detail) for detail in ordered))
+    many = len(ordered) > _PRINTED
+    left = (
+        el("p", f"The details of {len(ordered):,} experiments are left out on paper.", class_="on-paper note")
+        if many
+        else None
+    )
+    inner = el("div", *(_detail(detail) for detail in ordered), class_="off-paper" if many else None)
+    return "details", "Details of the experiments", join(left, inner)
 
 
 def _detail(detail: Detail) -> Html:
