@@ -7,6 +7,7 @@ Bounded, however long a campaign was: which experiments have a row, and which ha
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -178,6 +179,7 @@ class Facts:
     read_as: Mapping[str, int]  # metric -> trainings that the value was read from
     programs: tuple[str, ...]
     machines: tuple[str, ...]
+    gpus: int  # the most of one run
     versions: tuple[str, ...]
     started_at: str | None
     ended: str
@@ -229,7 +231,8 @@ def gather(project: Project, ledger: Reader, diff: Diff | None) -> Facts:
         unfinished=unfinished(project, ledger),
         read_as=ledger.read_as(now.objective.identity) if now else {},
         programs=tuple(ledger.programs()),
-        machines=tuple(dict.fromkeys(s.host for s in sessions)),
+        machines=tuple(map(_machine, dict.fromkeys(s.host for s in sessions))),
+        gpus=max((a.gpus for a in attempts), default=0),
         versions=tuple(dict.fromkeys(s.version for s in sessions if s.version)),
         started_at=sessions[0].started_at if sessions else None,
         ended=document["controller"]["reason"] or "",
@@ -470,6 +473,14 @@ def _trials(attempts: Sequence[AttemptRow], now: Standing | None) -> Iterator[Tr
     for a in attempts:
         if now and a.counts and a.kind is Kind.FULL and a.objective == now.objective.identity and a.value is not None:
             yield Trial(a.experiment, a.value, {_bare(name): value for name, value in a.params.items()})
+
+
+def _machine(host: str) -> str:
+    """Of this machine, what it is; of another one only its name is known."""
+    here = os.uname()
+    if host != here.nodename:
+        return host
+    return f"{host} ({here.sysname} {here.release}, {here.machine}, {os.cpu_count()} cores)"
 
 
 def _is_bad(attempt: AttemptRow) -> bool:

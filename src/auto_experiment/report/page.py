@@ -506,6 +506,7 @@ def _provenance(facts: Facts, _figures: Figures) -> Part | None:
         ("code of the best run", f"tree {best.tree}" if best and best.tree else "not recorded" if best else ""),
         ("program", words(", ".join(facts.programs), _TEXT)),
         ("machine", words(", ".join(facts.machines), _TITLE)),
+        ("GPUs of a run", f"{facts.gpus}" if facts.gpus else ""),
         ("auto-experiment", ", ".join(facts.versions)),
         ("began", _when(facts.started_at) if facts.started_at else ""),
     )
