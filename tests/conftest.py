@@ -344,6 +344,14 @@ def _kill(pid: int, root: str) -> None:
             os.close(handle)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _caches_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What matplotlib keeps of the fonts that it finds is not written into the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
     """Makes projects: ``project(script, brief=..., config={...})``; a config mapping is laid over a quick default."""
