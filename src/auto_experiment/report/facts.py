@@ -338,15 +338,20 @@ def _changed(experiment: ExperimentRow, params: Mapping[str, Mapping[str, Any]],
     mine = params[experiment.name]
     theirs = params.get(experiment.base or "") or params.get(leader or experiment_name(experiment.id - 1), {})
     if not theirs:
-        parts = [f"{_bare(name)} = {spell(value)}" for name, value in mine.items()]
+        parts = [f"{_bare(name)} = {short(value)}" for name, value in mine.items()]
     else:
         parts = [
-            f"{_bare(name)} {spell(theirs[name]) if name in theirs else 'unset'} → {spell(value)}"
+            f"{_bare(name)} {short(theirs[name]) if name in theirs else 'unset'} → {short(value)}"
             for name, value in mine.items()
             if theirs.get(name) != value
         ]
     told = ([f"code: {task}"] if task else []) + parts
     return ", ".join(told) or ("nothing in the parameters" if theirs else "the command as it stands")
+
+
+def short(value: Any) -> str:
+    """A parameter's value to be read; the command has all its digits."""
+    return f"{value:.6g}" if isinstance(value, float) else spell(value)
 
 
 def _bare(name: str) -> str:

@@ -104,7 +104,7 @@ def _objective(request: Request) -> Drawing | None:
     svgs = {}
     for variant, size in (("wide", WIDE), ("narrow", NARROW)):
         figure, axes = _canvas(size)
-        _draw_objective(axes, request, scale, columns=4 if variant == "wide" else 2)
+        _draw_objective(axes, request, scale, columns=5 if variant == "wide" else 2)
         svgs[variant] = _svg(figure, f"o{variant[0]}", title, about, tips)
     linked = request["linked"] and len(counted) <= MOST_LINKS
     caption = "Points are experiments; a point leads to its details." if linked else ""

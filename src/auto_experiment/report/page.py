@@ -10,10 +10,9 @@ from importlib import resources
 from typing import Any
 
 from auto_experiment.clock import human
-from auto_experiment.command import spell
 from auto_experiment.redact import Redact, nothing
 from auto_experiment.report.drawing import Figures
-from auto_experiment.report.facts import Best, Detail, Facts, Row, RunFacts
+from auto_experiment.report.facts import Best, Detail, Facts, Row, RunFacts, short
 from auto_experiment.report.markup import Html, el, fit, join, lines, raw, words
 from auto_experiment.views.status import spent
 
@@ -348,7 +347,7 @@ def _base(detail: Detail) -> str | Html:
 
 
 def _params(params: Mapping[str, Any]) -> str:
-    return words(", ".join(f"{name} {spell(value)}" for name, value in params.items()), _TEXT)
+    return words(", ".join(f"{name} {short(value)}" for name, value in params.items()), _TEXT)
 
 
 def _run(run: RunFacts) -> Html:
