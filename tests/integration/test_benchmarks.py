@@ -31,7 +31,7 @@ FIGURES = {
         "overhead_code",
         "overhead_command",
     },
-    "report": {"html_12", "html_1000", "html_mb_1000", "html_10000"},
+    "report": {"html_12", "html_mb_12"},
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
 }
 
