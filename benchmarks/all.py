@@ -36,6 +36,7 @@ BENCHMARKS = (
     "model_cycles",
     "demo_seeds",
     "newcomer",
+    "report",
 )
 
 

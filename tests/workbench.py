@@ -275,6 +275,7 @@ def _quick_config() -> dict[str, Any]:
     return {
         "agent": {"provider": "optuna", "cooldown_interval": 1},
         "objective": {"metric": "val_acc", "direction": "max"},
+        "report": {"html": False},  # it takes seconds, and has tests of its own
         "experiment": {"command": f"{shlex.quote(sys.executable)} train.py --lr 0.1", "dry_run_timeout": 20},
     }
 

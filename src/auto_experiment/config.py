@@ -507,6 +507,16 @@ class Obsidian(Section):
     )
 
 
+class Report(Section):
+    """What `run` leaves behind when it ends."""
+
+    html: bool = _key(
+        True,
+        "true or false",
+        "Write `report.html` beside `REPORT.md`. false: only `auto-experiment report` writes it.",
+    )
+
+
 class Config(Section):
     """All of config.yaml, every key filled in."""
 
@@ -534,6 +544,7 @@ class Config(Section):
         "The addresses are secrets, and are shown nowhere.",
         repr=False,
     )
+    report: Report = Report()
 
     @model_validator(mode="before")
     @classmethod

@@ -50,6 +50,10 @@ class ProjectPaths:
         return os.path.join(self.workspace, "REPORT.md")
 
     @property
+    def report_html(self) -> str:
+        return os.path.join(self.workspace, "report.html")
+
+    @property
     def notes(self) -> str:
         """The notes for people who have no vault."""
         return os.path.join(self.workspace, "progress_tracking")

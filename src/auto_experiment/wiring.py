@@ -26,7 +26,7 @@ from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
 from auto_experiment.files import append_to, require_means, sweep_unfinished
 from auto_experiment.hosts.fence import NONE, Fence, shell_profile, training_profile
 from auto_experiment.hosts.guard import Guard
-from auto_experiment.hosts.local import LocalHost
+from auto_experiment.hosts.local import LocalHost, LocalStream
 from auto_experiment.hosts.outpost import Outpost
 from auto_experiment.hosts.protected import Protected, protected_of
 from auto_experiment.hosts.shell import Shell, make_temporary, remove_temporary
@@ -395,12 +395,23 @@ def _built(
             read_inputs=functools.partial(_inputs_in_force, place, redactor),
             project=lambda now: project_of(now.config, now.brief, paths),
             report=lambda now: write_report(project_of(now.config, now.brief, paths), ledger),
+            page=functools.partial(_page_of, place, host, paths),
             say=say,
             tell=lambda now, status: teller.tell(now.config, lambda: project_of(now.config, now.brief, paths), status),
             gpus=functools.partial(gpus_of, place),
             gpu_wait=gpu_wait,
         )
         yield Controller(parts, inputs)
+
+
+_REPORT = "import os; os.chdir('/'); from auto_experiment.cli.main import main; main()"  # no module of the project's
+
+
+def _page_of(place: Place, host: LocalHost, paths: ProjectPaths, inputs: Inputs) -> LocalStream:
+    """A process that writes report.html, says so in JSON, and ends when we do."""
+    words = ["report", "--format", "html", "--tethered", "--project", paths.root]
+    words += ["--config", os.path.abspath(place.config_file)] if place.config_file else []
+    return host.open([sys.executable, "-c", _REPORT, *words], env=place.env.child(inputs.config))
 
 
 def _logged(paths: ProjectPaths, say: Callable[[str], None], redact: Redactor) -> Callable[[str], None]:

@@ -32,6 +32,7 @@ FIGURES = {
         "overhead_code",
         "overhead_command",
     },
+    "report": {"html_12", "html_mb_12"},
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
     "newcomer": {"clone", "init", "edits", "check", "run", "all"},
 }

@@ -279,7 +279,7 @@ def test_text_views_of_a_campaign(project):
     assert all(words in shown for words in ("hypothesis", "dry run", "training", "val_acc"))
     assert "val_acc=0.54" in work.cli("logs", "exp001").stdout
     assert work.cli("logs", "-n", 1).stdout.count("\n") == 1
-    assert work.cli("report").stdout.strip() == work.paths.report
+    assert work.cli("report", "--format", "md").stdout.strip() == work.paths.report
 
 
 # --- check

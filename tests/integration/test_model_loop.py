@@ -141,7 +141,11 @@ def test_the_code_agent_changes_the_code_and_launches(model_project):
     assert (work.root / "train.py").read_text() == BETTER
     assert {entry["version"] for entry in work.judged()} == {2}
     shown = work.cli("diff", "exp001").stdout
-    assert "+    print(f'step {step}/3 val_acc={0.7 + step / 100}', flush=True)" in shown
+    change = "+    print(f'step {step}/3 val_acc={0.7 + step / 100}', flush=True)"
+    assert change in shown
+    page = Path(work.cli("report", "--format", "html").stdout.strip()).read_text(encoding="utf-8")
+    assert f'<span class="a">{change}</span>' in page
+    assert "code: make it better" in page
     with work.ledger() as ledger:
         calls = ledger.tool_calls(1)
     assert [(c.name, c.result is not None) for c in calls] == [

@@ -104,6 +104,7 @@ def test_the_defaults_are_the_contracts(project):
         "obsidian.project_subdir": "auto-experiment/{project_name}",
         "obsidian.auto_append_daily": True,
         "notify": (),
+        "report.html": True,
     }
 
 

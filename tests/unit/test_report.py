@@ -12,99 +12,20 @@ from pathlib import Path
 import pytest
 
 from auto_experiment import clock
-from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.rows import Phase
-from auto_experiment.ledger.writer import Writer
 from auto_experiment.objective import Objective
-from auto_experiment.paths import ProjectPaths
 from auto_experiment.project import Project
-from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
+from auto_experiment.records.lesson import Result
 from auto_experiment.records.observation import Fault, Series
-from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
-from auto_experiment.records.run import Kind, RunState, Spec
+from auto_experiment.records.run import RunState
 from auto_experiment.records.usage import Usage
 from auto_experiment.report import markdown
-from auto_experiment.report.markdown import render, write_report
+from auto_experiment.report.markdown import write_report
 from auto_experiment.views import listing, listing_text, status, status_text
+from campaign import Campaign
 
-UP = Objective("acc", "max", 0.9)
 SECTIONS = ["## Goal", "## Best result", "## Experiments", "## Faults", "## Time"]
-
-
-class Campaign:
-    """A ledger, filled as the loop would fill it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.paths = ProjectPaths.of(str(folder))
-        Path(self.paths.workspace).mkdir(parents=True)
-        self.lock = ProjectLock.take(self.paths.lock)
-        self.ledger = Writer.open_with(self.paths.ledger, self.lock)
-        with self.ledger.transaction() as tx:
-            self.ledger.session = tx.session("h", "b", 1, "v")
-        self.objective = UP
-        self.goal, self.notices = "reach 90% accuracy", ()
-        self.at = 1_700_000_000.0
-
-    def close(self):
-        self.ledger.close()
-        self.lock.release()
-
-    def stands(self, objective=UP, bar=None, said=""):
-        self.objective = objective
-        with self.ledger.transaction() as tx:
-            tx.event("objective", **objective.document(), scale=objective.scale, bar=bar, said=said)
-
-    def experiment(
-        self,
-        value=None,
-        title="a title",
-        command="python t.py",
-        gate="dry",
-        result=Result.NOT_IMPROVED,
-        env=None,
-        **facts,
-    ):
-        plan = Plan(Action.EXPERIMENT, title=title, hypothesis="h", success_criteria="s", command=command)
-        known = {
-            "state": RunState.FINISHED, "exit_code": 0, "signal": None, "fault": Fault.NONE, "exception": None,
-            "reason": "", "started_at": self.at, "ended_at": self.at + 60, "duration_s": 60.0, "value": value,
-            "value_note": "", "read_as": "acc",
-        }  # fmt: skip
-        dry = Outcome(**{**known, "ended_at": self.at + 5, "value": None, "started_at": self.at})
-        objective = facts.pop("objective", self.objective)
-        self.at += 100
-        with self.ledger.transaction() as tx:
-            cycle = tx.cycle()
-            tx.plan(cycle, plan, "")
-            n = tx.experiment(cycle, plan, "")
-            name = f"exp{n:03d}"
-            if gate == "dry":
-                gate = f"{name}/dry01/a1"
-                spec = Spec(gate, ("python",), "/")
-                attempt = tx.attempt(spec, experiment=n, kind=Kind.DRY, n=1, command=command, params={})
-                tx.outcome(attempt, dry, objective=objective.identity, passed=True)
-            spec = Spec(f"{name}/run01/a1", tuple(shlex.split(command)), "/", env=env or {})
-            attempt = tx.attempt(
-                spec, experiment=n, kind=Kind.FULL, n=1, command=command, params={}, run=tx.run(n, 1, command, {}), gate=gate
-            )  # fmt: skip
-            outcome = Outcome(**{**known, **facts})
-            tx.outcome(attempt, outcome, objective=objective.identity)
-            tx.lesson(cycle, Lesson(result, Reflection(Finding.INCONCLUSIVE, "d", Next.ITERATE)))
-            tx.phase(cycle, Phase.DONE)
-        return name
-
-    @property
-    def text(self):
-        project = Project("cifar", self.goal, self.paths, self.objective, 10, self.notices)
-        return render(project, self.ledger)
-
-    def section(self, title):
-        return self.text.partition(f"## {title}\n")[2].partition("\n## ")[0]
-
-    def row(self, name):
-        return next(line for line in self.section("Experiments").splitlines() if line.startswith(f"| {name} "))
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
-"""The commands that look: status, list, show, logs, report, metrics. None of them changes anything but REPORT.md."""
+"""The commands that look: status, list, show, logs, report, metrics. None of them changes anything but the
+reports."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -18,14 +21,15 @@ from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import experiment_name
 from auto_experiment.project import Place, Project
+from auto_experiment.records.change import FileChange
 from auto_experiment.views import code, experiment_text, listing, listing_text, status, status_text
 from auto_experiment.views.standing import best_attempt, standing
 
 
 @contextlib.contextmanager
-def opened(folder: str) -> Iterator[tuple[Project, Reader | None]]:
+def opened(folder: str, config_file: str | None = None) -> Iterator[tuple[Project, Reader | None]]:
     """The project and its ledger, None when nothing has run yet. Works for a project whose command is not set yet."""
-    project = Place.of(existing_folder(folder)).look()
+    project = Place.of(existing_folder(folder), config_file).look()
     ledger = Reader.open_if_any(project.paths.ledger)
     try:
         yield project, ledger
@@ -173,23 +177,73 @@ def _follow(path: str, offset: int, ledger: Reader) -> None:
             time.sleep(0.3)
 
 
-@click.command("report", epilog="Example: auto-experiment report && less workspace/REPORT.md")
-@click.option("--format", "formats", default="md", metavar="md", help="md (HTML comes later).")
+@click.command("report", epilog="Example: auto-experiment report --format html && xdg-open workspace/report.html")
+@click.option("--format", "formats", default="md,html", show_default=True, metavar="md,html", help="Which ones.")
+@click.option("--config", "config_file", hidden=True, help="As `run` was given.")
+@click.option("--tethered", is_flag=True, hidden=True, help="End with standard input, and answer in JSON.")
 @project_option
-def report_command(formats: str, project: str) -> None:
-    """Write REPORT.md from the ledger, also while the loop runs."""
-    from auto_experiment.report.markdown import write_report
+def report_command(formats: str, config_file: str | None, tethered: bool, project: str) -> int:
+    """Write REPORT.md and report.html from the ledger, also while the loop runs.
 
-    unknown = [f for f in formats.split(",") if f.strip() not in ("md", "html")]
-    if unknown:
-        raise click.UsageError(f"--format {unknown[0]}: there is md")
-    if "html" in formats.split(","):
-        raise UsageError("--format html: not built yet; use md")
-    with opened(project) as (found, ledger):
+    report.html is one file that can be sent to a colleague: figures, every experiment, time, failures, provenance.
+    """
+    wanted = [word.strip() for word in formats.split(",")]
+    if unknown := [word for word in wanted if word not in ("md", "html")]:
+        raise click.UsageError(f"--format {unknown[0]!r}: there is md, and html; give one, or both with a comma")
+    if tethered:
+        return _tethered(project, config_file)
+    with opened(project, config_file) as (found, ledger):
         if ledger is None:
             raise UsageError("nothing has run yet, so there is nothing to report; `auto-experiment run` starts")
-        path = write_report(found, ledger)
-    click.echo(path)
+        if "md" in wanted:
+            from auto_experiment.report.markdown import write_report
+
+            click.echo(write_report(found, ledger))
+        if "html" in wanted:
+            path, without = _html(project, config_file, found, ledger)
+            click.echo(path)
+            if without:
+                click.echo(f"auto-experiment: report.html has no figures: {without}", err=True)
+    return 0
+
+
+def _html(folder: str, config_file: str | None, found: Project, ledger: Reader) -> tuple[str, str]:
+    from auto_experiment.redact import Redactor
+    from auto_experiment.report.html import write_html
+    from auto_experiment.wiring import snapshots_of
+
+    place = Place.of(folder, config_file)
+    snapshots = snapshots_of(place) if os.path.isdir(found.paths.code) else None
+
+    def diff(old: str, new: str) -> tuple[Sequence[FileChange], str]:
+        if snapshots is None:
+            raise UsageError("there is no recorded code (any more)")
+        return snapshots.changes(old, new), snapshots.diff(old, new, cap=_LONGEST_DIFF)
+
+    env = place.env.child(place.loose_config())
+    return write_html(found, ledger, diff=diff, hide=Redactor.of(place.env.variables), env=env)
+
+
+def _tethered(folder: str, config_file: str | None) -> int:
+    """For a controller: whatever happens is an answer, and when it has gone, so have we, with whoever draws for us."""
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    try:
+        with opened(folder, config_file) as (found, ledger):
+            if ledger is None:
+                raise UsageError("there is no ledger")
+            path, without = _html(folder, config_file, found, ledger)
+        said = {"path": path} | ({"failed": f"no figures: {without}"} if without else {})
+    except (OSError, AutoExperimentError, ValueError) as error:
+        said = {"failed": str(error)}
+    print_json(said)
+    return 0
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1024):
+        pass
+    if os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 @click.command("metrics", epilog="Example: auto-experiment metrics train.log --objective 'val accuracy' --json")
@@ -230,6 +284,7 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
 
 
 _LONGEST_OBJECTIVE = 200
+_LONGEST_DIFF = 40_000  # characters, of one experiment in the report
 _CHUNK = 1 << 20
 
 

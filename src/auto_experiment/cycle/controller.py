@@ -7,6 +7,8 @@ phase is written so that doing it again is harmless. What the phases mean is in 
 from __future__ import annotations
 
 import contextlib
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -34,6 +36,7 @@ from auto_experiment.cycle.steering import Steering
 from auto_experiment.cycle.step import Step
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
+from auto_experiment.hosts.base import Stream
 from auto_experiment.jsonable import dumps
 from auto_experiment.ledger.rows import (
     AttemptRow,
@@ -58,6 +61,7 @@ from auto_experiment.views.status import status
 from auto_experiment.watch.monitor import DIRECT_NOW_REASON, Redirected, StopAsked
 
 _LONGEST_PAUSE_S = 3600.0
+_PAGE_S = 30.0  # for report.html: it takes two seconds, more on a machine that is busy
 UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
@@ -112,14 +116,15 @@ class Controller:
     def run(self) -> Ending:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
         self._asked_for_end = self._session.begin()
-        report = ""
+        reports: list[str] = []
         self._steering.remind()
         try:
             self._patience.through(self._directive)
             while not (reason := self._patience.through(self.advance)):
                 self._monitor.check()
             ending = Ending(reason)
-            report = self._patience.through(self._conclude)
+            reports += self._patience.through(self._conclude)
+            reports += self._page()
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
         except (OSError, AutoExperimentError) as error:
@@ -129,8 +134,8 @@ class Controller:
         self._say(f"ended: {ending.reason}")
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
-        if report:
-            self._say(f"report: {report}")
+        for path in reports:
+            self._say(f"report: {path}")
         return ending
 
     def advance(self) -> str:
@@ -165,14 +170,43 @@ class Controller:
         self._show()
         return ended
 
-    def _conclude(self) -> str:
-        """Bring memory and report up to date; the report's path, "" when something lies in its place."""
+    def _conclude(self) -> list[str]:
+        """Bring memory and report up to date; the report's path, none when something lies in its place."""
         self._take_edits()
         self._remember(self._standing())
         written: list[str] = []
         with self._view("REPORT.md", worth_waiting=True):
             written.append(self._parts.report(self._inputs))
-        return "".join(written)
+        return written
+
+    def _page(self) -> list[str]:
+        """report.html, written by a process that ends with us. It holds nothing up for long, and fails nothing: the
+        ledger has it all, and `report` writes it at any time."""
+        if not self._inputs.config.report.html:
+            return []
+        try:
+            with contextlib.closing(self._parts.page(self._inputs)) as helper:
+                said = self._heard(helper)
+        except AutoExperimentError as error:
+            said = {"failed": str(error)}
+        if failed := said.get("failed"):
+            self._say(f"report.html: {failed}; `auto-experiment report` tries again")
+        return [said["path"]] if said.get("path") else []
+
+    def _heard(self, helper: Stream) -> dict[str, str]:
+        """What the helper that writes report.html has said when it is done."""
+        end, text = time.monotonic() + _PAGE_S, b""
+        while self._monitor.wait_for(helper.fileno(), end - time.monotonic()):
+            piece = helper.read()
+            if piece is None:
+                break
+            text += piece
+        else:
+            return {"failed": f"not written after {_PAGE_S:g} s"}
+        try:
+            return dict(json.loads(text))
+        except ValueError:
+            return {"failed": "its process ended without a word"}
 
     def _step(self, cycle: CycleRow) -> None:
         if cycle.phase is Phase.THINK:

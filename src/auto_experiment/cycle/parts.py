@@ -12,7 +12,7 @@ from auto_experiment.agent.tools import Toolbox
 from auto_experiment.config import Config
 from auto_experiment.cycle.execute import Ground
 from auto_experiment.cycle.inputs import Inputs
-from auto_experiment.hosts.base import Host
+from auto_experiment.hosts.base import Host, Stream
 from auto_experiment.hosts.guard import Guard
 from auto_experiment.launchers.base import Launcher
 from auto_experiment.ledger.writer import Writer
@@ -37,8 +37,9 @@ class Minds:
 
 @dataclass(frozen=True)
 class Parts:
-    """``read_inputs`` reads brief and config afresh; ``minds`` builds who thinks; ``report`` writes the report and
-    returns its path; ``say`` tells a human one line. ``snapshots``: None where the code cannot be recorded.
+    """``read_inputs`` reads brief and config afresh; ``minds`` builds who thinks; ``report`` writes REPORT.md and
+    returns its path; ``page`` begins to write report.html, and its helper says what came of it; ``say`` tells a human
+    one line. ``snapshots``: None where the code cannot be recorded.
     ``toolbox``: the code agent's tools, for one dispatch. ``guard``: looks after what must not be changed; None where
     nobody but humans changes anything. ``gpus`` looks at them, which may take long; ``gpu_wait``: None where nothing is
     to be held up by a busy one. ``tell``: shown the status after each stored step, for notes and messages; it takes no
@@ -57,6 +58,7 @@ class Parts:
     read_inputs: Callable[[], Inputs]
     project: Callable[[Inputs], Project]
     report: Callable[[Inputs], str]
+    page: Callable[[Inputs], Stream]
     say: Callable[[str], None]
     gpus: Callable[[], Gpus]
     gpu_wait: GpuWait | None

@@ -29,7 +29,7 @@ from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan, fingerprint
 from auto_experiment.records.run import Kind, RunState
 
-_SESSION = "id, host, boot_id, pid, started_at, ended_at, reason"
+_SESSION = "id, host, boot_id, pid, started_at, ended_at, reason, version"
 _EXPERIMENT = "id, cycle, title, hypothesis, success_criteria, base, fingerprint"
 _ATTEMPT = (
     "id, name, experiment, run, kind, n, command, params, gate, passed, tree, spec, intent_at, claim, state, "
@@ -92,9 +92,7 @@ class Reader:
     # -- sessions, cycles ---------------------------------------------------------------------------------------
 
     def last_session(self) -> SessionRow | None:
-        row = self._one(
-            "SELECT id, host, boot_id, pid, started_at, ended_at, reason FROM session ORDER BY id DESC LIMIT 1"
-        )
+        row = self._one(f"SELECT {_SESSION} FROM session ORDER BY id DESC LIMIT 1")
         return SessionRow(*row) if row else None
 
     def sessions(self) -> list[SessionRow]:
@@ -137,6 +135,14 @@ class Reader:
     def plan(self, cycle: int) -> Plan | None:
         row = self._one("SELECT body FROM plan WHERE cycle = ?", cycle)
         return Plan.from_document(json.loads(row["body"])) if row else None
+
+    def tasks(self) -> dict[int, str]:
+        """Cycle -> what its plan wanted changed in the code, of the plans that wanted something."""
+        rows = self._all("SELECT cycle, json_extract(body, '$.task') AS task FROM plan WHERE task <> ''")
+        return {row[0]: str(row[1]) for row in rows}
+
+    def cycles_that_planned(self, action: str) -> set[int]:
+        return {row[0] for row in self._all("SELECT cycle FROM plan WHERE action = ?", action)}
 
     def experiment_count(self) -> int:
         return self._number("SELECT count(*) FROM experiment")
@@ -249,6 +255,24 @@ class Reader:
             objective,
         )
         return _attempt(row) if row else None
+
+    def read_as(self, objective: str) -> dict[str, int]:
+        """The metric that the objective of this identity was read from -> how many trainings, the commonest first."""
+        rows = self._all(
+            "SELECT json_extract(summary, '$.read_as') AS metric, count(*) FROM attempt WHERE kind = 'full' "
+            "AND objective = ? AND value IS NOT NULL AND metric IS NOT NULL "
+            "GROUP BY metric ORDER BY count(*) DESC LIMIT 20",
+            objective,
+        )
+        return {str(row[0]): row[1] for row in rows}
+
+    def programs(self) -> list[str]:
+        """The programs that trainings were started with, the commonest first."""
+        rows = self._all(
+            "SELECT json_extract(summary, '$.program') AS program FROM attempt WHERE kind = 'full' "
+            "AND program IS NOT NULL GROUP BY program ORDER BY count(*) DESC LIMIT 5"
+        )
+        return [str(row[0]) for row in rows]
 
     def unread_in_a_row(self, session: int, objective: str) -> list[AttemptRow]:
         """The newest trainings of this session that finished in a row without showing the objective of this identity,
@@ -487,6 +511,14 @@ class Reader:
             "THEN sum(coalesce(usd, usd_reserved)) END AS usd FROM model_call "
             "WHERE status NOT LIKE 'failed%' GROUP BY purpose ORDER BY min(id)"
         )
+
+    def failed_calls(self) -> list[tuple[str | None, str | None]]:
+        """(its end, the next call's begin) of each call that failed; the next call may be another one's."""
+        rows = self._all(
+            "SELECT ended_at, after FROM (SELECT ended_at, status, lead(at) OVER (ORDER BY id) AS after "
+            "FROM model_call) WHERE status LIKE 'failed%'"
+        )
+        return [(row[0], row[1]) for row in rows]
 
     def spent_usd(self) -> float:
         """What is known to be spent, or reserved for calls that never came back."""

@@ -165,6 +165,7 @@ class SessionRow:
     started_at: str
     ended_at: str | None
     reason: str | None
+    version: str = ""  # of this program
 
 
 def experiment_name(number: int) -> str:

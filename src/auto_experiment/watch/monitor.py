@@ -153,13 +153,20 @@ class Monitor:
 
     def until(self, descriptor: int) -> None:
         """Wait until a descriptor can be read. Raises StopAsked and Redirected: nothing runs meanwhile."""
-        while True:
-            ready = self._poll(3600.0, self._signal_fd, self._request_fd, descriptor)
+        while not self.wait_for(descriptor, 3600.0):
+            pass
+
+    def wait_for(self, descriptor: int, timeout_s: float) -> bool:
+        """The same, but not for ever: False when it cannot be read after ``timeout_s``."""
+        end = time.monotonic() + timeout_s
+        while (left := end - time.monotonic()) > 0:
+            ready = self._poll(left, self._signal_fd, self._request_fd, descriptor)
             if self._request_fd in ready:
                 self._take_requests()
             self.leave_if_asked()
             if descriptor in ready:
-                return
+                return True
+        return False
 
     def _poll(self, timeout_s: float, *descriptors: int) -> list[int]:
         poller = select.poll()
