@@ -7,7 +7,18 @@ import pytest
 from auto_experiment import clock
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.records.plan import Action, Plan
-from auto_experiment.report.time_spent import ABSENT, ASKED, BETWEEN, PARKED, TimeSpent, time_spent, union, without
+from auto_experiment.report.time_spent import (
+    ABSENT,
+    ASKED,
+    BETWEEN,
+    GPU,
+    PARKED,
+    PAUSED,
+    TimeSpent,
+    time_spent,
+    union,
+    without,
+)
 from campaign import Campaign
 
 START = 1_700_000_000.0
@@ -99,6 +110,18 @@ def test_waiting_for_the_model_is_no_thinking(story):
             call = tx.model_call(1, "think", "m", None)
             tx._update("model_call", call, at=at(begun), ended_at=at(ended), status=status)
     assert parts(story.spent()) == {"think": 20, ASKED: 40, "dry run": 10, "training": 20, "reflect": 5, BETWEEN: 5}
+
+
+def test_pauses_and_waits_for_a_gpu_are_causes(story):
+    story.session(1, 0, 100)
+    story.phases(1, 1, (0, "think"), (40, "training"), (90, "reflect"), (95, "done"))
+    story.ran(1, 0, 0)
+    story.ran(2, 60, 90)
+    with story.ledger.transaction() as tx:
+        for when, kind in ((10, "paused"), (30, "resumed"), (45, "gpu_wait"), (58, "gpu_free"), (97, "paused")):
+            tx._update("event", tx._insert("event", at=at(when), session=1, kind=kind, body="{}"), at=at(when))
+    spent = parts(story.spent())
+    assert spent == {"think": 20, PAUSED: 23, GPU: 13, BETWEEN: 5 + 2 + 2, "training": 30, "reflect": 5}
 
 
 def test_a_plan_that_says_wait_is_parked(story):

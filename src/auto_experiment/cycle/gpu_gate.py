@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from auto_experiment import clock
 from auto_experiment.clock import human
 from auto_experiment.cycle.calls import Job
 from auto_experiment.cycle.parts import Parts
-from auto_experiment.errors import EnvironmentNotReady, UsageError
+from auto_experiment.errors import DiskFault, EnvironmentNotReady, UsageError
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.records.gpu import Gpu, Gpus, GpuWait
 from auto_experiment.watch.gpu import NO_DRIVER
@@ -92,6 +93,8 @@ class GpuGate:
         finally:
             if looks >= _SAID_FROM:
                 self._ledger.tell_parked("")
+                with suppress(DiskFault), self._ledger.transaction() as tx:
+                    tx.event("gpu_free")
         if looks >= _SAID_FROM and not self._monitor.ending:
             self._say(f"  the GPU is free after {human(time.monotonic() - began)} of waiting")
             self._show()
@@ -122,6 +125,8 @@ class GpuGate:
             with self._ledger.transaction() as tx:  # whoever is killed while waiting was not killed by this step
                 tx.seen()
                 tx.moved_on(attempt.id)
+                if looks == _SAID_FROM:
+                    tx.event("gpu_wait", why=why)
             self._ledger.tell_parked(why, clock.later(pause))
             self._show()
         self._monitor.wait(pause)

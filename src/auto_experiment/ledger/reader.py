@@ -107,11 +107,21 @@ class Reader:
         return [(row[0], row[1]) for row in rows]
 
     def pauses(self) -> list[tuple[str, str]]:
-        """(start, end) of each time that a controller has waited, paused; one that goes on ends as it begins."""
+        """(start, end) of each time that a controller has waited, paused."""
+        return self._waits("paused", "resumed")
+
+    def gpu_waits(self) -> list[tuple[str, str]]:
+        """(start, end) of each time that a launch has waited for a GPU."""
+        return self._waits("gpu_wait", "gpu_free")
+
+    def _waits(self, begun: str, over: str) -> list[tuple[str, str]]:
+        """Between two kinds of events of a session, or to its end; one that goes on ends as it begins."""
         rows = self._all(
-            "SELECT event.at, coalesce((SELECT min(next.at) FROM event AS next WHERE next.kind = 'resumed' AND "
+            "SELECT event.at, coalesce((SELECT min(next.at) FROM event AS next WHERE next.kind = ? AND "
             "next.session = event.session AND next.id > event.id), session.ended_at, event.at) "
-            "FROM event JOIN session ON session.id = event.session WHERE event.kind = 'paused' ORDER BY event.id"
+            "FROM event JOIN session ON session.id = event.session WHERE event.kind = ? ORDER BY event.id",
+            over,
+            begun,
         )
         return [(row[0], row[1]) for row in rows]
 

@@ -20,6 +20,8 @@ Span = tuple[float, float]
 
 ASKED = "waiting for the model to answer again"
 PARKED = "the plan said wait"
+PAUSED = "paused (`pause`)"
+GPU = "waiting for a GPU that somebody else used"
 BETWEEN = "between steps (recording, starting, collecting)"
 ABSENT = "no controller was running"
 
@@ -56,17 +58,21 @@ def time_spent(ledger: Reader, attempts: Sequence[AttemptRow]) -> TimeSpent:
     full = union(span_of(a, last) for a in attempts if a.kind is Kind.FULL)
     dry = union(span_of(a, last) for a in attempts if a.kind is Kind.DRY)
     known = {"think": 0.0, "execute": 0.0, "reflect": 0.0}
-    idle = dict.fromkeys((ASKED, PARKED, BETWEEN, ABSENT), 0.0)
-    busy, silent, waits = union([*full, *dry]), _unanswered(ledger), ledger.cycles_that_planned(Action.WAIT.value)
+    idle = dict.fromkeys((PAUSED, GPU, ASKED, PARKED, BETWEEN, ABSENT), 0.0)
+    busy, waits = union([*full, *dry]), ledger.cycles_that_planned(Action.WAIT.value)
+    causes = ((PAUSED, _spans(ledger.pauses())), (GPU, _spans(ledger.gpu_waits())), (ASKED, _unanswered(ledger)))
     for stay in _stays(ledger, sessions):
-        free = length(without([(stay.start, stay.end)], busy))
+        free = without([(stay.start, stay.end)], busy)
+        for cause, spans in causes:
+            if cause != ASKED or stay.phase in known:
+                left = without(free, spans)
+                idle[cause] += length(free) - length(left)
+                free = left
         if stay.phase in known:
-            asked = length(without(overlap(silent, (stay.start, stay.end)), busy))
-            known[stay.phase] += free - asked
-            idle[ASKED] += asked
+            known[stay.phase] += length(free)
         else:
             parked = stay.phase == Phase.DONE.value and stay.cycle in waits
-            idle[PARKED if parked else BETWEEN] += free
+            idle[PARKED if parked else BETWEEN] += length(free)
     idle[ABSENT] = length(without([(first, last)], union([*sessions, *busy])))
     training, tests = length(overlap(full, (first, last))), length(without(overlap(dry, (first, last)), full))
     phases = (
@@ -101,7 +107,12 @@ def _stays(ledger: Reader, sessions: Sequence[Span]) -> Iterator[_Stay]:
 
 def _unanswered(ledger: Reader) -> list[Span]:
     """From each call that failed to the next one, whatever became of that."""
-    found = ((seconds(ended), seconds(after)) for ended, after in ledger.failed_calls())
+    return _spans(ledger.failed_calls())
+
+
+def _spans(times: Iterable[tuple[str | None, str | None]]) -> list[Span]:
+    """Of (start, end) as the ledger has them."""
+    found = ((seconds(start), seconds(end)) for start, end in times)
     return union((start, end) for start, end in found if start is not None and end is not None)
 
 
