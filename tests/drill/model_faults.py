@@ -22,7 +22,7 @@ from auto_experiment.cycle.inputs import add_directive
 from auto_experiment.cycle.parts import Minds
 from auto_experiment.models.anthropic import AnthropicModel
 from auto_experiment.models.openai import OpenAIModel
-from auto_experiment.models.wire import Timeouts
+from auto_experiment.models.wire import Endpoint, Timeouts
 from auto_experiment.planners.leader import Leader
 from auto_experiment.records.run import Kind
 from drill.figures import Figure
@@ -232,7 +232,7 @@ def hasty(project: Any) -> Callable[[Any], Minds]:
 
     def minds(now: Any) -> Minds:
         make = {"anthropic": AnthropicModel, "openai": OpenAIModel}[now.agent.provider]
-        model = make(now.agent.model, api_key="x" * 20, base_url=now.agent.base_url, timeouts=HASTY)
+        model = make(now.agent.model, Endpoint(now.agent.base_url, "x" * 20, timeouts=HASTY))
         return Minds(Leader(model), None, model)
 
     return minds

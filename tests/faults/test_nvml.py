@@ -63,7 +63,7 @@ def test_which_are_free(look):
     assert [one.is_free for one in found] == [True, False, False, False, False, None]
     reasons = [one.why_busy() for one in found]
     assert f"pid {me} of {getpass.getuser()}, 0.3 GiB, " in reasons[1]
-    assert "pytest" in reasons[1]
+    assert "python" in reasons[1]
     assert reasons[2] == "1.5 GiB of it are in use by what cannot be seen from here"
     assert "Prohibited" in reasons[3]
     assert reasons[4] == "GPU is lost"
@@ -123,7 +123,7 @@ def test_why_there_is_none(look, text, why):
     assert why in gpus.why
 
 
-def test_one_that_hangs_is_given_up(look, monkeypatch):
+def test_f08_one_that_hangs_is_given_up(look, monkeypatch):
     monkeypatch.setattr(gpu, "_TIMEOUT_S", 0.5)
     gpus = look("init hang")
     assert gpus.found == ()

@@ -389,7 +389,7 @@ def program(*words, cwd):
         (["run"], "PROJECT_BRIEF.md"),
         (["status"], "PROJECT_BRIEF.md"),
         (["stop"], None),
-        (["gpus"], "not built yet"),
+        (["mcp"], "not built yet"),
     ],
 )
 def test_on_the_command_line(tmp_path, words, said):

@@ -283,6 +283,7 @@ Reach 99.99% validation accuracy.
 def shape(line: str) -> str:
     """A line of output without what differs from campaign to campaign."""
     line = re.sub(r"(?:~|(?<=\s))/\S+", "PATH", line)
+    line = re.sub(r"ran to its end|two steps seen", "HOW", line)  # which one comes first is a matter of speed
     line = re.sub(r"^(cycle \d+: exp\d+) (?!baseline)(?:[\w-]+=\S+(?:, )?)+$", r"\1 SETTING", line)
     return re.sub(r"\d+(?:\.\d+)?(?:e-?\d+)?", "#", line)
 

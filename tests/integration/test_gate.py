@@ -218,7 +218,8 @@ class TestTheGateInTheLedger:
 
 def test_processes_are_started_by_these_files_alone():
     """The shim starts what an attempt is and, on a tether, the agent's shell commands; the local host the short helpers,
-    the code store git, ``run --detach`` the controller itself, the report what draws its figures."""
+    the code store and `init` git, ``run --detach`` the controller itself, ``run`` its view, the notes what tells people,
+    the report what draws its figures."""
     starters = set()
     root = Path(auto_experiment.__file__).parent
     for path in root.rglob("*.py"):
@@ -231,7 +232,7 @@ def test_processes_are_started_by_these_files_alone():
             if module == "subprocess" or (module == "os" and spawns) or verb in {"Popen", "Process"}:
                 starters.add(str(path.relative_to(root)))
     programs = {"hosts/local.py", "hosts/shell.py", "launchers/shim.py", "agent/code_store.py", "cli/campaign.py"}
-    programs.add("report/drawing.py")
+    programs |= {"report/drawing.py", "notes/errand.py", "cli/beside.py", "init/place.py"}
     programs.add("hosts/landlock_exec.py")  # restricts itself and becomes what it was given
     assert starters <= programs
 

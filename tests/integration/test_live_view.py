@@ -173,7 +173,9 @@ def test_a_parked_controller_is_shown_with_its_reason(project, terminal):
 
 def test_what_the_gpus_do_is_shown(project, terminal):
     work, screen = prepared(project), terminal()
-    program = work.write("bin/nvidia-smi", "#!/bin/sh\necho '0, NVIDIA A100, 31000, 40960, 97, 61'\n")
+    program = work.desk / "bin" / "nvidia-smi"  # one that lies in the project is not asked
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho '0, NVIDIA A100, 31000, 40960, 97, 61'\n")
     program.chmod(0o755)
     work.env["PATH"] = f"{program.parent}:{work.env['PATH']}"
     work.start("watch", patch=OFTEN, **screen.streams)

@@ -740,14 +740,6 @@ def test_a_search_space_line_can_be_given_to_direct(project, text):
     assert work.json("status")["pending_directive"] == text
 
 
-@pytest.mark.parametrize("words", [("--now", "stop"), ("stop", "--now")])
-def test_what_is_not_built_yet_leaves_no_directive(project, words):
-    work = project()
-    assert "direct --now: not built yet" in work.cli("direct", *words, status=2).stderr
-    assert work.json("status")["pending_directive"] is None
-    assert "--now" not in work.cli("direct", "--help").stdout
-
-
 def test_a_search_space_line_can_be_given_to_run(project):
     work = project()
     work.cli("run", "--max-cycles", 2, "--directive", "- --lr: 0.5 .. 0.6")

@@ -43,6 +43,7 @@ def test_a_finished_campaign_leaves_both_reports(project):
     text = page(work).read_text(encoding="utf-8")
     assert text.count('role="img"') >= 4, "all experiments in two widths, the learning curves, the losses"
     assert "exp002" in text
+    assert "Last ended: 2 cycles done (max_cycles)." in text
     assert "val_loss (lower is better)" in text
     assert "Nothing was left out" in text or "What to know" in text
 

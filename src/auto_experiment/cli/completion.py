@@ -39,7 +39,7 @@ def _line(title: str) -> str:
     return " ".join(title.split())[:60]
 
 
-@click.command("completion", epilog='Example: eval "$(auto-experiment completion bash)"')
+@click.command("completion", epilog="Example: auto-experiment completion fish | source")
 @click.argument("shell", type=click.Choice(list(_SHELLS)))
 def completion_command(shell: str) -> None:
     """Print what makes a shell complete commands, options and experiments after <TAB>.

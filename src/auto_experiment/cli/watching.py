@@ -16,7 +16,7 @@ import time
 import tty
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import click
 
@@ -64,14 +64,11 @@ def watch_command(project: str, config_file: str | None, lines: int | None) -> i
     with contextlib.closing(looker), contextlib.closing(screen):
         if lines is not None:
             return View(looker, screen, place.env, SaidLines(lines), RUN_HINT).run(None)
-        signal.signal(signal.SIGTERM, _interrupted)
         view = View(looker, screen, place.env, LogLines(looker.controller_log), WATCH_HINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, view.interrupt)
         with keys(screen) as keyboard:
             return view.run(keyboard)
-
-
-def _interrupted(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 # -- what is said -----------------------------------------------------------------------------------------------------
@@ -252,6 +249,11 @@ class View:
         self._plain = not has_braille(sys.stdout) or env.variables.get("TERM") == "linux"  # whose fonts have no braille
         self._color = not env.variables.get("NO_COLOR")
         self._due = 0.0
+        self._interrupted = False
+
+    def interrupt(self, _number: int, _frame: object) -> None:
+        """For signals. An exception from here could be raised where none is passed on, and be lost."""
+        self._interrupted = True
 
     def run(self, keyboard: int | None) -> int:
         """Until the lines are over or a key says so. Returns the exit status."""
@@ -260,7 +262,7 @@ class View:
         signal.signal(signal.SIGWINCH, self._resized)
         signal.signal(signal.SIGCONT, self._continued)
         try:
-            while not self._lines.over:
+            while not self._lines.over and not self._interrupted:
                 self._frame()
                 ready = self._wait(woken, keyboard)
                 if woken in ready:
@@ -272,7 +274,7 @@ class View:
         finally:
             with contextlib.suppress(TerminalGone):
                 self._end()
-        return 0
+        return 130 if self._interrupted else 0
 
     def _wait(self, woken: int, keyboard: int | None) -> list[int]:
         poller = select.poll()

@@ -116,15 +116,14 @@ class Controller:
     def run(self) -> Ending:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
         self._asked_for_end = self._session.begin()
-        reports: list[str] = []
+        reports: list[str] | None = None
         self._steering.remind()
         try:
             self._patience.through(self._directive)
             while not (reason := self._patience.through(self.advance)):
                 self._monitor.check()
             ending = Ending(reason)
-            reports += self._patience.through(self._conclude)
-            reports += self._page()
+            reports = self._patience.through(self._conclude)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
         except (OSError, AutoExperimentError) as error:
@@ -134,7 +133,10 @@ class Controller:
         self._say(f"ended: {ending.reason}")
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
-        for path in reports:
+        if reports is not None:  # nobody has asked for a stop
+            with contextlib.suppress(StopAsked):
+                reports += self._page()
+        for path in reports or ():
             self._say(f"report: {path}")
         return ending
 
@@ -187,7 +189,7 @@ class Controller:
         try:
             with contextlib.closing(self._parts.page(self._inputs)) as helper:
                 said = self._heard(helper)
-        except AutoExperimentError as error:
+        except (AutoExperimentError, OSError) as error:
             said = {"failed": str(error)}
         if failed := said.get("failed"):
             self._say(f"report.html: {failed}; `auto-experiment report` tries again")

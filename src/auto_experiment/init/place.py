@@ -73,7 +73,7 @@ def _environment_hint(look: Look, env: Environment) -> str:
 
 def git_of(root: str, env: Environment) -> Git:
     """Asked for lists only; hooks and monitors off, nothing is written."""
-    program = find_program("git", root, env.path)
+    program = find_program("git", root, env.helper_path(root))
     above = root
     while not os.path.exists(os.path.join(above, ".git")):
         above, before = os.path.dirname(above), above

@@ -65,7 +65,7 @@ def notes(project: Project, ledger: Reader, folder: str, *, daily: bool) -> Note
     rows = listing(project, ledger, standing(ledger, project.objective))
     lines = _lines(rows, ledger) if daily else []
     days: dict[str, list[Line]] = {}
-    for line in sorted(lines, key=lambda line: (line.at, line.id)):
+    for line in sorted(lines, key=_place):
         days.setdefault(line.day, []).append(line)
     newest = sorted(days, reverse=True)[:_MOST_DAYS]
     back = _link(folder, DASHBOARD, DASHBOARD)
@@ -74,6 +74,11 @@ def notes(project: Project, ledger: Reader, folder: str, *, daily: bool) -> Note
         _dashboard(project, ledger, rows, {line.id: line.day for line in lines}, newest, folder),
         {day: title + "\n".join(str(line) for line in days[day]) for day in newest},
     )
+
+
+def _place(line: Line) -> tuple[str, bool, bool, str]:
+    """By time; of one millisecond, a beginning first and an end last."""
+    return line.at, line.id.startswith("end"), not line.id.startswith("start"), line.id
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], ledger: Reader) -> list[Line]:
