@@ -134,8 +134,10 @@ class Controller:
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if reports is not None:  # nobody has asked for a stop
-            with contextlib.suppress(StopAsked):
+            try:
                 reports += self._page()
+            except StopAsked as stop:
+                ending.interrupted = stop.interrupted
         for path in reports or ():
             self._say(f"report: {path}")
         return ending
