@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import replace
 
 import pytest
 from test_report import Campaign
@@ -56,6 +58,15 @@ def test_a_best_is_told_once(campaign):
     ]
     assert told(campaign, after)[0] == ()
     assert [one.kind for one in found] == [news.BEST]
+
+
+def test_where_to_look_can_be_copied_into_a_shell(campaign):
+    campaign.experiment(0.8, result=Result.IMPROVED)
+    project = replace(project_of(campaign), paths=replace(campaign.paths, root="/home/ann/it's mine"))
+    now = status(project, campaign.ledger)
+    _, text = news.message(project, (), now, "box")
+    command = text.splitlines()[-1].removeprefix("look: ").removesuffix(" (on box)")
+    assert shlex.split(command)[-1] == "/home/ann/it's mine"
 
 
 def test_the_last_best_stands_for_all(campaign):
