@@ -201,6 +201,16 @@ def test_the_shim_stands_alone():
     assert not list(ours(shim)), "shim.py is sent as it is: it imports nothing of ours"
 
 
+def test_the_list_of_commands_loads_no_command():
+    """`--help` and the help of a mistake are to be there at once."""
+    import subprocess
+    import sys
+
+    code = "import sys\nfrom auto_experiment.cli import main\nprint([m for m in ('pydantic', 'yaml', 'sqlite3') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_and_status_load_nothing_heavy():
     import subprocess
     import sys

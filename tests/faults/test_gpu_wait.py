@@ -107,6 +107,24 @@ def test_what_waits_is_said_and_goes_on_when_the_gpu_is_free(project, machine):
     assert work.attempt("exp001/run01/a1").spec["env"]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
+def test_a_pause_in_a_wait_is_seen_and_outlives_it(project, machine):
+    work = project()
+    busy = machine(work)
+    busy.taken()
+    run = work.start("run", "--gpu", "0", "--gpu-wait", "--max-cycles", 1, patch=PROMPT)
+    run.said("waiting: GPU 0")
+    said = work.cli("pause").stdout
+    assert "exp001/dry01 has not started and waits" in said
+    controller = work.json("status")["controller"]
+    assert controller["state"] == "parked"
+    assert "; paused since " in controller["reason"]
+    busy.gives(0)
+    work.until(lambda: work.json("status")["controller"]["state"] == "paused")
+    assert work.judged() == []
+    work.cli("resume")
+    assert run.wait() == 0
+
+
 @pytest.mark.parametrize("how", ["signal", "stop --run"])
 def test_a_stop_ends_a_wait_at_once(project, machine, how):
     work = project()

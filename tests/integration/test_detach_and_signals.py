@@ -142,7 +142,7 @@ class TestALostTerminal:
 
 class TestAStartInTheBackground:
     def test_outlives_its_shell_and_says_how_to_look_and_steer(self, project):
-        work = project(HELD)
+        work = project(HELD, name="with a space")
         command = work.words("run", "--detach", "--max-cycles", 1)
         shell = subprocess.Popen(
             ["sh", "-c", '"$@"; echo "exit=$?"; exec sleep 1000', "sh", *command],
@@ -157,11 +157,11 @@ class TestAStartInTheBackground:
         pid = holder(work.paths.lock)
         assert "exit=0" in said
         assert f"pid {pid}" in said
-        for hint in (
-            "auto-experiment status",
-            "auto-experiment stop",
-            "auto-experiment direct",
-            work.paths.controller_log,
+        for hint in (  # to be copied into a shell
+            f"auto-experiment status --project '{work.root}' ",
+            f"auto-experiment stop --project '{work.root}'",
+            f"""auto-experiment direct "..." --project '{work.root}' """,
+            f"tail -f '{work.paths.controller_log}'",
         ):
             assert hint in said
         assert os.getsid(pid) == pid

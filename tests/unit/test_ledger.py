@@ -550,6 +550,26 @@ def test_a_ledger_of_an_earlier_version_is_carried_on(tmp_path, path):
     book.close()
 
 
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "data" / "ledgers").glob("*.db")), ids=lambda p: p.stem
+)
+def test_a_ledger_of_an_earlier_version_is_read_as_it_is(tmp_path, path):
+    """By whoever only looks, before a controller has migrated it, and while one does."""
+    shutil.copy(path, tmp_path / "ledger.db")
+    reader = Reader.open(str(tmp_path / "ledger.db"))
+    asked = (reader.last_cycle, lambda: reader.tool_calls(1), reader.calls_while_training, reader.llm)
+    before = [ask() for ask in asked]
+    assert before[0].parked_why is None
+    assert (tmp_path / "ledger.db").read_bytes() == path.read_bytes()
+    book = Book(tmp_path)
+    with book.tx() as tx:
+        tx.park(before[0].id, "2026-11-26T10:00:00.000Z", "the model is away")
+    assert reader.last_cycle().parked_why == "the model is away"
+    assert [ask() for ask in asked[1:]] == before[1:]
+    reader.close()
+    book.close()
+
+
 # --- what the live view asks
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import replace
 
 import pytest
 from test_report import Campaign
 
+from auto_experiment import clock
 from auto_experiment.notes import news, obsidian
 from auto_experiment.objective import Objective
 from auto_experiment.project import Project
@@ -56,6 +59,15 @@ def test_a_best_is_told_once(campaign):
     ]
     assert told(campaign, after)[0] == ()
     assert [one.kind for one in found] == [news.BEST]
+
+
+def test_where_to_look_can_be_copied_into_a_shell(campaign):
+    campaign.experiment(0.8, result=Result.IMPROVED)
+    project = replace(project_of(campaign), paths=replace(campaign.paths, root="/home/ann/it's mine"))
+    now = status(project, campaign.ledger)
+    _, text = news.message(project, (), now, "box")
+    command = text.splitlines()[-1].removeprefix("look: ").removesuffix(" (on box)")
+    assert shlex.split(command)[-1] == "/home/ann/it's mine"
 
 
 def test_the_last_best_stands_for_all(campaign):
@@ -173,7 +185,10 @@ def test_the_dashboard(campaign):
     assert f"- [[auto-experiment/cifar/Daily/{day}|{day}]]" in board
 
 
-def test_a_day_has_a_line_for_each_thing_and_each_line_an_id(campaign):
+def test_a_day_has_a_line_for_each_thing_and_each_line_an_id(campaign, monkeypatch):
+    """All of one millisecond: a session ends after what happened in it."""
+    at = campaign.ledger.last_session().started_at
+    monkeypatch.setattr(clock, "now", lambda: at)
     campaign.experiment(0.8, "lr 0.1", result=Result.IMPROVED)
     end(campaign, "done")
     lines = [line for line in next(iter(texts(campaign).days.values())).splitlines() if line.startswith("- ")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -207,8 +208,9 @@ def _detach(
     print(f"auto-experiment runs in the background, pid {child.pid}")
     if pause := pause_of(paths):
         print(f"paused {pause}: nothing new is planned or started; {GO_ON}")
-    print(f"look:  auto-experiment status --project {root}   (or tail -f {paths.controller_log})")
-    print(f'steer: auto-experiment direct "..." --project {root}   end: auto-experiment stop --project {root}')
+    where = f"--project {shlex.quote(root)}"  # these lines are there to be copied
+    print(f"look:  auto-experiment status {where}   (or tail -f {shlex.quote(paths.controller_log)})")
+    print(f'steer: auto-experiment direct "..." {where}   end: auto-experiment stop {where}')
     return 0
 
 

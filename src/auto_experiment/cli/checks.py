@@ -213,7 +213,7 @@ def _notes(config: Config, project: Project, place: Place) -> Check:
         return Check("obsidian", True, f"no vault: the notes lie in {task['root']}")
     answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.child(config))
     if faults := answer.get("faults"):
-        return Check("obsidian", False, str(faults[0]), todo)
+        return Check("obsidian", None, str(faults[0]), todo)
     return Check("obsidian", True, os.path.join(task["root"], task["folder"]))
 
 

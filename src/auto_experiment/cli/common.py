@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from auto_experiment import clock
-from auto_experiment.config import read_environment
 from auto_experiment.errors import UsageError
 from auto_experiment.hosts.hand import run_around
 from auto_experiment.jsonable import plain
 from auto_experiment.paths import ProjectPaths
-from auto_experiment.views.terminal import Screen
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from auto_experiment.views.terminal import Screen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +54,9 @@ def show(text: Callable[[Screen], str], *, one_screen: bool = False) -> None:
     """Print a text made for this terminal: as wide as it is, in colour unless NO_COLOR is set. Into a pipe lines are as
     long as they are. ``one_screen``: a text for a screen, that of a terminal of 80x24 into a pipe; COLUMNS and LINES
     say otherwise."""
+    from auto_experiment.config import read_environment  # `--help` needs neither
+    from auto_experiment.views.terminal import Screen
+
     terminal = sys.stdout.isatty()
     width, height = shutil.get_terminal_size((80, 24)) if terminal or one_screen else (None, None)
     variables = read_environment().variables

@@ -105,10 +105,24 @@ def pause_command(project: str) -> None:
     make_workspace(paths)
     requests.stand(paths.requests, requests.PAUSE, {"at": clock.now(), "by": _who()})
     requests.ask(paths.requests, paths.poke, requests.LOOK)
-    _, running = _going_on(paths)
-    first = f"{running} goes on to its end and is reflected on; then " if running else ""
+    first = _first(paths)
     alone = "" if holder(paths.lock) else "no controller is running here: it holds for the next one; "
     click.echo(f"paused: {alone}{first}nothing new is planned or started; {GO_ON}")
+
+
+def _first(paths: ProjectPaths) -> str:
+    """What a pause still lets go on."""
+    ledger = Reader.open_if_any(paths.ledger)
+    if ledger is None:
+        return ""
+    with contextlib.closing(ledger):
+        attempts = ledger.open_attempts()
+    if not attempts:
+        return ""
+    name = attempts[-1].run_name
+    if attempts[-1].claim is None:  # it waits for a GPU, or is just about to start
+        return f"{name} has not started and waits; "
+    return f"{name} goes on to its end and is reflected on; then "
 
 
 @click.command("resume", epilog="Example: auto-experiment resume --project ~/cifar")

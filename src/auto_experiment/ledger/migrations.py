@@ -89,13 +89,15 @@ CREATE INDEX event_session ON event(session, at)
 """
 
 
+_SECOND_COLUMNS = (("cycle", "parked_why"), ("model_call", "ended_at"), ("tool_call", "ended_at"))
+
+
 def _second(db: sqlite3.Connection) -> None:
     """Version 2: why a cycle is parked; who was asked for a reply, and when it came; a tool call's own id, and when
     its result came. Nothing of what was stored is touched."""
+    for table, column in _SECOND_COLUMNS:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
     for statement in (
-        "ALTER TABLE cycle ADD COLUMN parked_why TEXT",
-        "ALTER TABLE model_call ADD COLUMN ended_at TEXT",
-        "ALTER TABLE tool_call ADD COLUMN ended_at TEXT",
         "CREATE INDEX model_call_cycle ON model_call(cycle)",
         "CREATE INDEX tool_call_cycle ON tool_call(cycle)",
         "CREATE INDEX attempt_command ON attempt(command)",
@@ -105,6 +107,7 @@ def _second(db: sqlite3.Connection) -> None:
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
 VERSION = len(MIGRATIONS)
+_COLUMNS = {2: _SECOND_COLUMNS}  # of each version: the columns that it has added, empty in all that was stored before
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
@@ -119,3 +122,12 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
+
+
+def read_as_newest(db: sqlite3.Connection, version: int) -> None:
+    """Let a connection that cannot write see an older ledger as one of VERSION: views of its own, which are no part of
+    the file, have the columns that are not there yet. They also hold when a controller migrates the file meanwhile: of
+    two columns of one name, SQLite takes the first, which is the table's."""
+    for step in range(version + 1, VERSION + 1):
+        for table, column in _COLUMNS.get(step, ()):
+            db.execute(f"CREATE TEMP VIEW {table} AS SELECT *, NULL AS {column} FROM main.{table}")

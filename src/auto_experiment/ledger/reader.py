@@ -10,6 +10,7 @@ from itertools import accumulate, takewhile
 from typing import Any
 
 from auto_experiment.errors import LedgerRefused
+from auto_experiment.ledger import migrations
 from auto_experiment.ledger.database import failure, open_read_only
 from auto_experiment.ledger.rows import (
     AttemptRow,
@@ -60,9 +61,11 @@ class Reader:
         if not os.path.exists(path):
             return None
         db = open_read_only(path)
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        if version == 0:
             db.close()
             return None
+        migrations.read_as_newest(db, version)
         return cls(path, db)
 
     def close(self) -> None:

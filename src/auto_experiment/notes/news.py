@@ -7,6 +7,7 @@ machine with it stands in docs/privacy.md.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,7 +94,7 @@ def message(project: Project, news: Sequence[News], status: Mapping[str, Any], h
     if status["best"] and BEST not in kinds:
         best, metric = status["best"], (status["objective"] or {}).get("metric", "")
         lines.append(f"best so far: {metric}={best['value']:g}, {best['run']}")
-    lines.append(f"look: auto-experiment status --project {project.paths.root} (on {host})")
+    lines.append(f"look: auto-experiment status --project {shlex.quote(project.paths.root)} (on {host})")
     return f"{_line(project.name, 80)}: {kinds[0] if kinds else 'a test'}", "\n".join(lines)
 
 

@@ -65,7 +65,7 @@ def notes(project: Project, ledger: Reader, folder: str, *, daily: bool) -> Note
     rows = listing(project, ledger, standing(ledger, project.objective))
     lines = _lines(rows, ledger) if daily else []
     days: dict[str, list[Line]] = {}
-    for line in sorted(lines, key=_place):
+    for line in sorted(lines, key=lambda line: (line.at, _rank(line), line.id)):
         days.setdefault(line.day, []).append(line)
     newest = sorted(days, reverse=True)[:_MOST_DAYS]
     back = _link(folder, DASHBOARD, DASHBOARD)
@@ -76,9 +76,9 @@ def notes(project: Project, ledger: Reader, folder: str, *, daily: bool) -> Note
     )
 
 
-def _place(line: Line) -> tuple[str, bool, bool, str]:
-    """By time; of one millisecond, a beginning first and an end last."""
-    return line.at, line.id.startswith("end"), not line.id.startswith("start"), line.id
+def _rank(line: Line) -> int:
+    """What is of one millisecond: a session begins before and ends after what happens in it."""
+    return 0 if line.id.startswith("start") else 2 if line.id.startswith("end") else 1
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], ledger: Reader) -> list[Line]:

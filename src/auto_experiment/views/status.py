@@ -53,6 +53,8 @@ def _controller(project: Project, ledger: Reader | None) -> dict[str, Any]:
     phase = cycle.phase.value if cycle and cycle.phase is not Phase.DONE else None
     if held_up := parked(project.paths.lock):
         until, reason = held_up.get("until"), held_up.get("reason")
+        if pause:  # what waits for a GPU will not start when there is one
+            reason = f"{reason}; paused {pause}, {GO_ON}"
         return {"state": "parked", "until": until, "pid": pid, "phase": phase, "reason": reason}
     if pause and ledger and ledger.is_paused():
         return {"state": "paused", "until": None, "pid": pid, "phase": phase, "reason": f"{pause}; {GO_ON}"}
