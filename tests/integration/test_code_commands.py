@@ -129,6 +129,7 @@ def test_no_code_is_told_in_one_line(campaign, command):
     assert "exp001 has no recorded code: none was recorded when it ran" in line("exp001")
     assert "exp002 has no recorded code: it has started nothing" in line("exp002")
     assert "there is no experiment exp009: the experiments are exp001 to exp002" in line("exp009")
+    assert "there is no experiment exp009/run01: the experiments are" in line("exp009/run01")
     assert "'what' is no experiment" in line("what")
     campaign.experiment(start="2" * 40, tree="3" * 40)
     assert "is not recorded in" in line("exp003")
