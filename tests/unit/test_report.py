@@ -330,7 +330,7 @@ def test_the_live_view_tells_what_is_spent_from_what_is_reserved(campaign):
     campaign.stands()
     campaign.experiment(0.5)
     asked(campaign)
-    assert live(campaign.project, campaign.ledger).cost.startswith("$0.0090, 1 calls")
+    assert live(campaign.project, campaign.ledger).cost.startswith("$0.0090, 1 call, ")
     asked(campaign, usd=None)
     told = live(campaign.project, campaign.ledger).cost
     assert told.startswith("$0.0090 and at most $0.0610 for what is not answered yet, 2 calls")

@@ -19,6 +19,7 @@ from auto_experiment.ledger.rows import Phase
 from auto_experiment.views.chart import chart
 from auto_experiment.views.live import Curve, Live, Shown
 from auto_experiment.views.sparkline import sparkline
+from auto_experiment.views.terminal import counted
 
 _PHASES = tuple(phase.value for phase in Phase if phase is not Phase.DONE)
 _LABEL = 11  # cells in front of each line
@@ -103,7 +104,7 @@ class _Drawing:
 
     def done(self) -> list[Text]:
         cycles, experiments, runs = self.live.counts
-        words = Text(f"{cycles} cycles, {experiments} experiments, {runs} runs")
+        words = Text(f"{counted(cycles, 'cycle')}, {counted(experiments, 'experiment')}, {counted(runs, 'run')}")
         values = [value for value in self.live.results.values if math.isfinite(value)]
         if values:
             span = f" {min(values):g} to {max(values):g}"

@@ -20,6 +20,7 @@ from auto_experiment.records.observation import GpuSample, Progress
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.standing import standing
 from auto_experiment.views.status import status
+from auto_experiment.views.terminal import counted
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.match import Match, match_objective
 
@@ -184,7 +185,7 @@ def _cost(llm: Mapping[str, float | None], asked: tuple[int, float | None] = (0,
     if number and llm["usd"] is not None and reserved is not None:
         usd = f"${max(llm['usd'] - reserved, 0):.4f} and at most ${reserved:.4f} for what is not answered yet"
     sent = (llm["input_tokens"] or 0) + (llm["cache_read_tokens"] or 0) + (llm["cache_write_tokens"] or 0)
-    return f"{usd}, {llm['calls']:g} calls, {sent:,.0f} tokens in, {llm['output_tokens']:,.0f} out"
+    return f"{usd}, {counted(int(llm['calls']), 'call')}, {sent:,.0f} tokens in, {llm['output_tokens']:,.0f} out"
 
 
 def _gpu(sample: GpuSample) -> str:
