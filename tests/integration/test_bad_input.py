@@ -284,6 +284,26 @@ def test_check_says_a_missing_objective_once(project):
     assert len(missing(project(config={"objective": {"metric": "wobble", "direction": None}}))) == 1
 
 
+def test_check_says_a_name_in_the_search_space_that_the_script_does_not_take(project):
+    """Such a name fails every dry run but the baseline's, and would do so all night."""
+    script = (
+        'import argparse\np = argparse.ArgumentParser()\np.add_argument("--momentum", type=float)\np.parse_args()\n'
+    )
+    brief = GOAL + "\n# Codebase\n- Training: trains.py\n\n# Search Space\n- {}: 0.8 .. 0.9\n"
+    work = project()
+    work.write("trains.py", script)
+    work.configure("agent: {provider: optuna}\n")
+
+    def space(name: str) -> list[str]:
+        work.write("PROJECT_BRIEF.md", brief.format(name))
+        return [line for line in work.cli("check").stdout.splitlines() if line.startswith("note    space")]
+
+    assert space("--momentun") == [
+        "note    space       trains.py takes no --momentun that can be seen; did you mean --momentum?"
+    ]
+    assert space("--momentum") == space("--moment") == space("--width") == space("momentun") == []
+
+
 def test_no_search_space(project):
     work = project(brief=GOAL)
     done = work.cli("run", status=2)
@@ -348,6 +368,7 @@ def test_keys_are_kept_from_trainings_and_other_variables_are_not(project):
 
 OPTIONS = {
     "gpu": (["--gpu", "0;1"], ["--gpu", "0,1"]),
+    "gpu that is no id": (["--gpu", "x"], ["--gpu 'x'", "0,1"]),
     "gpu words": (["--gpu", "all of them"], ["--gpu"]),
     "empty gpu": (["--gpu", ""], ["--gpu"]),
     "max-cycles": (["--max-cycles", "-2"], ["--max-cycles", "-2"]),
@@ -520,6 +541,17 @@ def test_a_project_that_cannot_be_written(project):
         assert missing(work)[0].startswith("workspace: ")
     finally:
         work.root.chmod(0o755)
+
+
+def test_a_ledger_that_may_not_be_read_is_not_called_damaged(project):
+    """Who believed that would move a sound one away."""
+    work = project()
+    work.cli("run", "--max-cycles", 1)
+    Path(work.paths.ledger).chmod(0)
+    if os.access(work.paths.ledger, os.R_OK):
+        pytest.skip("root reads what it may not")
+    (line,) = work.cli("status", status=3).stderr.splitlines()
+    assert line.endswith("ledger.db: cannot be read: Permission denied; give the permissions back")
 
 
 def test_another_controller_holds_the_project(project):

@@ -25,7 +25,7 @@ class Campaign:
         make_workspace(work.paths)
         self.snapshots = snapshots_of(Place.of(str(work.root)))
 
-    def experiment(self, *, start=None, tree=None, base=None, skipped=()) -> int:
+    def experiment(self, *, start=None, tree=None, base=None, skipped=(), command="python train.py") -> int:
         lock = ProjectLock.take(self.work.paths.lock)
         ledger = Writer.open_with(self.work.paths.ledger, lock)
         try:
@@ -38,7 +38,7 @@ class Campaign:
                     title="t",
                     hypothesis="h",
                     success_criteria="s",
-                    command="python train.py",
+                    command=command,
                     base=base,
                 )
                 tx.plan(cycle, plan, "basis")
@@ -49,7 +49,7 @@ class Campaign:
                     tx.event("code", experiment=number + 100, cycle=cycle, **{"from": "1" * 40}, skipped=[])
                 for n, one in enumerate((tree,) if tree is None or isinstance(tree, str) else tree, 1):
                     spec = Spec(f"exp{number:03d}/dry01/a{n}", ("python", "train.py"), "/x", tree=one)
-                    tx.attempt(spec, experiment=number, kind=Kind.DRY, n=n, command="python train.py", params={})
+                    tx.attempt(spec, experiment=number, kind=Kind.DRY, n=n, command=command, params={})
             return number
         finally:
             ledger.close()
@@ -94,6 +94,18 @@ def test_diff_of_two_and_of_trees(campaign):
     assert cli("diff", one, two).stdout.partition("\n")[2] == text.partition("\n")[2]
     assert cli("diff", "exp001", one).stdout == f"{one[:12]} against exp001: the same code\n"
     assert cli("diff", "exp001").stdout == "exp001 against the code that it started from: the same code\n"
+    assert cli("diff", "exp001", "exp001").stdout == "exp001 against exp001: the same code\n"
+
+
+def test_diff_of_two_that_differ_in_the_command_alone_shows_both(campaign):
+    one = campaign.state(model="layers = 2\n")
+    campaign.experiment(start=one, tree=one, command="python t.py --lr 0.1")
+    campaign.experiment(start=one, tree=one, command="python t.py --lr 0.2")
+    assert campaign.work.cli("diff", "exp001", "exp002").stdout.splitlines() == [
+        "exp002 against exp001: the same code",
+        "exp001  python t.py --lr 0.1",
+        "exp002  python t.py --lr 0.2",
+    ]
 
 
 def test_without_a_start_the_base_stands_in(campaign):
@@ -129,6 +141,7 @@ def test_no_code_is_told_in_one_line(campaign, command):
     assert "exp001 has no recorded code: none was recorded when it ran" in line("exp001")
     assert "exp002 has no recorded code: it has started nothing" in line("exp002")
     assert "there is no experiment exp009: the experiments are exp001 to exp002" in line("exp009")
+    assert "there is no experiment exp009/run01: the experiments are" in line("exp009/run01")
     assert "'what' is no experiment" in line("what")
     campaign.experiment(start="2" * 40, tree="3" * 40)
     assert "is not recorded in" in line("exp003")

@@ -108,3 +108,14 @@ def test_init_answers_a_wrong_folder_in_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
     assert "there is no such folder to look at" in done.stderr
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_init_takes_the_folder_as_the_other_commands_do(tmp_path):
+    def call(*words):
+        return subprocess.run([COMMAND, "init", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert call("--project", "mine").returncode == 0
+    assert sorted(os.listdir(tmp_path / "mine")) == ["PROJECT_BRIEF.md", "config.yaml"]
+    twice = call("mine", "--project", "other")
+    assert (twice.returncode, "given twice: mine and --project other" in twice.stderr) == (2, True)
+    assert os.listdir(tmp_path) == ["mine"]

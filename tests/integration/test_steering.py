@@ -209,7 +209,11 @@ class TestDirectNow:
 
     def test_with_nothing_that_runs_is_as_direct(self, project):
         work = project()
-        assert work.cli("direct", "--now", "report").stdout == f"{work.paths.directive}: read at the next THINK\n"
+        said = work.cli("direct", "--now", "report").stdout
+        assert said == (
+            f"{work.paths.directive}: read at the next THINK; "
+            "no controller is running here: `auto-experiment run` starts one\n"
+        )
         assert "a directive asked for the report" in work.cli("run").stdout
 
     def test_ends_a_run_and_leaves_a_project_paused(self, project):

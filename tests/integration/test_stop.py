@@ -141,9 +141,11 @@ class TestStopRunEndsTheTrainingToo:
         work, run, line = held_at(project, "training", patch=SHORT_GRACE, env={"STUBBORN": "1"} if stubborn else {})
         if controller == "killed":
             run.kill()
+            assert "no controller is running here; exp001/run01 may go on" in work.cli("stop").stdout
         elif controller == "stopped":
             work.cli("stop")
-        work.cli("stop", "--run")
+        said = work.cli("stop", "--run").stdout
+        assert controller == "alive" or said.endswith("exp001/run01 was ended\n")
         assert [pid for pid in (line["pid"], line["daemon"]) if work.alive(pid)] == []
         if controller == "alive":
             assert run.wait() == 0

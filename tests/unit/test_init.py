@@ -30,6 +30,7 @@ def test_a_new_folder_gets_both_files_and_is_told_so(tmp_path):
     lines = make_project(str(folder), ENV)
     assert sorted(os.listdir(folder)) == sorted(FILES)
     assert lines == [
+        f"made        {folder}, which was not there",
         *(f"wrote       {folder / name}" for name in FILES),
         "edit        PROJECT_BRIEF.md, every heading that you need",
         f"next        auto-experiment check --project {folder}, then auto-experiment run --project {folder}",
@@ -57,8 +58,15 @@ def test_a_dangling_link_is_not_written_through(tmp_path):
 
 def test_a_file_in_the_way_is_a_usage_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be made a project"):
+    with pytest.raises(UsageError, match="is a file: name the folder that it is in"):
         make_project(str(tmp_path / "file"), ENV)
+
+
+def test_a_folder_that_had_to_be_made_is_said(tmp_path):
+    """A name that was mistyped makes one."""
+    folder = str(tmp_path / "my_projct")
+    assert f"made        {folder}, which was not there" in make_project(folder, ENV)
+    assert not [line for line in make_project(folder, ENV) if line.startswith("made")]
 
 
 def test_the_brief_has_every_section_explained_with_an_example(project):

@@ -188,6 +188,13 @@ def test_what_status_says():
     assert " log /p/w/3/train.log" in said
 
 
+def test_nobody_knows_how_far_a_run_is_whose_log_nobody_reads():
+    controller = {"state": "stopped", "until": None, "pid": None, "phase": None, "reason": "kill -9"}
+    text = status_text.as_text(document(current_runs=[going(3)], controller=controller), "", KNOWN, SCREEN)
+    assert " epoch 25/100 when its log was last read\n" in text
+    assert " left" not in text
+
+
 def test_a_path_is_shorter_below_the_current_folder():
     assert "log w/3/train.log" in status_text.as_text(
         document(current_runs=[going(3)]), "", KNOWN, replace(SCREEN, here="/p")

@@ -307,6 +307,10 @@ def test_reflection(result, finding, milestone):
     assert said.decision.startswith("exp002 (lr=0.1): ")
     told = {Result.FAILED: "exit status 3", Result.INCONCLUSIVE: "never printed"}.get(result, "acc=0.625")
     assert told in said.decision
+    best = {Result.IMPROVED: "best before 0.5 (exp001)", Result.NOT_IMPROVED: "best so far 0.5 (exp001)"}.get(
+        result, ""
+    )
+    assert best in said.decision
 
 
 def test_a_campaign_in_which_nothing_works_ends():

@@ -23,6 +23,7 @@ from auto_experiment.records.usage import Usage
 from auto_experiment.report import markdown
 from auto_experiment.report.markdown import write_report
 from auto_experiment.views import listing, listing_text, status, status_text
+from auto_experiment.views.live import live
 from campaign import Campaign
 
 SECTIONS = ["## Goal", "## Best result", "## Experiments", "## Faults", "## Time"]
@@ -323,6 +324,26 @@ def test_a_call_that_was_cut_off_is_told_with_what_is_reserved_for_it(campaign):
     time.sleep(0.002)
     another_session(campaign)
     assert "$0.0700, of it $0.0610 reserved for 1 call whose end is not known, 2 calls," in campaign.section("Model")
+
+
+def test_the_live_view_tells_what_is_spent_from_what_is_reserved(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    asked(campaign)
+    assert live(campaign.project, campaign.ledger).cost.startswith("$0.0090, 1 call, ")
+    asked(campaign, usd=None)
+    told = live(campaign.project, campaign.ledger).cost
+    assert told.startswith("$0.0090 and at most $0.0610 for what is not answered yet, 2 calls")
+
+
+def test_the_live_view_keeps_the_last_run_while_the_next_experiment_has_none(campaign):
+    campaign.stands()
+    assert live(campaign.project, campaign.ledger).shown is None
+    campaign.experiment(0.5)
+    begun(campaign)
+    shown = live(campaign.project, campaign.ledger).shown
+    assert shown is not None
+    assert (shown.run, shown.title) == ("exp001/run01", "a title")
 
 
 def test_the_table_has_what_each_experiment_cost_when_a_model_was_asked(campaign):

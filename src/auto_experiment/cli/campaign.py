@@ -24,6 +24,8 @@ from auto_experiment.records.gpu import GpuWait
 
 _START_S = 20.0
 
+_GPU = r"(-?\d+|(GPU|MIG)-[\w/-]+)"  # an index or a UUID; CUDA takes -1 for none
+
 
 @click.command("run", epilog="Example: auto-experiment run --project ~/cifar --gpu 0 --max-cycles 20 --provider optuna")
 @project_option
@@ -67,8 +69,8 @@ def run_command(
     by the next run.
     """
     existing_folder(project)
-    if gpu is not None and not re.fullmatch(r"[\w-]+(,[\w-]+)*", gpu):
-        raise click.UsageError(f"--gpu {gpu!r}: give ids such as 0 or 0,1")
+    if gpu is not None and not re.fullmatch(rf"{_GPU}(,{_GPU})*", gpu):
+        raise click.UsageError(f"--gpu {gpu!r}: give ids such as 0 or 0,1 (`auto-experiment gpus` shows them)")
     if max_cycles is not None and max_cycles < -1:
         raise click.UsageError(f"--max-cycles {max_cycles}: give a number from 0 on, or -1 for no limit")
     overrides: dict[str, object] = {}

@@ -35,20 +35,30 @@ def diff_command(exp: str, other: str | None, project: str) -> None:
     """
     from auto_experiment.wiring import snapshots_of
 
+    commands: list[str] = []
     with opened(project) as (_, ledger):
         if other is None:
             old, new, what = _own(ledger, exp)
         else:
             old, new, what = _tree(ledger, exp), _tree(ledger, other), f"{_name(other)} against {_name(exp)}"
+            commands = _commands(ledger, exp, other)
     snapshots = snapshots_of(Place.of(project))
     old, new = (snapshots.find(tree) for tree in (old, new))
     changes = snapshots.changes(old, new)
     if not changes:
-        click.echo(f"{what}: the same code")
+        click.echo("\n".join([f"{what}: the same code", *commands]))
         return
     click.echo(f"{what}: {code.summary(changes)}")
     click.echo("\n".join(code.table(changes, most=len(changes))))
     click.echo("\n" + code.plain_diff(snapshots.diff(old, new, cap=_LONGEST_DIFF)).rstrip("\n"))
+
+
+def _commands(ledger: Reader | None, *names: str) -> list[str]:
+    """Where the code is the same it is the command in which two experiments differ; [] when they do not."""
+    if ledger is None or any(_TREE.fullmatch(name) for name in names):
+        return []
+    ran = [(_name(name), ledger.attempts(experiment_number(name))[-1].command) for name in names]
+    return [f"{name}  {command}" for name, command in ran] if len({command for _, command in ran}) > 1 else []
 
 
 def _own(ledger: Reader | None, exp: str) -> tuple[str, str, str]:

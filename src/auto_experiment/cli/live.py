@@ -104,7 +104,7 @@ class _Drawing:
 
     def done(self) -> list[Text]:
         cycles, experiments, runs = self.live.counts
-        words = Text(", ".join((counted(cycles, "cycle"), counted(experiments, "experiment"), counted(runs, "run"))))
+        words = Text(f"{counted(cycles, 'cycle')}, {counted(experiments, 'experiment')}, {counted(runs, 'run')}")
         values = [value for value in self.live.results.values if math.isfinite(value)]
         if values:
             span = f" {min(values):g} to {max(values):g}"

@@ -116,11 +116,10 @@ def _code(folder: str, ledger: Reader, number: int) -> dict[str, Any] | None:
 
 
 def experiment_number(text: str) -> int:
-    match = re.fullmatch(r"(?:exp)?0*(\d{1,9})", text.strip().lower())
+    """Of "exp003", "3", or one of its runs, "exp003/run01", as `status` and the report name it."""
+    match = re.fullmatch(r"(?:exp)?0*(\d{1,9})(?:/(?:run|dry)\d+(?:/a\d+)?)?", text.strip().lower())
     if not match:
-        raise click.UsageError(
-            f"{text!r} is no experiment; give one such as exp003 (`auto-experiment list` shows them)"
-        )
+        raise click.UsageError(f"{text!r} is no experiment; give one such as exp003, `auto-experiment list` shows them")
     return int(match[1])
 
 

@@ -9,9 +9,10 @@ from auto_experiment.project import Place
 
 
 @click.command("init", epilog="Example: auto-experiment init ~/cifar")
-@click.argument("folder", metavar="[DIR]", required=False, default=".")
+@click.argument("folder", metavar="[DIR]", required=False)
+@click.option("--project", metavar="DIR", help="The same as DIR, as the other commands name it.")
 @click.option("--print", "only_print", is_flag=True, help="Print the proposed brief, and write nothing.")
-def init_command(folder: str, only_print: bool) -> None:
+def init_command(folder: str | None, project: str | None, only_print: bool) -> None:
     """Look at a project, and write a PROJECT_BRIEF.md that fits it, and config.yaml. Never overwrites a file.
 
     Reads the source of the training scripts and earlier logs; runs nothing.
@@ -19,6 +20,9 @@ def init_command(folder: str, only_print: bool) -> None:
     from auto_experiment.config import read_environment
     from auto_experiment.init import make_project, proposed_brief
 
+    if folder is not None and project is not None:
+        raise click.UsageError(f"the folder is given twice: {folder} and --project {project}; keep one")
+    folder = folder or project or "."
     if only_print:
         click.echo(proposed_brief(folder, read_environment()), nl=False)
         return

@@ -52,7 +52,7 @@ def direct_command(text: str, now: bool, project: str) -> None:
     add_directive(paths, text)
     ended = _end_for_it(project, paths) if now else ""
     requests.ask(paths.requests, paths.poke, requests.LOOK)
-    click.echo(f"{paths.directive}: {ended}read at the next THINK{_after_a_pause(paths)}")
+    click.echo(f"{paths.directive}: {ended}read at the next THINK{_after_a_pause(paths)}{_alone(paths)}")
     if len(text) > DIRECTIVE_MAX:
         click.echo(f"only the first {DIRECTIVE_MAX:,} characters of it will be used")
 
@@ -139,8 +139,11 @@ def resume_command(project: str) -> None:
     with contextlib.suppress(FileNotFoundError):  # somebody else was quicker
         os.unlink(requests.standing_path(paths.requests, requests.PAUSE))
     requests.ask(paths.requests, paths.poke, requests.LOOK)
-    alone = "" if holder(paths.lock) else "; no controller is running here: `auto-experiment run` starts one"
-    click.echo(f"resumed, paused {pause}{alone}")
+    click.echo(f"resumed, paused {pause}{_alone(paths)}")
+
+
+def _alone(paths: ProjectPaths) -> str:
+    return "" if holder(paths.lock) else "; no controller is running here: `auto-experiment run` starts one"
 
 
 def _who() -> str:
@@ -166,12 +169,24 @@ def stop_command(stop_run: bool, project: str) -> None:
     if pid is not None:
         _stop(paths, requests.STOP_RUN if stop_run else requests.STOP, _STOP_RUN_S if stop_run else _STOP_S, pid)
         click.echo(f"controller {pid} ended" + (", and the training that it watched" if stop_run else ""))
+    _, running = _going_on(paths)
     if stop_run:
         left = _collect(project, STOP_RUN_REASON)
-        if pid is None or left == STOP_RUN_REASON:
+        if left == STOP_RUN_REASON:
+            click.echo(f"{running or 'the training'} was ended")
+        elif pid is None:
             click.echo(left)
     elif pid is None:
-        click.echo("no controller is running here")
+        click.echo(f"no controller is running here{_still_there(running)}")
+
+
+def _still_there(running: str) -> str:
+    """Nobody has seen the end of ``running``; whether it goes on only its collection tells."""
+    return (
+        f"; {running} may go on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it"
+        if running
+        else ""
+    )
 
 
 def _collect(project: str, why: str) -> str:

@@ -22,6 +22,9 @@ FILES = ("PROJECT_BRIEF.md", "config.yaml")
 
 def make_project(folder: str, env: Environment) -> list[str]:
     """Write what is missing, the folder included; the lines say what was found, done, and is to be done."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder} is a file: name the folder that it is in")
+    new = not os.path.isdir(folder)
     try:
         os.makedirs(folder, exist_ok=True)
         os.listdir(folder)
@@ -34,7 +37,10 @@ def make_project(folder: str, env: Environment) -> list[str]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be made a project: {error.strerror}; name another folder") from error
     found = told(proposal) if _found_any(proposal) else []
-    done = [f"{'wrote' if new else 'kept':12}{path}" + ("" if new else ", which was there") for path, new in written]
+    done = [f"{'made':12}{folder}, which was not there"] if new else []
+    done += [
+        f"{'wrote' if fresh else 'kept':12}{path}" + ("" if fresh else ", which was there") for path, fresh in written
+    ]
     done += [] if written[1][1] else _foreign_config(folder)
     if not written[0][1]:
         done += [f"{'proposal':12}auto-experiment init --print {folder}"] if found else []

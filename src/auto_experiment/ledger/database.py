@@ -33,6 +33,8 @@ def open_read_only(path: str, *, thorough: bool = False) -> sqlite3.Connection:
     except (sqlite3.Error, TypeError) as error:
         if db is not None:
             db.close()
+        if not os.access(path, os.R_OK):  # a sound ledger, which nobody should move away
+            raise LedgerRefused(f"{path}: cannot be read: Permission denied; give the permissions back") from error
         kind_of = _Locked if "locked" in str(error) else LedgerRefused
         raise kind_of(f"{path}: is not a ledger or is damaged ({error}); {_RESCUE}") from error
     if empty and kind == version == 0:  # its maker was killed before the first commit

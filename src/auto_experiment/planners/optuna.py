@@ -248,11 +248,11 @@ _FINDINGS = {
 def _verdict(view: ReflectView, outcome: Outcome) -> str:
     """One line of plain words for Recent Decisions."""
     metric = view.objective.metric
-    before = f", best so far {view.best.value:.6g} ({view.best.experiment})" if view.best else ""
+    before = f"{view.best.value:.6g} ({view.best.experiment})" if view.best else ""
     if view.result is Result.IMPROVED:
-        return f"{metric}={outcome.value:.6g}{before}; search on from here"
+        return f"{metric}={outcome.value:.6g}" + (f", best before {before}" if before else "") + "; search on from here"
     if view.result is Result.NOT_IMPROVED:
-        return f"{metric}={outcome.value:.6g}{before}; try another setting"
+        return f"{metric}={outcome.value:.6g}" + (f", best so far {before}" if before else "") + "; try another setting"
     if outcome.reason.startswith("dry run failed"):
         return f"{outcome.reason}; try another setting"
     why = outcome.reason or outcome.exception or outcome.value_note or outcome.state.value

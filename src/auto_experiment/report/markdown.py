@@ -116,7 +116,7 @@ def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list
         ended, took = (_ending(last), _duration(last)) if last else ("nothing was run", "")
         if row["result"] is None:
             ended = _md(left) or (ended if last else "planned")
-        cells = [row["id"], _md(row["title"]), value, row["result"] or "", ended, took]
+        cells = [row["id"], _md(row["title"]), value, (row["result"] or "").replace("_", " "), ended, took]
         cells += [_usd(row["usd"])] if asked else []
         lines.append(f"| {' | '.join(cells)} |")
     if not rows:

@@ -20,6 +20,7 @@ from auto_experiment.records.observation import GpuSample, Progress
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.standing import standing
 from auto_experiment.views.status import status
+from auto_experiment.views.terminal import counted
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.match import Match, match_objective
 
@@ -104,7 +105,7 @@ def live(project: Project, ledger: Reader | None, gpus: Sequence[GpuSample] = ()
         results=Curve(_line(objective.metric) if objective else "", tuple(values)),
         shown=_shown(ledger, document["current_runs"], objective) if ledger else None,
         decisions=tuple(_line(text) for text in document["decisions"]),
-        cost=_cost(document["llm"]),
+        cost=_cost(document["llm"], ledger.unsettled_calls(None) if ledger else (0, None)),
         directive=_line(document["pending_directive"] or ""),
         gpus=tuple(_gpu(sample) for sample in gpus),
     )
@@ -126,10 +127,9 @@ def _best(best: Mapping[str, Any] | None) -> str:
 
 
 def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Objective | None) -> Shown | None:
-    attempts = ledger.open_attempts() or ledger.attempts(ledger.experiment_count())
-    if not attempts:
+    attempt = _newest(ledger)
+    if attempt is None:
         return None
-    attempt = attempts[-1]
     facts = next((run for run in current if (run["run"], run["attempt"]) == (attempt.run_name, attempt.n)), None)
     experiment = ledger.experiment(attempt.experiment)
     names = [str(series["name"]) for series in attempt.summary.get("series", ())]
@@ -147,6 +147,14 @@ def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Obje
         metrics=tuple((_line(name), _number(finals[name])) for name in first),
         curves=tuple(Curve(_line(name), tuple(ledger.curve(attempt.id, name))) for name in chosen),
     )
+
+
+def _newest(ledger: Reader) -> AttemptRow | None:
+    """What runs, else what ran last: while a plan is made or code is written, that is of an earlier experiment."""
+    if attempts := ledger.open_attempts():
+        return attempts[-1]
+    newest = range(ledger.experiment_count(), 0, -1)
+    return next((attempts[-1] for number in newest if (attempts := ledger.attempts(number))), None)
 
 
 def _state(attempt: AttemptRow) -> str:
@@ -168,12 +176,16 @@ def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _cost(llm: Mapping[str, float | None]) -> str:
+def _cost(llm: Mapping[str, float | None], asked: tuple[int, float | None] = (0, None)) -> str:
+    """``asked``: the calls whose end has not been seen, and what is reserved for them, which ``llm`` counts in."""
     if not llm["calls"]:
         return ""
+    number, reserved = asked
     usd = "cost unknown" if llm["usd"] is None else f"${llm['usd']:.4f}"
+    if number and llm["usd"] is not None and reserved is not None:
+        usd = f"${max(llm['usd'] - reserved, 0):.4f} and at most ${reserved:.4f} for what is not answered yet"
     sent = (llm["input_tokens"] or 0) + (llm["cache_read_tokens"] or 0) + (llm["cache_write_tokens"] or 0)
-    return f"{usd}, {llm['calls']:g} calls, {sent:,.0f} tokens in, {llm['output_tokens']:,.0f} out"
+    return f"{usd}, {counted(int(llm['calls']), 'call')}, {sent:,.0f} tokens in, {llm['output_tokens']:,.0f} out"
 
 
 def _gpu(sample: GpuSample) -> str:

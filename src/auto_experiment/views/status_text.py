@@ -66,7 +66,7 @@ def as_text(
         *_done(document, known, screen),
     ]
     for run in document["current_runs"]:
-        lines += _current(run, known, screen)
+        lines += _current(run, known, screen, read=document["controller"]["state"] != "stopped")
     if document["llm"]["calls"]:
         lines += screen.labelled("model", spent(document["llm"], cut_off), 2)
     if document["pending_directive"]:
@@ -152,14 +152,15 @@ def _done(document: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
     return screen.labelled("done", f"{', '.join(parts)}, {counted(document['experiments'], 'experiment')}{results}", 2)
 
 
-def _current(run: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
+def _current(run: dict[str, Any], known: Beside, screen: Screen, *, read: bool) -> list[str]:
+    """``read``: a controller reads its log. Else how far it is now is not known, and how long it will take neither."""
     kind = "dry run" if run["kind"] == "dry" else "training"
     since = "not started yet" if run["elapsed_s"] is None else human(run["elapsed_s"])
     pid = f", pid {run['pid']}" if run["pid"] else ""
     title = screen.cut(known.titles.get(run["experiment"], ""), 0)
     lines = [f"{'now':{LABEL}}" + screen.fit(f"{kind} {run['run']}, {since}{pid}  {title}".rstrip(), before=LABEL)]
     if run["progress"]:
-        lines.append(" " * LABEL + screen.cut(_progress(run, screen), before=LABEL))
+        lines.append(" " * LABEL + screen.cut(_progress(run, screen, read=read), before=LABEL))
     shown = [f"{name} {number(value)}" for name, value in list(run["metrics"].items())[:_METRICS]]
     if shown:
         more = len(run["metrics"]) - len(shown)
@@ -167,9 +168,11 @@ def _current(run: dict[str, Any], known: Beside, screen: Screen) -> list[str]:
     return [*lines, f"{' ' * LABEL}log {screen.path(run['log'])}"]  # never cut: it is there to be copied
 
 
-def _progress(run: dict[str, Any], screen: Screen) -> str:
+def _progress(run: dict[str, Any], screen: Screen, *, read: bool) -> str:
     progress = run["progress"]
     done, total, unit = progress["done"], progress["total"], progress["unit"]
+    if not read:
+        return f"{unit} {done:g}" + ("" if total is None else f"/{total:g}") + " when its log was last read"
     if total is None:
         return f"{unit} {done:g}"
     left = Progress(**progress).remaining_s(run["elapsed_s"])
