@@ -76,8 +76,8 @@ def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
     return gpu.sample(LocalHost(), place.env.helper(place.loose_config(), place.root))
 
 
-def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> None:
-    """Refuse what a launch would find out too late. ``gpus``: the option --gpu."""
+def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> str:
+    """Refuse what a launch would find out too late; what is worth a word otherwise. ``gpus``: the option --gpu."""
     named = (
         ("--gpu", gpus),
         ("Constraints in the brief", inputs.brief.gpus),
@@ -86,7 +86,7 @@ def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait)
     )
     origin, visible = next(((who, ids) for who, ids in named if ids is not None), ("", None))
     paths = place.paths(inputs.config)
-    gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, lambda: _adopts(paths))
+    return gpu_gate.require(lambda: gpus_of(place), visible, origin, wait, lambda: _adopts(paths))
 
 
 def _adopts(paths: ProjectPaths) -> bool:
@@ -220,7 +220,8 @@ def controller_of(
     first = minds(inputs.config)
     keep_secret(inputs.config, place.env, redactor)
     if gpu_wait is not None:
-        _require_gpus(place, inputs, gpus, gpu_wait)
+        if unseen := _require_gpus(place, inputs, gpus, gpu_wait):
+            say(unseen)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)

@@ -241,7 +241,7 @@ def test_where_nothing_names_one_all_of_them_must_be_busy():
 
 
 def asked(gpus, visible, *, adopts=False, wait=False):
-    gpu_gate.require(lambda: gpus, visible, "--gpu", GpuWait(wait), lambda: adopts)
+    return gpu_gate.require(lambda: gpus, visible, "--gpu", GpuWait(wait), lambda: adopts)
 
 
 def test_what_a_start_refuses():
@@ -251,9 +251,9 @@ def test_what_a_start_refuses():
     with pytest.raises(UsageError, match="there is no GPU 3; there are: GPU 0"):
         asked(all_busy, "3", adopts=True)
     asked(all_busy, "0", adopts=True)
-    asked(all_busy, "0", wait=True)
-    asked(all_busy, "")
-    asked(Gpus(why="it hangs"), "0")
+    assert asked(all_busy, "0", wait=True) == ""
+    assert asked(all_busy, "") == ""
+    assert asked(Gpus(why="it hangs"), "0") == "--gpu names GPU 0: it hangs"
     gpu_gate.require(lambda: pytest.fail("looked at"), None, "", GpuWait(), lambda: False)
 
 

@@ -49,15 +49,16 @@ def _busy(gpu: Gpu) -> str:
 
 def require(
     look: Callable[[], Gpus], visible: str | None, origin: str, wait: GpuWait, adopts: Callable[[], bool]
-) -> None:
+) -> str:
     """Refuse what a start can already know: ids that do not exist (UsageError), and GPUs in use unless they shall be
-    waited for. ``origin``: who names them. ``adopts``: a training of ours may be on them."""
+    waited for. ``origin``: who names them. ``adopts``: a training of ours may be on them. Returns what a human should
+    know of GPUs that nobody sees; "" when there is nothing to say."""
     words = words_of(visible)
     if not words:
-        return
+        return ""
     gpus = look()
     if not gpus.answered:
-        return
+        return f"{origin} names GPU {','.join(words)}: {gpus.why}"
     unknown = gpus.named(words)[1]
     if unknown:
         there = ", ".join(map(str, gpus.found)) or "none"
@@ -67,6 +68,7 @@ def require(
         free = [gpu.id for gpu in gpus.usable if gpu.is_free]
         other = f"or take one that is free (--gpu {free[0]})" if free else "no other one is free"
         raise EnvironmentNotReady(f"{why}; wait for it with --gpu-wait, {other}; `auto-experiment gpus` shows all")
+    return ""
 
 
 class GpuGate:
