@@ -219,9 +219,8 @@ def controller_of(
     minds = minds or functools.partial(minds_of, env=place.env, redactor=redactor)
     first = minds(inputs.config)
     keep_secret(inputs.config, place.env, redactor)
-    if gpu_wait is not None:
-        if unseen := _require_gpus(place, inputs, gpus, gpu_wait):
-            say(unseen)
+    if gpu_wait is not None and (unseen := _require_gpus(place, inputs, gpus, gpu_wait)):
+        say(unseen)
     make_workspace(paths)
     require_means(paths.workspace)
     lock = ProjectLock.take(paths.lock, wait_s=wait_for_lock_s)
