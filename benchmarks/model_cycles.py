@@ -126,13 +126,13 @@ def _money(result: measuring.Result, count: int, quick: bool) -> None:
     for name, what, train, most in (
         ("command", "the plan carries its command, log of 10 lines, 1 call", short, 1.2),
         ("command_full", "the same, 50 lines of 300 characters, 1 call", full, 2.5),
-    )[: 1 if quick else None]:
+    ):
         cycles = _cycles(Talker(with_command), train, count)
         _cents(result, name, what, cycles, most)
         result.notes.append(f"{what}: model calls {sorted({len(calls) for calls in cycles})}")
+    _cold(result, "cold_write", "the file written and launched", written, with_task, count)
     _cold(result, "cold_command", "the plan carries its command", written, with_command, count)
     if not quick:
-        _cold(result, "cold_write", "the file written and launched", written, with_task, count)
         _variants(result, short, full, count)
 
 
@@ -303,7 +303,7 @@ def measure(quick: bool) -> measuring.Result:
     result = measuring.Result()
     _money(result, 1 if quick else 5, quick)
     _reads(result)
-    _ages(result, (20, 30) if quick else AGES)
+    _ages(result, (20, 60) if quick else AGES)
     _quiet(result, 1 if quick else 5)
     _overhead(result, 2 if quick else 15)
     return result

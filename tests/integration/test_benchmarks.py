@@ -9,6 +9,7 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BENCHMARKS = os.path.join(ROOT, "benchmarks")
+# Not model_cycles, which takes a minute: `make bench` runs it, and test_model_loop.py what it measures.
 FIGURES = {
     "reaction": {"reaction"},
     "overhead": {"cycle_10", "cycle_1000"},
@@ -18,20 +19,6 @@ FIGURES = {
     "adopt": {"adopt_running", "adopt_ended", "adopt_intended"},
     "agent_cost": {"reads_uncached", "write_cents", "edit_cents"},
     "leader_cost": {"fixed", "think_tokens", "short_tokens", "answer_tokens", "cycle_short", "cycle_full"},
-    "model_cycles": {
-        "write",
-        "cached",
-        "command",
-        "command_full",
-        "reads",
-        "grows",
-        "long_lines",
-        "cold_write",
-        "cold_command",
-        "calls_while_training",
-        "overhead_code",
-        "overhead_command",
-    },
     "report": {"html_12", "html_mb_12"},
     "demo_seeds": {"demo_better", "demo_honest", "demo_wall"},
     "newcomer": {"clone", "init", "edits", "check", "run", "all"},
