@@ -48,7 +48,7 @@ class Steering:
 
     def holds(self, cycle: CycleRow) -> bool:
         """Was the open cycle held up before a step that would start something? Then it is to be looked at again."""
-        return self._would_start(cycle) and self.hold()
+        return self.is_asked_to_pause() and self._would_start(cycle) and self.hold()  # a look at runs costs a process
 
     def hold(self) -> bool:
         """Wait while the project is paused. True when it was: the humans' inputs may be others now. It ends early when
