@@ -145,7 +145,7 @@ class TestStopRunEndsTheTrainingToo:
         elif controller == "stopped":
             work.cli("stop")
         said = work.cli("stop", "--run").stdout
-        assert controller == "alive" or said.endswith("exp001/run01 was ended\n")
+        assert controller == "alive" or said.endswith("exp001/run01 is over, and its processes are gone\n")
         assert [pid for pid in (line["pid"], line["daemon"]) if work.alive(pid)] == []
         if controller == "alive":
             assert run.wait() == 0

@@ -173,7 +173,7 @@ def stop_command(stop_run: bool, project: str) -> None:
     if stop_run:
         left = _collect(project, STOP_RUN_REASON)
         if left == STOP_RUN_REASON:
-            click.echo(f"{running or 'the training'} was ended")
+            click.echo(f"{running or 'the training'} is over, and its processes are gone")
         elif pid is None:
             click.echo(left)
     elif pid is None:
