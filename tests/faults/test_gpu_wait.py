@@ -66,7 +66,7 @@ def machine(tmp_path):
         one.stranger.wait()
 
 
-def test_a_busy_gpu_is_refused_before_anything_starts(project, machine):
+def test_f16_a_busy_gpu_is_refused_before_anything_starts(project, machine):
     work = project()
     busy = machine(work)
     busy.taken()
@@ -143,7 +143,7 @@ def test_a_stop_ends_a_wait_at_once(project, machine, how):
         assert work.attempt("exp001/dry01/a1").reason == "never started"
 
 
-def test_it_is_looked_at_before_each_launch(project, machine):
+def test_f16_it_is_looked_at_before_each_launch(project, machine):
     """Somebody takes it between the dry run and the training; a wait that was not asked for has no bound."""
     work = project(
         "import judge\njudge.note()\nfor n in range(3): print(f'step {n} val_acc=0.{n}', flush=True)\n"
