@@ -397,10 +397,10 @@ class Runner:
         progress = beat.reader.progress
         done = f"{progress.unit} {progress.done:g}" if progress else "no progress line yet"
         total = f" of {progress.total:g}" if progress and progress.total is not None else ""
-        self._say(f"  {attempt.run_name}: {done}{total}")
         with self._ledger.transaction() as tx:
             tx.seen()
             tx.moved_on(attempt.id)
+        self._say(f"  {attempt.run_name}: {done}{total}")
         self._show()
         if self._gpu is None or not self._gpu.is_alive():  # nvidia-smi can hang: never in the way of the loop
             env = self._helper_env(inputs)
