@@ -27,7 +27,7 @@ LAYERS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS, start=1) for room in rooms}
 HEAVY = {
-    "optuna": {"planners/optuna.py", "report/importance.py"},  # the second one in the report's own process
+    "optuna": {"planners/sampler.py", "report/importance.py"},  # the second one in the report's own process
     "matplotlib": {"report/figures.py"},
     "pydantic": {"config.py", "planners/submissions.py"},
     "yaml": {"yaml_file.py"},
