@@ -159,7 +159,7 @@ def minds_of(config: Config, env: Environment, redactor: Redactor | None = None)
 
 
 def _search() -> Planner:
-    from auto_experiment.planners.optuna import OptunaPlanner  # takes a tenth of a second and 30 MB: only for `run`
+    from auto_experiment.planners.optuna import OptunaPlanner
 
     return OptunaPlanner()
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.models.base import decided
+from auto_experiment.planners.base import NoPlan
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place
 from auto_experiment.records.lesson import Finding, Next, Reflection
@@ -880,6 +882,28 @@ def _directive_comes(work):
     Path(work.paths.directive).write_text("the data is there\n", encoding="utf-8")
 
 
+def controller_state(work):
+    return json.loads(Path(work.paths.state).read_text(encoding="utf-8"))["controller"]["state"]
+
+
+class Speechless(ScriptedPlanner):
+    def plan(self, view):
+        raise NoPlan("no plan: nothing came of it")
+
+
+def test_a_planner_that_has_no_plan_is_asked_later_and_that_is_stored_before_it_is_said(project):
+    work, seen = project(), []
+
+    def say(text):
+        if "nothing came of it" in text:
+            seen.append((text, controller_state(work)))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with controller_of(Place.of(str(work.root)), say, planner=Speechless(())) as controller:
+        assert controller.run().reason == "interrupted by SIGINT"
+    assert seen == [("no plan: nothing came of it; asked again in 1.0s", "parked")]
+
+
 @pytest.mark.parametrize("change", [_brief_changes, _config_changes, _memory_changes, _directive_comes])
 def test_a_plan_that_waits_is_asked_again_when_an_input_changed(project, change):
     work = project(MODES)
@@ -889,6 +913,7 @@ def test_a_plan_that_waits_is_asked_again_when_an_input_changed(project, change)
     def say(text):
         if "waiting" in text:
             looks.append(text)
+            assert controller_state(work) == "parked", "said after it was stored"
 
     with controller_of(Place.of(str(work.root)), say, planner=planner) as controller:
         pause = controller._monitor.wait

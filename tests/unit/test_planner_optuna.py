@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +17,7 @@ from auto_experiment.errors import UsageError
 from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
-from auto_experiment.planners.base import Fate, Leading, PlanView, ReflectView, Trial
+from auto_experiment.planners.base import Fate, Leading, NoPlan, PlanView, ReflectView, Trial
 from auto_experiment.planners.optuna import OptunaPlanner
 from auto_experiment.records.brief import Parameter
 from auto_experiment.records.lesson import Finding, Next, Result
@@ -55,6 +59,30 @@ def good(params):
 
 
 # --- the baseline
+
+
+LOADED = """
+import sys
+from auto_experiment.planners.optuna import OptunaPlanner
+from auto_experiment.records.plan import Action
+from test_planner_optuna import LR, campaign, Fate
+(plan,) = campaign((LR,), lambda params: (Fate.MEASURED, 0.5), 1)
+print(plan.action.value, "optuna" in sys.modules)
+"""
+
+
+def test_optuna_is_loaded_with_the_first_plan_that_needs_it():
+    """Not for a baseline, which may train for hours, nor when a killed controller adopts its training."""
+    done = subprocess.run([sys.executable, "-c", LOADED], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                          cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.split() == ["experiment", "False"]
+
+
+def test_an_optuna_that_cannot_be_loaded_is_no_plan_and_no_crash(monkeypatch):
+    monkeypatch.delattr("auto_experiment.planners.sampler", raising=False)
+    monkeypatch.setitem(sys.modules, "auto_experiment.planners.sampler", None)
+    with pytest.raises(NoPlan, match="Optuna cannot be loaded"):
+        OptunaPlanner().plan(view_of(2))
 
 
 def test_the_first_experiment_is_the_command_as_it_stands():

@@ -256,7 +256,7 @@ class Controller:
         launch = self._at_once(plan, inputs)
         with self._ledger.transaction() as tx:
             self._store_plan(tx, cycle, plan, basis, directive)
-            self._store_objective(tx, plan, now)
+            objective = self._store_objective(tx, plan, now)
             if plan.action is Action.EXPERIMENT:
                 number = tx.experiment(cycle.id, plan)
                 if launch is not None and launch.tree is not None:
@@ -267,6 +267,8 @@ class Controller:
                 tx.phase(cycle.id, Phase.DONE)
         if plan.action is Action.REPORT:
             self._asked_for_end = why_report(plan)
+        if objective:
+            self._say(objective)
         if directive:
             self._archive()
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
@@ -284,15 +286,15 @@ class Controller:
             return None
         return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
 
-    def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> None:
-        """The objective that a plan proposes, where no human states one and no plan has before. A target of a model's
-        is information: it could be one that the first run meets."""
+    def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> str:
+        """The objective that a plan proposes, where no human states one and no plan has before; what is to be said of
+        it. A target of a model's is information: it could be one that the first run meets."""
         if plan.objective is None or now.objective.metric:
-            return
+            return ""
         proposed, target = Objective(plan.objective.metric, plan.objective.direction), plan.objective.target
         aim = "" if target is None else f", with the target {target:g}, which ends nothing by itself"
         tx.event("objective", **Standing(proposed, said=f"proposed by the first plan{aim}").document())
-        self._say(f"objective: {proposed} (proposed by the plan{aim}; objective.metric in config.yaml overrides it)")
+        return f"objective: {proposed} (proposed by the plan{aim}; objective.metric in config.yaml overrides it)"
 
     def _store_plan(
         self, tx: Transaction, cycle: CycleRow, plan: Plan, basis: str, directive: Directive | None
@@ -333,11 +335,14 @@ class Controller:
     def _park(self, cycle: CycleRow, basis: str, reason: str) -> None:
         """Look every cooldown_interval seconds, without the planner, whether a human input changed."""
         pause = self._inputs.config.agent.cooldown_interval
-        self._say(f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s")
+        said = f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s"
         through = self._patience.through  # here, not around the whole: that would ask the planner again
         while through(self._basis) == basis and not self._monitor.ending and not self._steering.is_asked_to_pause():
             through(lambda: self._mark_parked(cycle, clock.later(pause)))
             self._show()
+            if said:
+                self._say(said)
+            said = ""
             self._monitor.wait(pause)
         through(lambda: self._mark_parked(cycle, None))
 
@@ -347,9 +352,9 @@ class Controller:
         self._planless += 1
         first = float(self._inputs.config.agent.cooldown_interval)
         pause = max(first, min(first * 2 ** (self._planless - 1), _LONGEST_PAUSE_S))
-        self._say(f"{why}; asked again in {clock.human(pause)}")
         self._patience.through(lambda: self._mark_parked(cycle, clock.later(pause), why))
         self._show()
+        self._say(f"{why}; asked again in {clock.human(pause)}")
         self._monitor.wait(pause)
         self._patience.through(lambda: self._mark_parked(cycle, None))
 

@@ -54,10 +54,11 @@ class Patience:
         now = time.monotonic()
         self._pause = FIRST_S if now - self._last > CALM_S else min(self._pause * 2, LONGEST_S)
         self._last = now
-        if self._since is None:
-            self._since = now
-            self._say(f"waiting: {why} (what trains goes on; the controller carries on by itself)")
+        is_new = self._since is None
+        self._since = now if self._since is None else self._since
         self._ledger.tell_parked(why, clock.later(self._pause))
         self._publish()
+        if is_new:
+            self._say(f"waiting: {why} (what trains goes on; the controller carries on by itself)")
         self._monitor.let_go()
         self._monitor.wait(self._pause)
