@@ -196,7 +196,7 @@ class Snapshots:
             write = {p: e for p, e in new.items() if old.get(p) != e and not self._is_kept(p, kept)}
             write = {p: e for p, e in write.items() if self._is_code(p, e) or (missing and folder.is_free(p))}
             delete = {p for p, e in old.items() if p not in new and self._is_code(p, e) and not self._is_kept(p, kept)}
-            touched, problems = self._exchange(folder, write, delete, deadline)
+            touched, problems = self._exchange(folder, write, delete, old, deadline)
             done = tuple(c for c in self._store.changes(now, tree, deadline) if os.fsencode(c.path) in touched)
         for line in folder.moved:
             say(line)
@@ -206,16 +206,22 @@ class Snapshots:
         return done
 
     def _exchange(
-        self, folder: Tree, write: Mapping[bytes, Entry], delete: set[bytes], deadline: Deadline
+        self,
+        folder: Tree,
+        write: Mapping[bytes, Entry],
+        delete: set[bytes],
+        old: Mapping[bytes, Entry],
+        deadline: Deadline,
     ) -> tuple[set[bytes], list[str]]:
-        """(the paths that were written or deleted, what stood in the way of others)."""
+        """(the paths that were written or deleted, what stood in the way of others). ``old``: what is recorded of the
+        folder; a file that is not in it (too large, unreadable, ignored) is nowhere else."""
         touched, problems = set(), []
         with self._store.contents(deadline) as contents:
             for path in (*sorted(delete), *sorted(write)):
                 deadline.check()
                 try:
                     if path in write:
-                        folder.write(path, write[path], contents.of(write[path].blob))
+                        folder.write(path, write[path], contents.of(write[path].blob), recorded=path in old)
                     else:
                         folder.delete(path)
                     touched.add(path)
