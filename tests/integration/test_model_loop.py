@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -173,6 +174,29 @@ def test_no_program_of_the_project_is_run_outside_of_the_fence(model_project, mo
     work.env["PATH"] = f"{tools}:{work.env['PATH']}"
     work.cli("check", status=3)  # there is no key
     assert not ran.exists(), ran.read_text()
+
+
+def test_no_module_of_the_project_is_loaded_outside_of_the_fence(model_project, monkeypatch):
+    """Where PYTHONPATH names the project, each Python of ours would load what the model has written there."""
+    nothing_frozen = BRIEF.partition("# Frozen")[0]  # else this file may not be written
+    work = model_project(config={"report": {"html": True}, "agent": {"max_cycles": 1}}, brief=nothing_frozen)
+    loaded, ours = work.root.parent / "loaded", []
+    mark = f"import os\nif 'AUTO_EXPERIMENT_ATTEMPT' not in os.environ:\n    open({str(loaded)!r}, 'a').write('x')\n"
+    monkeypatch.setenv("PYTHONPATH", f"{work.root}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(str(work.root))
+
+    def write(heard):
+        ours.extend(place for place in sys.path if os.path.realpath(place) == os.path.realpath(work.root))
+        return call("write_file", path="sitecustomize.py", content=mark)
+
+    other = call("write_file", path="matplotlib.py", content=mark)
+    script = Script(think=[plan(task="better")], code=[write, other, launch()])
+    _, said = run(work, script)
+    assert full(work), said
+    assert (work.root / "sitecustomize.py").exists()
+    assert not loaded.exists(), said
+    assert (work.root / "workspace/report.html").exists(), said
+    assert ours == []
 
 
 def test_a_refused_launch_goes_back_into_the_same_dispatch(model_project):

@@ -233,7 +233,7 @@ def _notes(config: Config, project: Project, place: Place) -> Check:
     todo = "make the folder, mount the drive, or mend obsidian.vault_path; the campaign runs without"
     if task["own"]:
         return Check("obsidian", True, f"no vault: the notes lie in {task['root']}")
-    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.child(config))
+    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.helper(config, place.root))
     if faults := answer.get("faults"):
         return Check("obsidian", None, str(faults[0]), todo)
     return Check("obsidian", True, os.path.join(task["root"], task["folder"]))
@@ -247,7 +247,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
         return
     secrets = [secret for address in config.notify for secret in secrets_of(address)]
     task = {"do": "parse", "urls": config.notify, "secrets": secrets, "limit_s": _LIMIT_S}
-    answer = Errand.asked(task, place.env.child(config))
+    answer = Errand.asked(task, place.env.helper(config, place.root))
     for fault in answer.get("faults", ()):
         yield Check("notify", False, str(fault))
     names = answer.get("services", ())
@@ -257,7 +257,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
         yield Check("notify", False, f"address {number} is none that Apprise understands", "docs/notifications.md")
     if test:
         task |= {"do": "test", "project": asdict(project), "limit_s": 2 * _LIMIT_S}
-        answer = Errand.asked(task, place.env.child(config))
+        answer = Errand.asked(task, place.env.helper(config, place.root))
         for fault in answer.get("faults", ()):
             yield Check("notify test", False, str(fault))
         if sent := answer.get("sent"):
