@@ -213,10 +213,13 @@ LONG = Answer("word " * 200, [Call("go", {"x": "y" * 500}), Call("stay")], think
 
 
 def test_a_stream_that_is_cut_anywhere(sdk):
-    chance = random.Random(5)
-    for at in [0, 1, 2, 7, 40, *(chance.randrange(3000) for _ in range(60))]:
+    chance, heard = random.Random(5), []
+    for at in [0, 1, 2, 7, 40, *sorted(chance.randrange(3000) for _ in range(60))]:
         error = sdk.fault(Answer(LONG.text, LONG.calls, thinking=LONG.thinking, cut=at))
         assert (error.fault, error.reached) == (TRANSIENT, True), at
+        heard.append(error.heard)
+    assert heard == sorted(heard), "what had come is billed too"
+    assert 300 < heard[-1] < 3000
 
 
 def test_a_stream_that_ends_too_soon_and_in_good_order(sdk):

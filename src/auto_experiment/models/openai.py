@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from auto_experiment.errors import ModelError
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
@@ -91,11 +92,15 @@ class OpenAIModel:
         self, request: dict[str, Any], tools: Sequence[Tool], max_tokens: int
     ) -> tuple[Reply, list[dict[str, Any]]]:
         answer = _Answer(self._line)
-        with contextlib.closing(self._line.ask(_create, request)) as parts:
-            for kind, data in parts:
-                if answer.take(kind, data):
-                    break
-        return answer.reply(tools, max_tokens)
+        try:
+            with contextlib.closing(self._line.ask(_create, request)) as parts:
+                for kind, data in parts:
+                    if answer.take(kind, data):
+                        break
+            return answer.reply(tools, max_tokens)
+        except ModelError as error:
+            error.heard = answer.chars
+            raise
 
 
 def _load() -> Any:
@@ -221,6 +226,11 @@ class _Answer:
         if stop is Stop.END and has_calls:
             return Stop.TOOLS  # many servers say "stop" after calls too
         return Stop.UNKNOWN if stop is Stop.TOOLS and not has_calls else stop
+
+    @property
+    def chars(self) -> int:
+        """How much of it has come, its reasoning too."""
+        return sum(len(piece) for pieces in (*self._text.values(), *(c["raw"] for c in self._calls)) for piece in pieces)
 
     def _joined(self, name: str) -> str:
         return "".join(self._text.get(name, ()))
