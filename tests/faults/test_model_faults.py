@@ -535,6 +535,16 @@ def test_usage_is_what_can_be_believed(sdk, said, usage, streamed):
     assert sdk.say(Answer("x", usage=said, streamed=streamed)).usage == usage
 
 
+@openai
+def test_reasoning_that_is_counted_in_the_total_alone_is_counted(sdk):
+    """As some servers do it. The limit is for what they call the answer."""
+    said = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 32 + 9 + 2 * LIMIT}
+    reply = sdk.say(Answer("x", usage=said))
+    assert (reply.usage, reply.stop) == (Usage(32, 9 + 2 * LIMIT), Stop.END)
+    lower = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 3}
+    assert sdk.say(Answer("x", usage=lower)).usage == Usage(32, 9)
+
+
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+from auto_experiment.agent import snapshots
 from auto_experiment.cycle.parts import Minds
 from auto_experiment.errors import ModelError, ModelFault
 from auto_experiment.models.prices import Prices
@@ -987,6 +988,28 @@ def test_outputs_in_the_folder_need_no_dry_run_again_and_never_end_an_experiment
     assert dry == ["exp001", "exp002", "exp002", "exp003"], said
     assert len(full(work)) == 3
     assert any("taken for outputs" in line and "last.txt" in line for line in said), said
+
+
+def test_while_the_code_cannot_be_recorded_nobody_is_asked(model_project, monkeypatch):
+    """Each try would be another dispatch that is paid for. A FIFO by this name holds up git for ever."""
+    work, waits, wait = model_project(), [], Monitor.wait
+    rules = work.root / "data/.gitignore"
+
+    def waited(monitor, timeout_s):
+        waits.append(timeout_s)
+        if len(waits) == 4:
+            rules.unlink()
+        return wait(monitor, 0.0)
+
+    monkeypatch.setattr(Monitor, "wait", waited)
+    monkeypatch.setattr(snapshots, "_SECONDS", 0.5)
+    make = call("run_shell", command="mkdir data && mkfifo data/.gitignore")
+    script = Script(think=[plan(task="better")], code=[make, launch(), launch()])
+    _, said = run(work, script)
+    assert full(work), said
+    assert len(waits) >= 4, said
+    assert sum(heard.tools[0] == "run_shell" for heard in script.model.heard) == 3, said
+    assert any(f"git waits for {rules}, which is a FIFO" in line for line in said), said
 
 
 def test_a_large_source_is_recorded_and_tested(model_project):

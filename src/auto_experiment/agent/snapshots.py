@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from auto_experiment.agent.code_files import CodeFiles, Found, Globs, Skipped, is_code, is_result, largest
 from auto_experiment.agent.code_store import CodeStore, Deadline, Entry, Git, Import, blob_of, tree_of
 from auto_experiment.agent.put_back import NotPutBack, Tree
-from auto_experiment.errors import HostError, UsageError
+from auto_experiment.errors import EnvironmentNotReady, HostError, UsageError
 from auto_experiment.files import atomic_write, read_text
 from auto_experiment.records.change import FileChange, Snapshot
 
@@ -73,12 +73,18 @@ class Snapshots:
         deadline = self._deadline("recording the project's code")
         if not os.path.isdir(self._root):
             raise HostError(f"{self._root}: there is no such folder, so there is no code to record")
-        with self._store.held(deadline):
-            self._also = {os.fsencode(name) for name in self._seen() if is_code(os.fsencode(name), False)}
-            with contextlib.suppress(UsageError):  # a store that was removed meanwhile knows no rules of before
-                if since is not None:
-                    self._also.update(self._files.hidden(self._rules(since, deadline), deadline))
-            return self._record(message, deadline)
+        try:
+            with self._store.held(deadline):
+                self._also = {os.fsencode(name) for name in self._seen() if is_code(os.fsencode(name), False)}
+                with contextlib.suppress(UsageError):  # a store that was removed meanwhile knows no rules of before
+                    if since is not None:
+                        self._also.update(self._files.hidden(self._rules(since, deadline), deadline))
+                return self._record(message, deadline)
+        except EnvironmentNotReady as error:
+            if odd := self._files.odd_rules():
+                why = f"git waits for {odd}, which is a FIFO or the like and no file: remove it"
+                raise EnvironmentNotReady(f"the project's code cannot be recorded: {why}") from error
+            raise
 
     def _rules(self, tree: str, deadline: Deadline) -> dict[bytes, bytes]:
         self._store.require(tree, deadline)
