@@ -59,7 +59,7 @@ class Errand:
         status = self._child.poll()
         if status is None:
             return None
-        if self._child.stdout is None and status == 0:  # nobody was to hear it: it writes its faults into the log itself
+        if self._child.stdout is None and status == 0:  # not to be heard: its faults are in the log
             return {}
         said = b""
         if self._child.stdout is not None:
