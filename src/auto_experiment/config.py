@@ -88,6 +88,11 @@ _SYNONYMS = {
 }  # fmt: skip
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The loader and Python load code from the places that these name; what stands between two of them.
+_LOADS = {
+    "LD_LIBRARY_PATH": ":;", "LD_PRELOAD": ": ", "LD_AUDIT": ":", "PYTHONPATH": ":", "PYTHONHOME": ":",
+    "PYTHONUSERBASE": ":", "PYTHONPYCACHEPREFIX": ":",
+}  # fmt: skip
 _SYSTEM_VARIABLES = frozenset(
     {"PATH", "HOME", "USER", "SHELL", "PWD", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH"}
 )
@@ -796,21 +801,30 @@ class Environment:
         return {name: value for name, value in self.variables.items() if name not in keys}
 
     def helper(self, config: Config, root: str) -> dict[str, str]:
-        """For programs that we run ourselves (git, nvidia-smi), outside of every fence."""
-        return {**self.child(config), "PATH": self.helper_path(root)}
+        """For programs that we run ourselves (git, nvidia-smi, Python for a report), outside of every fence: nothing
+        that makes them load what lies in the project, where the model may have written it."""
+        child = self.child(config)
+        loads = {name: ":".join(_beyond(root, child[name], marks)) for name, marks in _LOADS.items() if name in child}
+        kept = {name: value for name, value in child.items() if loads.get(name) != ""}
+        return {**kept, **{name: value for name, value in loads.items() if value}, "PATH": self.helper_path(root)}
 
     def helper_path(self, root: str) -> str:
-        """Without the folders of the project: what lies in its .venv the model may have written."""
-        inside = os.path.realpath(root)
-        folders = [folder for folder in self.path.split(os.pathsep) if os.path.isabs(folder)]
-        places = [folder for folder in folders if os.path.commonpath([inside, os.path.realpath(folder)]) != inside]
-        return os.pathsep.join(places) or os.defpath
+        """Without the folders of the project, its .venv among them."""
+        return ":".join(_beyond(root, self.path, ":")) or os.defpath
 
     def key_names(self, config: Config) -> frozenset[str]:
         """The variables that hold a provider's key: for us alone. One that a config has named stays one when people
         change the config."""
         self.named.update(filter(None, (config.agent.api_key_env, config.agent.auth_token_env)))
         return PROVIDER_KEYS | self.named
+
+
+def _beyond(root: str, places: str, marks: str) -> list[str]:
+    """Of a list of folders or files those outside the project. What is not absolute, or empty, depends on the folder
+    that a program is started in. Where we lie ourselves, we need."""
+    project, ours = os.path.realpath(root), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = [(place, os.path.realpath(place)) for place in re.split(f"[{marks}]", places) if os.path.isabs(place)]
+    return [place for place, real in found if real == ours or os.path.commonpath([project, real]) != project]
 
 
 def read_environment() -> Environment:

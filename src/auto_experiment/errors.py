@@ -88,7 +88,8 @@ class ModelFault(str, Enum):
 
 class ModelError(AutoExperimentError):
     """``retry_after``: seconds that the provider asks us to wait. ``status``: of HTTP. ``code``: the provider's word.
-    ``reached``: the request may have been worked on, and billed."""
+    ``reached``: the request may have been worked on, and billed. ``heard``: characters of an answer that broke off,
+    which were worked for."""
 
     exit_status = 3
 
@@ -104,6 +105,7 @@ class ModelError(AutoExperimentError):
     ) -> None:
         super().__init__(message)
         self.fault, self.retry_after, self.status, self.code, self.reached = fault, retry_after, status, code, reached
+        self.heard = 0
 
 
 class LedgerError(AutoExperimentError):

@@ -16,6 +16,7 @@ from auto_experiment.config import Access, Config, access_of
 from auto_experiment.cycle.inputs import activation, require_program, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, read_text, require_means, room, want_of_room
+from auto_experiment.hosts.protected import has_second_names
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
@@ -86,7 +87,7 @@ def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]
     yield _gpu(place)
     yield from _workspace(paths.workspace, paths.ledger)
     yield _git(config, place)
-    yield _fence(place)
+    yield from _fence(config, place)
     if config.obsidian.enabled:
         yield _notes(config, project_of(config, brief, paths), place)
     yield from _notify(config, project_of(config, brief, paths), place, test=notify_test)
@@ -222,9 +223,12 @@ def _ledger(path: str) -> str:
         return f"{ledger.experiment_count()} experiments"
 
 
-def _fence(place: Place) -> Check:
+def _fence(config: Config, place: Place) -> Iterator[Check]:
     fence = fence_of(place)
-    return Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
+    yield Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
+    if config.agent.provider != "optuna" and has_second_names():
+        said = "this program's files are hard links into an installer's cache, which the agent's shell may write"
+        yield Check("fence", None, said, "install it with UV_LINK_MODE=copy (conda: `always_copy: true`)")
 
 
 def _notes(config: Config, project: Project, place: Place) -> Check:
@@ -233,7 +237,7 @@ def _notes(config: Config, project: Project, place: Place) -> Check:
     todo = "make the folder, mount the drive, or mend obsidian.vault_path; the campaign runs without"
     if task["own"]:
         return Check("obsidian", True, f"no vault: the notes lie in {task['root']}")
-    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.child(config))
+    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.helper(config, place.root))
     if faults := answer.get("faults"):
         return Check("obsidian", None, str(faults[0]), todo)
     return Check("obsidian", True, os.path.join(task["root"], task["folder"]))
@@ -247,7 +251,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
         return
     secrets = [secret for address in config.notify for secret in secrets_of(address)]
     task = {"do": "parse", "urls": config.notify, "secrets": secrets, "limit_s": _LIMIT_S}
-    answer = Errand.asked(task, place.env.child(config))
+    answer = Errand.asked(task, place.env.helper(config, place.root))
     for fault in answer.get("faults", ()):
         yield Check("notify", False, str(fault))
     names = answer.get("services", ())
@@ -257,7 +261,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
         yield Check("notify", False, f"address {number} is none that Apprise understands", "docs/notifications.md")
     if test:
         task |= {"do": "test", "project": asdict(project), "limit_s": 2 * _LIMIT_S}
-        answer = Errand.asked(task, place.env.child(config))
+        answer = Errand.asked(task, place.env.helper(config, place.root))
         for fault in answer.get("faults", ()):
             yield Check("notify test", False, str(fault))
         if sent := answer.get("sent"):

@@ -219,7 +219,7 @@ def _html(folder: str, config_file: str | None, found: Project, ledger: Reader) 
             raise UsageError("there is no recorded code (any more)")
         return snapshots.changes(old, new), snapshots.diff(old, new, cap=_LONGEST_DIFF)
 
-    env = place.env.child(place.loose_config())
+    env = place.env.helper(place.loose_config(), place.root)
     return write_html(found, ledger, diff=diff, hide=Redactor.of(place.env.variables), env=env)
 
 

@@ -140,7 +140,8 @@ class Caller:
                 tx.model_failed(call, reserved, "dropped: direct --now")
             raise
         except ModelError as error:
-            cost = _cost(terms, Usage(int(tokens))) if error.reached else 0.0
+            worked = Usage(int(tokens), int(error.heard / _CHARS_PER_TOKEN))
+            cost = _cost(terms, worked) if error.reached else 0.0
             with self._ledger.transaction() as tx:
                 tx.model_failed(call, cost, f"failed: {error.fault.value} {error.status or ''} {error.code}".strip())
             raise
