@@ -66,16 +66,15 @@ UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
 class Ending:
-    """Why a call of ``run`` ended. ``interrupted``: by Ctrl-C or a signal."""
+    """Why a call of ``run`` ended. ``interrupted``: by Ctrl-C or a signal. ``wrong``: what of brief, config or script
+    kept it from coming to anything; "" when nothing did."""
 
-    def __init__(self, reason: str, *, interrupted: bool = False) -> None:
-        self.reason, self.interrupted = reason, interrupted
+    def __init__(self, reason: str, *, interrupted: bool = False, wrong: str = "") -> None:
+        self.reason, self.interrupted, self.wrong = reason, interrupted, wrong
 
     @property
     def exit_status(self) -> int:
-        """An objective that no training shows is named wrongly in the brief or the config."""
-        wrong = self.reason.startswith(budget.UNMEASURABLE)
-        return 130 if self.interrupted else UsageError.exit_status if wrong else 0
+        return 130 if self.interrupted else UsageError.exit_status if self.wrong else 0
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Controller:
             self._patience.through(self._directive)
             while not (reason := self._patience.through(self.advance)):
                 self._monitor.check()
-            ending = Ending(reason)
+            ending = Ending(reason, wrong=self._wrong(reason))
             reports = self._patience.through(self._conclude)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
@@ -131,6 +130,8 @@ class Controller:
             raise
         self._session.end(ending.reason)
         self._say(f"ended: {ending.reason}")
+        if ending.wrong not in ("", ending.reason):
+            self._say(ending.wrong)
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if reports is not None:  # nobody has asked for a stop
@@ -141,6 +142,13 @@ class Controller:
         for path in reports or ():
             self._say(f"report: {path}")
         return ending
+
+    def _wrong(self, reason: str) -> str:
+        """An objective that no training shows is named wrongly; a command that nobody may change and that has never
+        passed a dry run is wrong, or its script is."""
+        if reason.startswith(budget.UNMEASURABLE):
+            return reason
+        return "" if self._coded or not self._cycles else budget.unrunnable(self._ledger)
 
     def advance(self) -> str:
         """One stored step. Returns why the campaign ends, "" while it goes on."""

@@ -299,6 +299,13 @@ class Reader:
         )
         return list(takewhile(lambda attempt: attempt.summary.get("read_as") is None, map(_attempt, rows)))
 
+    def never_passed(self) -> str:
+        """Why the newest dry run failed, when dry runs failed and nothing else ever came of any; "" else."""
+        if self._number("SELECT count(*) FROM attempt WHERE kind = 'full' OR passed = 1"):
+            return ""
+        row = self._one("SELECT reason FROM attempt WHERE passed = 0 AND state <> 'stopped' ORDER BY id DESC LIMIT 1")
+        return str(row[0]) if row else ""
+
     def trials(self) -> list[sqlite3.Row]:
         """What a planner without memory needs of each ended training and of each failed dry run, oldest first."""
         return self._all(
