@@ -175,8 +175,9 @@ class Reader:
         row = self._one(f"SELECT {_EXPERIMENT} FROM experiment WHERE cycle = ?", cycle)
         return ExperimentRow(*row) if row else None
 
-    def experiments(self) -> list[ExperimentRow]:
-        return [ExperimentRow(*row) for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id")]
+    def experiments(self, after: int = 0) -> list[ExperimentRow]:
+        rows = self._all(f"SELECT {_EXPERIMENT} FROM experiment WHERE id > ? ORDER BY id", after)
+        return [ExperimentRow(*row) for row in rows]
 
     def latest_experiments(self, limit: int) -> list[ExperimentRow]:
         """The newest ``limit`` ones, newest first."""
@@ -235,12 +236,15 @@ class Reader:
             rows = self._all(f"SELECT {_ATTEMPT} FROM attempt WHERE experiment = ? ORDER BY id", experiment)
         return [_attempt(row) for row in rows]
 
-    def outline(self) -> list[AttemptRow]:
-        """All attempts without their specs, and with a summary only where there is no value: what lists show."""
+    def outline(self, after: int = 0) -> list[AttemptRow]:
+        """All attempts of the experiments behind this one, without their specs, and with a summary only where there is no value: what lists show."""
         light = _ATTEMPT.replace("spec,", "NULL AS spec,").replace(
             "summary,", "CASE WHEN value IS NULL THEN summary END AS summary,"
         )
-        return [_attempt(row) for row in self._all(f"SELECT {light} FROM attempt ORDER BY id")]
+        first = "coalesce((SELECT max(id) FROM attempt WHERE experiment = ?), 0)"
+        return [
+            _attempt(row) for row in self._all(f"SELECT {light} FROM attempt WHERE id > {first} ORDER BY id", after)
+        ]
 
     def open_attempts(self) -> list[AttemptRow]:
         return [
