@@ -237,7 +237,8 @@ class Reader:
         return [_attempt(row) for row in rows]
 
     def outline(self, after: int = 0) -> list[AttemptRow]:
-        """All attempts of the experiments behind this one, without their specs, and with a summary only where there is no value: what lists show."""
+        """All attempts of the experiments behind this one, without their specs, and with a summary only where there is
+        no value: what lists show."""
         light = _ATTEMPT.replace("spec,", "NULL AS spec,").replace(
             "summary,", "CASE WHEN value IS NULL THEN summary END AS summary,"
         )

@@ -17,8 +17,8 @@ from auto_experiment.views.standing import Standing
 
 
 def listing(project: Project, ledger: Reader | None, now: Standing | None, after: int = 0) -> list[dict[str, Any]]:
-    """Contract section 4: one row per experiment, one row per attempt in it, in order. ``after``: the number of the last
-    experiment that is left out."""
+    """Contract section 4: one row per experiment, one row per attempt in it, in order. ``after``: the last experiment
+    that is left out."""
     if ledger is None:
         return []
     attempts: dict[int, list[AttemptRow]] = {}
