@@ -1,7 +1,8 @@
 """The demo, with its controller killed once: `make demo`.
 
 Runs ``auto-experiment demo`` in a new folder, kills the controller (SIGKILL, no chance to clean up) while the fifth
-training runs, shows that the training lives on, starts the demo again, and ends with the report and the best value.
+training runs, shows that the training lives on, starts the demo again, which writes the reports, and ends with the best
+value.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ def main() -> int:
     best = status["best"]
     banner(f"{status['experiments']} experiments in {time.monotonic() - started:.0f} s, killed once, none lost")
     print(f"best {status['objective']['metric']}: {best['value']:g} in {best['run']}")
-    print(f"report: {folder.resolve() / 'workspace' / 'REPORT.md'}")
     return 0
 
 

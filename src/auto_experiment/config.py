@@ -160,7 +160,10 @@ def _parameters(space: object) -> tuple[Parameter, ...]:
 
 def _subfolder(path: str) -> str:
     """A folder below another one, which nothing may lead out of."""
-    parts = path.replace("{project_name}", "name").split("/")
+    named = path.replace("{project_name}", "name")
+    if unknown := re.search(r"\{\s*\w*\s*\}", named):
+        raise ValueError(f"given {shown(path)}; {unknown[0]} stands for nothing here: did you mean {{project_name}}?")
+    parts = named.split("/")
     if path.startswith(("/", "~")) or ".." in parts or not any(part not in ("", ".") for part in parts):
         raise ValueError(f"given {shown(path)}; allowed: a folder below the vault, such as Experiments/cifar10")
     return path

@@ -50,7 +50,6 @@ from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place, make_workspace, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.gpu import Gpus, GpuWait
-from auto_experiment.records.observation import GpuSample
 from auto_experiment.records.run import FenceWords
 from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.report.markdown import write_report
@@ -70,10 +69,6 @@ def gpus_of(place: Place) -> Gpus:
     """The GPUs of this machine, with the runs of this project by their names."""
     config = place.loose_config()
     return gpu.look(LocalHost(), place.env.helper(config, place.root), place.paths(config).runs)
-
-
-def gpu_samples(place: Place) -> tuple[GpuSample, ...]:
-    return gpu.sample(LocalHost(), place.env.helper(place.loose_config(), place.root))
 
 
 def _require_gpus(place: Place, inputs: Inputs, gpus: str | None, wait: GpuWait) -> str:
@@ -417,7 +412,7 @@ def _built(
             page=functools.partial(_page_of, place, host, paths),
             say=say,
             tell=lambda now, status: teller.tell(now.config, lambda: project_of(now.config, now.brief, paths), status),
-            gpus=functools.partial(gpus_of, place),
+            gpus=gpu.until_blind(functools.partial(gpus_of, place)),
             gpu_wait=gpu_wait,
         )
         yield Controller(parts, inputs)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from auto_experiment.hosts.local import LocalHost
-from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.gpu import Gpu
 from auto_experiment.records.run import RunState
 from auto_experiment.watch import gpu
 
 GOOD = "0, NVIDIA A100, 1000, 40000, 97, 61"
-SAMPLE = GpuSample(0, "NVIDIA A100", 1000.0, 40000.0, 97.0, 61.0)
+SAMPLE = Gpu("0", "", "NVIDIA A100", 1000.0, 40000.0, 97.0, 61.0)
 
 SHAPES = {
     "good": (f"echo '{GOOD}'", (SAMPLE,)),
-    "N/A": ("echo '0, Tesla, [N/A], [N/A], [Not Supported], N/A'", (GpuSample(0, "Tesla", None, None, None, None),)),
-    "ERR!": ("echo '0, Tesla, 5, 9, ERR!, [Unknown Error]'", (GpuSample(0, "Tesla", 5.0, 9.0, None, None),)),
-    "not numbers": ("echo '0, T, nan, inf, -5, 1e999'", (GpuSample(0, "T", None, None, None, None),)),
+    "N/A": ("echo '0, Tesla, [N/A], [N/A], [Not Supported], N/A'", (Gpu("0", "", "Tesla", None, None, None, None),)),
+    "ERR!": ("echo '0, Tesla, 5, 9, ERR!, [Unknown Error]'", (Gpu("0", "", "Tesla", 5.0, 9.0, None, None),)),
+    "not numbers": ("echo '0, T, nan, inf, -5, 1e999'", (Gpu("0", "", "T", None, None, None, None),)),
     "MIG": ("echo '0, A100 MIG 1g.5gb, [N/A], [N/A], [N/A], 40'; echo 'MIG 1g.5gb Device 0: (UUID: MIG-1)'",
-            (GpuSample(0, "A100 MIG 1g.5gb", None, None, None, 40.0),)),
+            (Gpu("0", "", "A100 MIG 1g.5gb", None, None, None, 40.0),)),
     "a lost GPU beside a good one": (
         f"echo 'Unable to determine the device handle for GPU 0000:02:00.0: GPU is lost. Reboot'; echo '{GOOD}'",
         (SAMPLE,)),
@@ -48,19 +48,24 @@ def put(folder: Path, body: str) -> dict[str, str]:
     return {"PATH": f"{folder}:/usr/bin:/bin"}
 
 
+def seen(env: dict[str, str]) -> tuple[Gpu, ...]:
+    """What one question tells; such a program answers all of them alike."""
+    return tuple(replace(one, processes=None) for one in gpu.look(LocalHost(), env).found)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_f08_nothing_is_made_up(tmp_path, shape):
     body, wanted = SHAPES[shape]
-    found = gpu.sample(LocalHost(), put(tmp_path / "bin", body))
+    found = seen(put(tmp_path / "bin", body))
     assert wanted is None or found == wanted
 
 
 def test_f08_absent_and_not_executable(tmp_path):
     env = put(tmp_path / "bin", "true")
     (tmp_path / "bin/nvidia-smi").chmod(0o644)
-    assert gpu.sample(LocalHost(), {"PATH": str(tmp_path / "bin")}) == ()
+    assert seen({"PATH": str(tmp_path / "bin")}) == ()
     (tmp_path / "bin/nvidia-smi").unlink()
-    assert gpu.sample(LocalHost(), {"PATH": env["PATH"].split(":")[0]}) == ()
+    assert seen({"PATH": env["PATH"].split(":")[0]}) == ()
 
 
 def test_f08_one_that_hangs_is_ended_with_its_whole_tree(tmp_path, monkeypatch, alive):
@@ -68,11 +73,26 @@ def test_f08_one_that_hangs_is_ended_with_its_whole_tree(tmp_path, monkeypatch, 
     env = put(
         tmp_path / "bin", f"trap '' TERM\nsleep 1000 & echo $! >> {tmp_path}/pids\necho $$ >> {tmp_path}/pids\nwait"
     )
-    assert gpu.sample(LocalHost(), env) == ()
+    assert seen(env) == ()
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_f08_one_that_hangs_does_not_outlive_a_killed_controller(tmp_path, alive):
+    env = put(tmp_path / "bin", f"echo $$ > {tmp_path}/pid\nexec sleep 1000")
+    code = f"from auto_experiment.hosts.local import LocalHost; from auto_experiment.watch import gpu; gpu.look(LocalHost(), {env})"
+    with subprocess.Popen([sys.executable, "-c", code]) as controller:
+        try:
+            wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().endswith("\n"))
+        finally:
+            controller.kill()
+    wait_for(lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
+def wait_for(what):
     end = time.monotonic() + 20
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < end, "nvidia-smi outlived its time"
+    while not what():
+        assert time.monotonic() < end
         time.sleep(0.01)
 
 
@@ -93,7 +113,7 @@ TRAINING = (
 )
 
 
-def test_f08_a_hanging_one_does_not_pile_up_and_does_not_hold_the_monitor(project, tmp_path):
+def test_f08_a_hanging_one_does_not_pile_up_and_does_not_hold_the_monitor(project, tmp_path, alive):
     work = project(TRAINING, config={"monitor": {"poll_interval": 1}})
     calls = tmp_path / "calls"
     env = put(tmp_path / "bin", f"echo $$ >> {calls}\nexec sleep 1000")
@@ -105,8 +125,7 @@ def test_f08_a_hanging_one_does_not_pile_up_and_does_not_hold_the_monitor(projec
     assert len(calls.read_text().split()) == 1  # four beats, one call
     work.open("go")
     assert run.wait() == 0
-    with contextlib.suppress(ProcessLookupError):  # its ten seconds may not have passed when the loop ended
-        os.kill(int(calls.read_text()), signal.SIGKILL)
+    work.until(lambda: not alive(int(calls.read_text())))  # long before its ten seconds have passed
     assert work.attempt("exp001/run01/a1").state is RunState.FINISHED
 
 
@@ -115,7 +134,7 @@ def test_f08_one_that_disappears_mid_run(project, tmp_path):
     put(tmp_path / "bin", f"echo '{GOOD}'")
     work.env["PATH"] = f"{tmp_path / 'bin'}:{work.env['PATH']}"
     run = work.start("run", "--max-cycles", 1)
-    run.said("GPU 0 NVIDIA A100: 97% busy, 1000/40000 MiB")
+    run.said("GPU 0 NVIDIA A100: 97% busy, 1.0/39 GiB, 61 C")
     put(tmp_path / "bin", "echo 'Unable to determine the device handle for GPU 0: GPU is lost'; exit 15")
     beats = run.text.count("exp001/run01: step")
     work.until(lambda: run.text.count("exp001/run01: step") >= beats + 3)

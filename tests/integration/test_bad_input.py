@@ -284,6 +284,22 @@ def test_check_says_a_missing_objective_once(project):
     assert len(missing(project(config={"objective": {"metric": "wobble", "direction": None}}))) == 1
 
 
+def test_a_script_that_is_no_python_is_said_by_check_and_ends_in_exit_status_2(project):
+    work = project(config={"agent": {"provider": "optuna"}})
+    work.write("train.py", "import judge\nprint('step 1 val_acc=0.5'\n")
+    assert "note    command     train.py cannot be read as Python" in work.cli("check").stdout
+    said = work.cli("run", "--max-cycles", 2).stdout.splitlines()  # two experiments failed, as asked for
+    at = said.index("ended: 2 cycles done (max_cycles)")
+    assert said[at + 1].startswith("no dry run has ever passed, the last one for this: SyntaxError: ")
+    assert said[at + 1].endswith("; mend the command or its script")
+    assert "no dry run" not in work.cli("run", "--max-cycles", 0).stdout, "nothing was tried"
+    given_up = work.cli("run", status=2).stdout
+    assert "ended: 8 experiments in a row gave no value that counts: look at one\nno dry run has ever" in given_up
+    work.write("train.py", "\ufeffimport judge\nfor n in range(3): print(f'step {n} val_acc=0.5', flush=True)\n")
+    assert "cannot be read" not in work.cli("check").stdout
+    assert "no dry run has ever" not in work.cli("run", "--max-cycles", 1).stdout
+
+
 def test_check_says_a_name_in_the_search_space_that_the_script_does_not_take(project):
     """Such a name fails every dry run but the baseline's, and would do so all night."""
     script = (

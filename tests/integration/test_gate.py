@@ -233,7 +233,7 @@ def test_processes_are_started_by_these_files_alone():
                 starters.add(str(path.relative_to(root)))
     programs = {"hosts/local.py", "hosts/shell.py", "launchers/shim.py", "agent/code_store.py", "cli/campaign.py"}
     programs |= {"report/drawing.py", "notes/errand.py", "cli/beside.py", "init/place.py"}
-    programs.add("hosts/landlock_exec.py")  # restricts itself and becomes what it was given
+    programs |= {"hosts/landlock_exec.py", "hosts/tethered.py"}  # restrict themselves and become what they were given
     assert starters <= programs
 
 

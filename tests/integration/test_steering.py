@@ -227,6 +227,18 @@ class TestDirectNow:
         assert run.wait() == 0
         assert "a directive asked for the report" in run.text
 
+    def test_a_training_that_a_pause_holds_back_is_not_started(self, project):
+        work, run, _ = held_at(project, "dry_run")
+        work.cli("pause")
+        work.open("dry")
+        paused(work, run)
+        said = work.cli("direct", "--now", "report").stdout
+        assert "what the pause holds back is not started any more, then it is read at the next THINK (paused" in said
+        work.cli("resume")
+        assert run.wait() == 0, run.text
+        assert "a directive asked for the report" in run.text
+        assert work.judged(dry=False) == []
+
     def test_is_for_one_cycle_and_not_for_a_later_one(self, project):
         """A request that was left over, of a cycle that is done, ends nothing."""
         work, run, line = held_at(project)

@@ -376,6 +376,12 @@ def test_notes_stay_in_the_vault(project, folder):
     assert "a folder below the vault" in refusal(project, f"obsidian: {{project_subdir: '{folder}'}}")
 
 
+@pytest.mark.parametrize("word", ["{project}", "{Project_Name}", "{}"])
+def test_a_placeholder_that_nobody_fills_in_is_named(project, word):
+    message = refusal(project, f"obsidian: {{project_subdir: 'notes/{word}'}}")
+    assert f"{word} stands for nothing here: did you mean {{project_name}}?" in message
+
+
 def test_who_is_told_is_no_matter_of_the_experiments(project):
     before = load(project, "").digest
     assert load(project, "notify: [json://h/]\nobsidian: {enabled: true, vault_path: v}").digest == before

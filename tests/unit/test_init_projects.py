@@ -261,8 +261,16 @@ def test_only_notebooks_is_said_and_the_goal_is_still_empty(project):
     assert told[0].startswith(
         "script      only notebooks (analysis.ipynb, train.ipynb): `jupyter nbconvert --to script`"
     )
+    assert [line for line in told if line.endswith("write the command (only notebooks)")]
     with pytest.raises(BriefError):
         load_brief(str(root / "PROJECT_BRIEF.md"))
+
+
+@pytest.mark.parametrize("name", ["train2.py", "train_v2.py", "pretrain.py", "finetune_3.py"])
+def test_a_script_by_its_name(tmp_path, name):
+    loop = "import torch\nfor epoch in range(3):\n    loss.backward()\n    print('acc', acc)\n"
+    (tmp_path / name).write_text(loop)
+    assert propose_in(tmp_path).script == name
 
 
 def test_the_metric_that_a_callback_watches_comes_first(tmp_path):

@@ -200,6 +200,18 @@ def test_a_day_has_a_line_for_each_thing_and_each_line_an_id(campaign, monkeypat
     assert not texts(campaign, daily=False).days
 
 
+@pytest.mark.parametrize(("most", "days"), [(9, [3, 2, 1]), (3, [3, 2]), (2, [3])])
+def test_of_a_long_campaign_the_newest_whole_days_are_kept_up_to_date(campaign, monkeypatch, most, days):
+    monkeypatch.setattr(obsidian, "_MOST_EXPERIMENTS", most)
+    for day in (1, 1, 2, 2, 3):
+        monkeypatch.setattr(clock, "now", lambda day=day: f"2036-05-0{day}T12:00:00.000Z")
+        campaign.experiment(0.8, "lr 0.1")
+    kept = texts(campaign).days
+    assert [day for day in kept if day.startswith("2036")] == [f"2036-05-0{day}" for day in days]
+    assert kept["2036-05-03"].count("**exp") == 1
+    assert all(text.count("**exp") == 2 for day, text in kept.items() if day in ("2036-05-01", "2036-05-02"))
+
+
 def test_words_from_elsewhere_stay_words(campaign):
     campaign.experiment(0.8, "a|b [[x]] #tag <!-- auto-experiment:end -->\n# head", result=Result.IMPROVED)
     found = texts(campaign)

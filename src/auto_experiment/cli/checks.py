@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from auto_experiment.notes.teller import notes_task
 from auto_experiment.project import Place, Project, objective_of, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.redact import Redactor, secrets_of
-from auto_experiment.script_options import script_options
+from auto_experiment.script_options import parsed, script_options
 from auto_experiment.views.gpus import in_short
 from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of
 
@@ -79,7 +80,7 @@ def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]
     yield _tried("provider", lambda: _provider(config, place))
     yield from _model(config, place, online=online)
     yield _search_space(config, brief)
-    yield from _misspelt(config, brief, place)
+    yield from _script(config, brief, place)
     frozen = (*brief.frozen, *config.experiment.frozen)
     if frozen:
         yield Check("frozen", True, ", ".join(frozen))
@@ -167,15 +168,19 @@ def _search_space(config: Config, brief: Brief) -> Check:
     return Check("space", False if needed else None, "no search space", todo)
 
 
-def _misspelt(config: Config, brief: Brief, place: Place) -> Iterator[Check]:
-    """Names that the script does not take and that are close to one that it takes: each would fail every dry run but
-    the baseline's. A name that is like none says nothing, as a script may make options while it runs."""
+def _script(config: Config, brief: Brief, place: Place) -> Iterator[Check]:
+    """One that is no Python, as far as ours can tell, and names in the search space that it does not take and that are
+    close to one that it takes: each would fail every dry run but the baseline's. A name that is like none says nothing,
+    as a script may make options while it runs."""
     try:
         words, _ = training_command(config, brief, place.root, place.env)
         script = command.script(words)
     except (OSError, AutoExperimentError):
         return
     source = read_text(os.path.join(place.root, script), _SOURCE) if script else None
+    if source and len(source) < _SOURCE and parsed(source) is None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        yield Check("command", None, f"{script} cannot be read as Python {version}", f"python -m py_compile {script}")
     taken = [option.name for option in script_options(source)] if source else []
     for parameter in config.parameters or brief.search_space:
         name = parameter.name

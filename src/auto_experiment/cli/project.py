@@ -22,7 +22,9 @@ def init_command(folder: str | None, project: str | None, only_print: bool) -> N
 
     if folder is not None and project is not None:
         raise click.UsageError(f"the folder is given twice: {folder} and --project {project}; keep one")
-    folder = folder or project or "."
+    folder = next((given for given in (folder, project) if given is not None), ".")
+    if not folder:
+        raise click.UsageError("the folder's name is empty; name one, or leave it out for the current folder")
     if only_print:
         click.echo(proposed_brief(folder, read_environment()), nl=False)
         return

@@ -60,10 +60,12 @@ def direct_command(text: str, now: bool, project: str) -> None:
 def _end_for_it(project: str, paths: ProjectPaths) -> str:
     """Ask for the end of what goes on, in the cycle that is open after the directive was stored: any later one reads
     it by itself. Says what that is; "" when nothing goes on."""
-    cycle, running = _going_on(paths)
+    cycle, running, held_back = _going_on(paths)
     if cycle is None or cycle.phase in (Phase.DONE, Phase.REFLECT):
         return ""
     requests.stand(paths.requests, requests.DIRECT_NOW, {"cycle": cycle.id, "at": clock.now()})
+    if held_back and holder(paths.lock) is not None:  # nothing runs in a pause that has begun
+        return "what the pause holds back is not started any more, then it is "
     if running and holder(paths.lock) is None:
         with contextlib.suppress(ProjectLocked):  # a controller that has just begun does it itself
             _collect(project, DIRECT_NOW_REASON)
@@ -74,14 +76,15 @@ def _end_for_it(project: str, paths: ProjectPaths) -> str:
     return f"{what}, then it is "
 
 
-def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str]:
-    """The newest cycle, and the run that goes on, "" for none."""
+def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str, bool]:
+    """The newest cycle; the run whose end was not stored, "" for none; whether the newest controller waits in a
+    pause."""
     ledger = Reader.open_if_any(paths.ledger)
     if ledger is None:
-        return None, ""
+        return None, "", False
     with contextlib.closing(ledger):
         attempts = ledger.open_attempts()
-        return ledger.last_cycle(), attempts[-1].run_name if attempts else ""
+        return ledger.last_cycle(), attempts[-1].run_name if attempts else "", ledger.is_paused()
 
 
 def _after_a_pause(paths: ProjectPaths) -> str:
@@ -169,7 +172,7 @@ def stop_command(stop_run: bool, project: str) -> None:
     if pid is not None:
         _stop(paths, requests.STOP_RUN if stop_run else requests.STOP, _STOP_RUN_S if stop_run else _STOP_S, pid)
         click.echo(f"controller {pid} ended" + (", and the training that it watched" if stop_run else ""))
-    _, running = _going_on(paths)
+    _, running, _ = _going_on(paths)
     if stop_run:
         left = _collect(project, STOP_RUN_REASON)
         if left == STOP_RUN_REASON:

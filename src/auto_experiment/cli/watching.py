@@ -7,15 +7,15 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
 import threading
 import time
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import click
@@ -28,7 +28,8 @@ from auto_experiment.errors import AutoExperimentError, UsageError
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Place
-from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.gpu import Gpu
+from auto_experiment.records.gpu import Gpus as FoundGpus
 from auto_experiment.views.live import Live, live
 from auto_experiment.watch.log_tail import Growing, clean, tail
 
@@ -215,29 +216,31 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 class Gpus:
-    """Samples in a thread: what tells of GPUs may hang. Where there is no driver nothing is loaded for it."""
+    """Looks in a thread: what tells of GPUs may hang."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._there = os.path.exists("/dev/nvidiactl") or shutil.which("nvidia-smi", path=place.env.path) is not None
+        self._look: Callable[[], FoundGpus] | None = None
         self._thread: threading.Thread | None = None
         self._next = 0.0
-        self._samples: tuple[GpuSample, ...] = ()
+        self._found: tuple[Gpu, ...] = ()
 
-    def now(self) -> tuple[GpuSample, ...]:
+    def now(self) -> tuple[Gpu, ...]:
         """The latest ones."""
         idle = self._thread is None or not self._thread.is_alive()
-        if self._there and idle and time.monotonic() >= self._next:
+        if idle and time.monotonic() >= self._next:
             self._next = time.monotonic() + _GPUS_EVERY_S
-            self._thread = threading.Thread(target=self._sample, daemon=True)
+            self._thread = threading.Thread(target=self._take_a_look, daemon=True)
             self._thread.start()
-        return self._samples
+        return self._found
 
-    def _sample(self) -> None:
-        from auto_experiment.wiring import gpu_samples
+    def _take_a_look(self) -> None:
+        from auto_experiment.watch.gpu import until_blind
+        from auto_experiment.wiring import gpus_of
 
+        self._look = self._look or until_blind(partial(gpus_of, self._place))
         with contextlib.suppress(AutoExperimentError, OSError):
-            self._samples = gpu_samples(self._place)
+            self._found = tuple(self._look().usable)
 
 
 # -- the view ---------------------------------------------------------------------------------------------------------

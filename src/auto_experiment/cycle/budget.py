@@ -39,6 +39,12 @@ def unmeasurable(ledger: Writer, objective: Objective) -> str:
     return f"{UNMEASURABLE}: {before.run_name} and {last.run_name} finished without it; {note}"
 
 
+def unrunnable(ledger: Reader) -> str:
+    """What is wrong where dry runs were made and none of the whole project has ever passed; "" else."""
+    why = ledger.never_passed().removeprefix("dry run failed: ")
+    return f"no dry run has ever passed, the last one for this: {why}; mend the command or its script" if why else ""
+
+
 def used_up(ledger: Reader, config: Config) -> str:
     """The budget of time that is used up: no run may start any more, also behind a dry run that has passed."""
     budget = config.budget

@@ -46,7 +46,7 @@ from auto_experiment.ledger.rows import (
 )
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import NoPlan
+from auto_experiment.planners.base import IN_VAIN, NoPlan
 from auto_experiment.project import bar_of
 from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
@@ -60,16 +60,15 @@ UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
 class Ending:
-    """Why a call of ``run`` ended. ``interrupted``: by Ctrl-C or a signal."""
+    """Why a call of ``run`` ended. ``interrupted``: by Ctrl-C or a signal. ``wrong``: it was given up, for brief,
+    config or script are such that nothing can come of it."""
 
-    def __init__(self, reason: str, *, interrupted: bool = False) -> None:
-        self.reason, self.interrupted = reason, interrupted
+    def __init__(self, reason: str, *, interrupted: bool = False, wrong: bool = False) -> None:
+        self.reason, self.interrupted, self.wrong = reason, interrupted, wrong
 
     @property
     def exit_status(self) -> int:
-        """An objective that no training shows is named wrongly in the brief or the config."""
-        wrong = self.reason.startswith(budget.UNMEASURABLE)
-        return 130 if self.interrupted else UsageError.exit_status if wrong else 0
+        return 130 if self.interrupted else UsageError.exit_status if self.wrong else 0
 
 
 class Controller:
@@ -104,12 +103,15 @@ class Controller:
         """Advance until the campaign ends or a human ends it. A training that is alive then goes on."""
         self._asked_for_end = self._session.begin()
         reports: list[str] | None = None
+        never_ran = ""  # what is wrong with a command that nobody here may change
         self._steering.remind()
         try:
             self._patience.through(self._directive)
             while not (reason := self._patience.through(self.advance)):
                 self._monitor.check()
-            ending = Ending(reason)
+            never_ran = "" if self._coded or not self._cycles else budget.unrunnable(self._ledger)
+            in_vain = IN_VAIN in reason and bool(never_ran)
+            ending = Ending(reason, wrong=in_vain or reason.startswith(budget.UNMEASURABLE))
             reports = self._patience.through(self._conclude)
         except StopAsked as stop:
             ending = Ending(str(stop), interrupted=stop.interrupted)
@@ -118,6 +120,8 @@ class Controller:
             raise
         self._session.end(ending.reason)
         self._say(f"ended: {ending.reason}")
+        if never_ran:
+            self._say(never_ran)
         if self._ledger.open_attempts():
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if reports is not None:  # nobody has asked for a stop

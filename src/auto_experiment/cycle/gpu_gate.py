@@ -18,7 +18,6 @@ from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import DiskFault, EnvironmentNotReady, UsageError
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.records.gpu import Gpu, Gpus, GpuWait
-from auto_experiment.watch.gpu import NO_DRIVER
 from auto_experiment.watch.monitor import Redirected, StopAsked
 
 PAUSES_S = (1.0, 2.0, 5.0, 15.0)  # between looks; the first ones are for a run of our own that is just letting go
@@ -77,13 +76,12 @@ class GpuGate:
     def __init__(self, parts: Parts, show: Callable[[], None]) -> None:
         self._look, self._wait, self._visible = parts.gpus, parts.gpu_wait, parts.ground.env.cuda_visible_devices
         self._ledger, self._monitor, self._say, self._show = parts.ledger, parts.monitor, parts.say, show
-        self._blind = False  # there is no driver here: looked for once in a session
 
     def pass_through(self, attempt: AttemptRow, started: Callable[[], bool]) -> bool:
         """Returns when an attempt may start, or when a human ends it; True when that took a wait. ``started``: has it
         been already? Raises StopAsked, and EnvironmentNotReady when a wait has lasted too long."""
         words = words_of(attempt.spec["env"].get("CUDA_VISIBLE_DEVICES", self._visible))
-        if self._wait is None or self._blind or words == [] or (words is None and not self._wait.asked):
+        if self._wait is None or words == [] or (words is None and not self._wait.asked):
             return False
         began, looks = time.monotonic(), 0
         try:
@@ -111,9 +109,7 @@ class GpuGate:
             if self._monitor.ending:  # the launch is made void in the way that every run is ended
                 return ""
             raise
-        gpus = job.result()
-        self._blind = gpus.why == NO_DRIVER
-        return why_not(gpus, words)
+        return why_not(job.result(), words)
 
     def _hold_on(self, attempt: AttemptRow, why: str, most_s: float | None, looks: int, waited: float) -> None:
         pause = PAUSES_S[min(looks, len(PAUSES_S)) - 1]

@@ -32,10 +32,9 @@ from auto_experiment.records.observation import Point, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 from auto_experiment.records.run import Absent, Claim, Kind, Ref, RunState, Spec
+from auto_experiment.views.gpus import in_one_line
 from auto_experiment.views.standing import Standing
-from auto_experiment.watch import gpu
 from auto_experiment.watch.activity import ProcessProbe, stacks
-from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.reader import LogReader
 from auto_experiment.watch.monitor import DIRECT_NOW_REASON, STOP_RUN_REASON, Batch, Heartbeat, Notice, Over
 from auto_experiment.watch.sources.record import Sources
@@ -59,7 +58,7 @@ class Runner:
         self._parts, self._code, self._guarding, self._hold = parts, code, guarding, hold
         self._ledger, self._say, self._show = parts.ledger, parts.say, show
         self._gpu_gate = GpuGate(parts, show)
-        self._gpu: threading.Thread | None = None
+        self._gpus: threading.Thread | None = None
         self._said: set[str] = set()
 
     # -- the two phases -----------------------------------------------------------------------------------------
@@ -402,27 +401,22 @@ class Runner:
             tx.moved_on(attempt.id)
         self._say(f"  {attempt.run_name}: {done}{total}")
         self._show()
-        if self._gpu is None or not self._gpu.is_alive():  # nvidia-smi can hang: never in the way of the loop
-            env = self._helper_env(inputs)
-            self._gpu = threading.Thread(target=self._sample_gpus, args=(env,), daemon=True)
-            self._gpu.start()
+        if self._gpus is None or not self._gpus.is_alive():  # a driver can hang: never in the way of the loop
+            self._gpus = threading.Thread(target=self._tell_gpus, daemon=True)
+            self._gpus.start()
 
     def _probe(self, attempt: AttemptRow, inputs: Inputs) -> ProcessProbe:
-        host, env = self._parts.host, self._helper_env(inputs)
+        ground = self._parts.ground
+        host, env = self._parts.host, ground.env.helper(inputs.config, ground.paths.root)
         return ProcessProbe(
-            self._parts.ground.paths.attempt(attempt.name),
-            gpus=lambda: gpu.sample(host, env),
+            ground.paths.attempt(attempt.name),
+            gpus=lambda: self._parts.gpus().found,
             dump=lambda pid: stacks(host, env, pid),
         )
 
-    def _helper_env(self, inputs: Inputs) -> dict[str, str]:
-        ground = self._parts.ground
-        return ground.env.helper(inputs.config, ground.paths.root)
-
-    def _sample_gpus(self, env: Mapping[str, str]) -> None:
-        for one in gpu.sample(self._parts.host, env):
-            busy, used, total = (_amount(n) for n in (one.utilisation, one.memory_used, one.memory_total))
-            self._say(f"  GPU {one.index} {clean(one.name, 80)}: {busy}% busy, {used}/{total} MiB")
+    def _tell_gpus(self) -> None:
+        for gpu in self._parts.gpus().usable:
+            self._say(f"  GPU {in_one_line(gpu)}")
 
 
 def _some(files: Sequence[str]) -> str:
@@ -434,10 +428,6 @@ class _Unread(LogReader):
 
     def feed(self, data: bytes) -> list[Point]:
         return []
-
-
-def _amount(number: float | None) -> str:
-    return "?" if number is None else f"{number:g}"
 
 
 def settle(now: Standing, read_as: str | None, series: Mapping[str, Series]) -> Standing:

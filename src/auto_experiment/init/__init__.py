@@ -46,6 +46,7 @@ def make_project(folder: str, env: Environment) -> list[str]:
         done += [f"{'proposal':12}auto-experiment init --print {folder}"] if found else []
         return [*found, *done, *what_next(folder, FILES[0], ())]
     edits = to_edit(brief) if found else ["every heading that you need"]
+    found = found or ([] if new else told(proposal)[:1])
     return [*found, *done, *what_next(folder, FILES[0], edits)]
 
 

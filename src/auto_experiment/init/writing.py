@@ -56,10 +56,10 @@ def _codebase(proposal: Proposal) -> str:
     lines = ["# Codebase"]
     if not proposal.command:
         example = "- Training: train.py --epochs 20"
-        why = "no training script was found"
+        why, how = "no training script was found", ""
         if proposal.notebooks:
-            why = f"only notebooks: {in_words(proposal.notebooks)}; {_CONVERTS} scripts"
-        return "\n".join([*lines, _comment(f"EDIT: write the command ({why}). Such as: {example}")])
+            why, how = "only notebooks", f"{_CONVERTS} scripts of {in_words(proposal.notebooks)}. "
+        return "\n".join([*lines, _comment(f"EDIT: write the command ({why}). {how}Such as: {example}")])
     lines.append(f"- Training: {proposal.command}")
     said = [f"as in {proposal.command_from}"] if proposal.command_from else []
     if len(proposal.scripts) > 1:

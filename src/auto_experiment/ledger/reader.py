@@ -175,8 +175,9 @@ class Reader:
         row = self._one(f"SELECT {_EXPERIMENT} FROM experiment WHERE cycle = ?", cycle)
         return ExperimentRow(*row) if row else None
 
-    def experiments(self) -> list[ExperimentRow]:
-        return [ExperimentRow(*row) for row in self._all(f"SELECT {_EXPERIMENT} FROM experiment ORDER BY id")]
+    def experiments(self, after: int = 0) -> list[ExperimentRow]:
+        rows = self._all(f"SELECT {_EXPERIMENT} FROM experiment WHERE id > ? ORDER BY id", after)
+        return [ExperimentRow(*row) for row in rows]
 
     def latest_experiments(self, limit: int) -> list[ExperimentRow]:
         """The newest ``limit`` ones, newest first."""
@@ -235,12 +236,16 @@ class Reader:
             rows = self._all(f"SELECT {_ATTEMPT} FROM attempt WHERE experiment = ? ORDER BY id", experiment)
         return [_attempt(row) for row in rows]
 
-    def outline(self) -> list[AttemptRow]:
-        """All attempts without their specs, and with a summary only where there is no value: what lists show."""
+    def outline(self, after: int = 0) -> list[AttemptRow]:
+        """All attempts of the experiments behind this one, without their specs, and with a summary only where there is
+        no value: what lists show."""
         light = _ATTEMPT.replace("spec,", "NULL AS spec,").replace(
             "summary,", "CASE WHEN value IS NULL THEN summary END AS summary,"
         )
-        return [_attempt(row) for row in self._all(f"SELECT {light} FROM attempt ORDER BY id")]
+        first = "coalesce((SELECT max(id) FROM attempt WHERE experiment = ?), 0)"
+        return [
+            _attempt(row) for row in self._all(f"SELECT {light} FROM attempt WHERE id > {first} ORDER BY id", after)
+        ]
 
     def open_attempts(self) -> list[AttemptRow]:
         return [
@@ -298,6 +303,13 @@ class Reader:
             session,
         )
         return list(takewhile(lambda attempt: attempt.summary.get("read_as") is None, map(_attempt, rows)))
+
+    def never_passed(self) -> str:
+        """Why the newest dry run failed, when dry runs failed and nothing else ever came of any; "" else."""
+        if self._number("SELECT count(*) FROM attempt WHERE kind = 'full' OR passed = 1"):
+            return ""
+        row = self._one("SELECT reason FROM attempt WHERE passed = 0 AND state <> 'stopped' ORDER BY id DESC LIMIT 1")
+        return str(row[0]) if row else ""
 
     def trials(self) -> list[sqlite3.Row]:
         """What a planner without memory needs of each ended training and of each failed dry run, oldest first."""

@@ -19,7 +19,8 @@ from auto_experiment.views.status import spent, status
 
 DASHBOARD, DAILY = "Dashboard", "Daily"
 PROJECT_NAME = "{project_name}"
-_RECENT, _DAYS, _MOST_DAYS = 15, 14, 400  # experiments and days on the dashboard; days that are kept up to date
+_RECENT, _DAYS = 15, 14  # experiments and days on the dashboard
+_MOST_DAYS, _MOST_EXPERIMENTS = 400, 2_000  # that are looked at: older notes stay as they are
 _NO_LINK = re.compile(r"[\[\]|#^\\]|%%")  # what a wikilink cannot hold
 _SPECIAL = re.compile(r"([\\`*\[\]|#^$])")
 _RESULTS = {"improved": "new best", "not_improved": "not better", "inconclusive": "inconclusive", "failed": "failed"}
@@ -62,18 +63,26 @@ def front(project: str) -> str:
 
 def notes(project: Project, ledger: Reader, folder: str, *, daily: bool) -> Notes:
     """``folder``: of the notes, as links name it; "" for beside each other. ``daily``: with a text for each day."""
-    rows = listing(project, ledger, standing(ledger, project.objective))
+    left_out = max(ledger.experiment_count() - _MOST_EXPERIMENTS, 0)
+    rows = listing(project, ledger, standing(ledger, project.objective), after=left_out)
     lines = _lines(rows, ledger) if daily else []
     days: dict[str, list[Line]] = {}
     for line in sorted(lines, key=lambda line: (line.at, _rank(line), line.id)):
         days.setdefault(line.day, []).append(line)
-    newest = sorted(days, reverse=True)[:_MOST_DAYS]
+    newest = _whole(sorted(days, reverse=True), ledger, left_out)[:_MOST_DAYS]
     back = _link(folder, DASHBOARD, DASHBOARD)
     title = f"## {_text(project.name)}\n\n{back}\n\n"
     return Notes(
         _dashboard(project, ledger, rows, {line.id: line.day for line in lines}, newest, folder),
         {day: title + "\n".join(str(line) for line in days[day]) for day in newest},
     )
+
+
+def _whole(days: Sequence[str], ledger: Reader, left_out: int) -> Sequence[str]:
+    """The days, newest first, of which every experiment is listed; the newest one in any case."""
+    last = ledger.experiment(left_out) if left_out else None
+    at = ledger.lesson_times().get(last.cycle) if last else None
+    return [day for day in days if at is None or day == days[0] or day > local(at).date().isoformat()]
 
 
 def _rank(line: Line) -> int:

@@ -15,6 +15,8 @@ from auto_experiment.records.lesson import Reflection, Result
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 
+IN_VAIN = "in a row gave no value that counts"  # in the reason of a plan that gives up
+
 
 class Fate(str, Enum):
     """What became of a trial, told to the planner for what it is."""

@@ -14,7 +14,7 @@ from auto_experiment.errors import UsageError
 from auto_experiment.models.base import Steps, decided
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
-from auto_experiment.planners.base import Leading, NoPlan, PlanView, ReflectView
+from auto_experiment.planners.base import IN_VAIN, Leading, NoPlan, PlanView, ReflectView
 from auto_experiment.records.brief import Scalar
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.outcome import Outcome
@@ -47,9 +47,7 @@ def _plan(view: PlanView, *, ends: bool) -> Plan:
     if not view.space:
         raise UsageError(NO_SPACE)
     if view.valueless >= HOPELESS:
-        return Plan(
-            Action.REPORT, reason=f"{view.valueless} experiments in a row gave no value that counts: look at one"
-        )
+        return Plan(Action.REPORT, reason=f"{view.valueless} experiments {IN_VAIN}: look at one")
     if view.baseline_due:
         return _baseline(view)
     params = _next_params(view)

@@ -1,4 +1,4 @@
-"""What was seen of a running training: metric points, progress, faults, GPU samples. Made by ``watch/``."""
+"""What was seen of a running training: metric points, progress, faults. Made by ``watch/``."""
 
 from __future__ import annotations
 
@@ -78,18 +78,6 @@ class Series:
     lowest: float | None = None
     lowest_step: float | None = None
     bad: int = 0  # how many values were NaN or infinite
-
-
-@dataclass(frozen=True)
-class GpuSample:
-    """One line of ``nvidia-smi``. Memory in MiB, utilisation in percent, temperature in degrees Celsius."""
-
-    index: int
-    name: str
-    memory_used: float | None
-    memory_total: float | None
-    utilisation: float | None
-    temperature: float | None
 
 
 _DENSE = 1000  # this many points of a metric are stored one by one, then ever more thinly: about 500 per doubling

@@ -65,6 +65,17 @@ def _cells(gpu: Gpu) -> list[str]:
     return [f"  {gpu.id}" if gpu.parent else gpu.id, gpu.name or "?", _memory(gpu), busy, heat, _state(gpu)]
 
 
+def in_one_line(gpu: Gpu) -> str:
+    """ "0 NVIDIA A100: 97% busy, 30.3/40 GiB, 61 C"."""
+    head = f"{gpu.id} {gpu.name}".rstrip()
+    if gpu.trouble:
+        return f"{head}: {gpu.trouble}"
+    used, total = (None if n is None else n / 1024 for n in (gpu.memory_used, gpu.memory_total))
+    memory = "" if used is None or total is None else f", {used:.1f}/{total:.0f} GiB"
+    heat = "" if gpu.temperature is None else f", {gpu.temperature:g} C"
+    return f"{head}: {'?' if gpu.utilisation is None else f'{gpu.utilisation:g}'}% busy{memory}{heat}"
+
+
 def in_short(gpu: Gpu) -> str:
     return (
         "free" if gpu.is_free else gpu.trouble or ("cannot be told whether free" if gpu.is_free is None else "in use")

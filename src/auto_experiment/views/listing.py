@@ -16,17 +16,18 @@ from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing
 
 
-def listing(project: Project, ledger: Reader | None, now: Standing | None) -> list[dict[str, Any]]:
-    """Contract section 4: one row per experiment, one row per attempt in it, in order."""
+def listing(project: Project, ledger: Reader | None, now: Standing | None, after: int = 0) -> list[dict[str, Any]]:
+    """Contract section 4: one row per experiment, one row per attempt in it, in order. ``after``: the last experiment
+    that is left out."""
     if ledger is None:
         return []
     attempts: dict[int, list[AttemptRow]] = {}
-    for attempt in ledger.outline():
+    for attempt in ledger.outline(after):
         attempts.setdefault(attempt.experiment, []).append(attempt)
     lessons, usd = ledger.lessons(), ledger.usd_of_cycles()
     return [
         _experiment(project, e, attempts.get(e.id, []), lessons.get(e.cycle), now, usd.get(e.cycle, 0.0))
-        for e in ledger.experiments()
+        for e in ledger.experiments(after)
     ]
 
 

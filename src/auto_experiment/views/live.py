@@ -16,8 +16,10 @@ from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.objective import Objective
 from auto_experiment.project import Project
-from auto_experiment.records.observation import GpuSample, Progress
+from auto_experiment.records.gpu import Gpu
+from auto_experiment.records.observation import Progress
 from auto_experiment.records.run import Kind, RunState
+from auto_experiment.views.gpus import in_one_line
 from auto_experiment.views.standing import standing
 from auto_experiment.views.status import status
 from auto_experiment.views.terminal import counted
@@ -83,7 +85,7 @@ class Live:
     trouble: str = ""
 
 
-def live(project: Project, ledger: Reader | None, gpus: Sequence[GpuSample] = ()) -> Live:
+def live(project: Project, ledger: Reader | None, gpus: Sequence[Gpu] = ()) -> Live:
     """``ledger`` None: nothing has run yet."""
     document = status(project, ledger)
     now, controller = standing(ledger, project.objective), document["controller"]
@@ -107,7 +109,7 @@ def live(project: Project, ledger: Reader | None, gpus: Sequence[GpuSample] = ()
         decisions=tuple(_line(text) for text in document["decisions"]),
         cost=_cost(document["llm"], ledger.unsettled_calls(None) if ledger else (0, None)),
         directive=_line(document["pending_directive"] or ""),
-        gpus=tuple(_gpu(sample) for sample in gpus),
+        gpus=tuple(map(in_one_line, gpus)),
     )
 
 
@@ -186,11 +188,3 @@ def _cost(llm: Mapping[str, float | None], asked: tuple[int, float | None] = (0,
         usd = f"${max(llm['usd'] - reserved, 0):.4f} and at most ${reserved:.4f} for what is not answered yet"
     sent = (llm["input_tokens"] or 0) + (llm["cache_read_tokens"] or 0) + (llm["cache_write_tokens"] or 0)
     return f"{usd}, {counted(int(llm['calls']), 'call')}, {sent:,.0f} tokens in, {llm['output_tokens']:,.0f} out"
-
-
-def _gpu(sample: GpuSample) -> str:
-    busy = "?" if sample.utilisation is None else f"{sample.utilisation:g}"
-    used, total = (None if n is None else n / 1024 for n in (sample.memory_used, sample.memory_total))
-    memory = "" if used is None or total is None else f", {used:.1f}/{total:.0f} GiB"
-    heat = "" if sample.temperature is None else f", {sample.temperature:g} C"
-    return f"{sample.index} {clean(sample.name, 40)}: {busy}% busy{memory}{heat}"

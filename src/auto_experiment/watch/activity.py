@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from auto_experiment.errors import HostError
 from auto_experiment.hosts.base import Host
-from auto_experiment.records.observation import GpuSample
+from auto_experiment.records.gpu import Gpu
 
 BUSY_CORES = 0.1  # CPU time wanted per second of time; threads that only wait for each other stay far below
 BUSY_BYTES = 1 << 17  # read or written per second, by system calls
@@ -94,21 +94,21 @@ class _Glance:
 
 
 class ProcessProbe:
-    """Looks at the attempt in ``folder``. ``gpus`` samples the GPUs (it may take long, so it runs beside), ``dump``
+    """Looks at the attempt in ``folder``. ``gpus`` looks at the GPUs (it may take long, so it runs beside), ``dump``
     asks a debugger for the stacks of a pid, where there is one."""
 
     def __init__(
         self,
         folder: str,
         *,
-        gpus: Callable[[], Sequence[GpuSample]] = lambda: (),
+        gpus: Callable[[], Sequence[Gpu]] = lambda: (),
         dump: Callable[[int], str] = lambda _pid: "",
     ) -> None:
         self._folder = folder
         self._gpus, self._dump = gpus, dump
         self._last: _Glance | None = None
         self._sampler: threading.Thread | None = None
-        self._samples: tuple[float, Sequence[GpuSample]] = (-_GPU_PAUSE_S, ())
+        self._samples: tuple[float, Sequence[Gpu]] = (-_GPU_PAUSE_S, ())
 
     def look(self) -> Activity:
         last, now = self._last, self._glance()
@@ -164,11 +164,11 @@ class ProcessProbe:
         blocked = next((one for one in now.processes if one.state == "D"), None)
         if blocked:
             return f"pid {blocked.pid} waits for a device in {_wchan(blocked.pid) or 'the kernel'}"
-        heat = max((sample.utilisation or 0.0 for sample in self._sample_gpus(now.at)), default=0.0)
+        heat = max((gpu.utilisation or 0.0 for gpu in self._sample_gpus(now.at)), default=0.0)
         return f"a GPU is {heat:.0f} % busy" if heat >= BUSY_GPU else ""
 
-    def _sample_gpus(self, now: float) -> Sequence[GpuSample]:
-        """The newest sample; a new one is taken beside, because ``nvidia-smi`` can hang."""
+    def _sample_gpus(self, now: float) -> Sequence[Gpu]:
+        """The newest sample; a new one is taken beside, because their driver can hang."""
         at, samples = self._samples
         if now - at >= _GPU_PAUSE_S and not (self._sampler and self._sampler.is_alive()):
             self._sampler = threading.Thread(target=self._take_sample, args=(now,), daemon=True)

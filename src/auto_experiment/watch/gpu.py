@@ -1,5 +1,5 @@
 """What the GPUs do: by NVML, in a process of its own, else by ``nvidia-smi``. A look that fails, hangs or is garbage is
-no look: nothing is made up, and each question takes at most 10 seconds.
+no look: nothing is made up, each question takes at most 10 seconds, and whoever is asked ends with us.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 from auto_experiment.errors import HostError
+from auto_experiment.hosts import tethered
 from auto_experiment.hosts.base import Completed, Host
 from auto_experiment.hosts.hand import run_of
 from auto_experiment.records.gpu import Gpu, GpuProcess, Gpus
-from auto_experiment.records.observation import GpuSample
 from auto_experiment.watch import nvml
 from auto_experiment.watch.log_tail import clean
 
@@ -31,6 +31,7 @@ _FIELDS = "index,name,memory.used,memory.total,utilization.gpu,temperature.gpu"
 _MORE_FIELDS = "index,uuid,compute_mode"
 _APPS = "gpu_uuid,pid,used_memory,process_name"
 _TIMEOUT_S = 10.0
+_LIFE_S = 15  # of whoever is asked, should nobody be there any more to end it
 _INDEX = re.compile(r"[0-9]{1,4}")
 _PID = re.compile(r"[0-9]{1,10}")
 _MODES = {"default": "default", "prohibited": "prohibited"}  # the rest of nvidia-smi's begin with Exclusive
@@ -43,12 +44,6 @@ _LONGEST_NAME, _LONGEST_COMMAND = 80, 300
 _MIB = 1 << 20
 
 
-def sample(host: Host, env: Mapping[str, str]) -> tuple[GpuSample, ...]:
-    """One line per GPU, by nvidia-smi; () where there is none. Takes at most 10 seconds."""
-    done = _smi(host, env, f"--query-gpu={_FIELDS}")
-    return parse(_text(done)) if done is not None and done.code == 0 else ()
-
-
 def look(host: Host, env: Mapping[str, str], runs: str = "") -> Gpus:
     """All GPUs, whatever CUDA_VISIBLE_DEVICES says, with their processes. ``runs``: the folder of a project's runs,
     whose processes are told by their names. ``host`` is this machine: its /proc tells users and commands."""
@@ -57,6 +52,26 @@ def look(host: Host, env: Mapping[str, str], runs: str = "") -> Gpus:
         other = _by_smi(host, env)
         found = found if found.why and other.why == NO_DRIVER else other
     return Gpus(tuple(_named(gpu, runs) for gpu in found.found), found.answered, found.why)
+
+
+def until_blind(look: Callable[[], Gpus]) -> Callable[[], Gpus]:
+    """The same look, made no more once it has found that there is no driver here: none comes while we live."""
+    blind: list[Gpus] = []
+
+    def one() -> Gpus:
+        if blind:
+            return blind[0]
+        found = look()
+        blind.extend([found] if found.why == NO_DRIVER else [])
+        return found
+
+    return one
+
+
+def _ask(host: Host, env: Mapping[str, str], *words: str) -> Completed:
+    """Raises HostError when no process can be had."""
+    start = [sys.executable, "-I", "-S", tethered.__file__, str(_LIFE_S)]
+    return host.run([*start, *words], env=env, timeout=_TIMEOUT_S)
 
 
 # -- NVML -------------------------------------------------------------------------------------------------------------
@@ -68,7 +83,7 @@ def _by_nvml(host: Host, env: Mapping[str, str]) -> Gpus:
         return Gpus()
     folder = os.path.dirname(os.path.abspath((library.submodule_search_locations or [library.origin])[0]))
     try:
-        done = host.run([sys.executable, "-I", "-S", nvml.__file__, folder], env=env, timeout=_TIMEOUT_S)
+        done = _ask(host, env, sys.executable, "-I", "-S", nvml.__file__, folder)
     except HostError as error:
         return Gpus(why=str(error))
     if done.code is None:
@@ -117,8 +132,8 @@ def _by_smi(host: Host, env: Mapping[str, str]) -> Gpus:
         return Gpus(why=NO_DRIVER)
     if done.code is None:
         return Gpus(why=_SILENT.format("nvidia-smi"))
-    samples = parse(_text(done)) if done.code == 0 else ()
-    if not samples:
+    found = parse(_text(done)) if done.code == 0 else ()
+    if not found:
         said = [clean(line) for line in (_text(done) + done.stderr.decode("utf-8", "replace")).splitlines()]
         why = next(filter(None, said), f"exit status {done.code}")
         none = done.code == 0 or "no devices" in why.lower()
@@ -126,26 +141,17 @@ def _by_smi(host: Host, env: Mapping[str, str]) -> Gpus:
     more = {row[0]: row for row in _rows(_smi(host, env, f"--query-gpu={_MORE_FIELDS}"), 3)}
     apps = _smi(host, env, f"--query-compute-apps={_APPS}")
     users = None if apps is None or apps.code != 0 else list(_rows(apps, 4))
-    return Gpus(tuple(_of_smi(one, more.get(str(one.index)), users) for one in samples), answered=True)
+    return Gpus(tuple(_with_more(gpu, more.get(gpu.id), users) for gpu in found), answered=True)
 
 
-def _of_smi(one: GpuSample, more: Sequence[str] | None, users: Sequence[Sequence[str]] | None) -> Gpu:
+def _with_more(gpu: Gpu, more: Sequence[str] | None, users: Sequence[Sequence[str]] | None) -> Gpu:
     uuid, mode = (more[1], more[2].lower()) if more else ("", "")
     processes = None
     if users is not None and uuid:
         rows = [row for row in users if row[0] == uuid and _PID.fullmatch(row[1])]
         processes = tuple(GpuProcess(int(r[1]), _number(r[2]), True, command=_program(r[3])) for r in rows)
-    return Gpu(
-        id=str(one.index),
-        uuid=uuid,
-        name=clean(one.name, _LONGEST_NAME),
-        memory_used=one.memory_used,
-        memory_total=one.memory_total,
-        utilisation=one.utilisation,
-        temperature=one.temperature,
-        mode="exclusive" if mode.startswith("exclusive") else _MODES.get(mode, ""),
-        processes=processes,
-    )
+    mode = "exclusive" if mode.startswith("exclusive") else _MODES.get(mode, "")
+    return replace(gpu, uuid=uuid, mode=mode, processes=processes)
 
 
 def _program(cell: str) -> str | None:
@@ -156,9 +162,10 @@ def _program(cell: str) -> str | None:
 def _smi(host: Host, env: Mapping[str, str], query: str) -> Completed | None:
     """None where there is no nvidia-smi."""
     try:
-        return host.run(["nvidia-smi", query, "--format=csv,noheader,nounits"], env=env, timeout=_TIMEOUT_S)
+        done = _ask(host, env, "nvidia-smi", query, "--format=csv,noheader,nounits")
     except HostError:
         return None
+    return None if done.code in (tethered.MISSING, tethered.UNFIT) else done
 
 
 def _text(done: Completed) -> str:
@@ -173,15 +180,15 @@ def _rows(done: Completed | None, width: int) -> Iterator[list[str]]:
                 yield [cell.strip() for cell in row]
 
 
-def parse(text: str) -> tuple[GpuSample, ...]:
+def parse(text: str) -> tuple[Gpu, ...]:
     """The CSV of ``nvidia-smi``: memory in MiB, "[N/A]", "ERR!" and the like where a GPU does not tell."""
-    samples = []
+    found = []
     for line in text.split("\n"):
         row = _cells(line)
         if len(row) == 6 and _INDEX.fullmatch(row[0]):
             used, total, busy, heat = (_number(cell) for cell in row[2:])
-            samples.append(GpuSample(int(row[0]), row[1], used, total, busy, heat))
-    return tuple(samples)
+            found.append(Gpu(row[0], "", clean(row[1], _LONGEST_NAME), used, total, busy, heat))
+    return tuple(found)
 
 
 def _cells(line: str) -> list[str]:

@@ -7,12 +7,10 @@ FOLDER is where the package nvidia-ml-py lies. It names no user and no command: 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-LIMIT_S = 15  # of its life
 LIBRARY_NOT_FOUND = 12  # of NVML's error codes: there is no driver
 _EXCLUSIVE_PROCESS, _EXCLUSIVE_THREAD, _PROHIBITED = 3, 1, 2
 _MODES = {0: "default", _EXCLUSIVE_THREAD: "exclusive", _PROHIBITED: "prohibited", _EXCLUSIVE_PROCESS: "exclusive"}
@@ -100,6 +98,5 @@ def _ask(nvml: Any, call: Callable[..., Any], *given: Any) -> Any:
 
 
 if __name__ == "__main__":
-    signal.alarm(LIMIT_S)  # also when whoever asked has gone
     sys.path.append(sys.argv[1])
     json.dump(answer(), sys.stdout)
