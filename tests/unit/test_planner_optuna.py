@@ -143,7 +143,20 @@ def test_it_stays_away_from_where_runs_diverge(fate):
     assert sum(late) >= 0.6 * len(late)
 
 
-@pytest.mark.parametrize("fate", [Fate.FAILED, Fate.STOPPED, Fate.DIVERGED])
+def test_it_stays_away_from_a_choice_that_crashes():
+    """Two of four optimizers cannot be imported: were they told as unknown, the sampler would draw little else."""
+    choices = Parameter("--opt", "choice", choices=("sgd", "adam", "lamb", "adafactor"))
+
+    def judge(params):
+        crashes = params.get("--opt") in ("lamb", "adafactor")
+        return (Fate.CRASHED, None) if crashes else (Fate.MEASURED, -_distance(params))
+
+    for script in ("a.py", "b.py", "c.py"):
+        late = campaign((choices, LR), judge, 30, command=("python", script))[10:]
+        assert sum(plan.params["--opt"] in ("sgd", "adam") for plan in late) >= 0.6 * len(late)
+
+
+@pytest.mark.parametrize("fate", [Fate.FAILED, Fate.CRASHED, Fate.STOPPED, Fate.DIVERGED])
 def test_a_campaign_of_nothing_but_failures_goes_on(fate):
     assert [p.action for p in campaign((LR, OPT), lambda _: (fate, None), 12)] == [Action.EXPERIMENT] * 12
 

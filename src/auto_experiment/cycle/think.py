@@ -42,7 +42,7 @@ def plan_view(
         objective=now.objective,
         space=inputs.space,
         command=inputs.command,
-        trials=tuple(_trial(row, now) for row in ledger.trials() if _says_something(row, now)),
+        trials=tuple(_trial(row, now, inputs.code_at) for row in ledger.trials() if _says_something(row, now)),
         best=leading(best),
         bar=now.bar,
         directives=_directives(ledger),
@@ -161,17 +161,22 @@ def _says_something(row: sqlite3.Row, now: Standing) -> bool:
     return failed or row["objective"] == now.objective.identity
 
 
-def _trial(row: sqlite3.Row, now: Standing) -> Trial:
+def _trial(row: sqlite3.Row, now: Standing, code_at: float) -> Trial:
     comparable = row["objective"] == now.objective.identity
     value = row["value"] if comparable else None
-    return Trial(row["id"], tuple(json.loads(row["params"]).items()), _fate(row, value), value)
+    return Trial(row["id"], tuple(json.loads(row["params"]).items()), _fate(row, value, code_at), value)
 
 
-def _fate(row: sqlite3.Row, value: float | None) -> Fate:
-    """What became of a run. Out of memory is this corner's fault, like divergence: another try would end the same."""
+def _fate(row: sqlite3.Row, value: float | None, code_at: float) -> Fate:
+    """What became of a run. Out of memory is this corner's fault, like divergence: another try would end the same. So
+    would one after a crash, until somebody changes the code (``code_at``, a Unix time)."""
     fault = Fault(row["fault"] or "none")
+    state = RunState(row["state"])
     if row["counts"] and value is not None:
         return Fate.MEASURED
     if fault in (Fault.NAN, Fault.OOM, Fault.CUDA_OOM):
         return Fate.DIVERGED
-    return Fate.STOPPED if row["state"] == RunState.STOPPED.value and fault is not Fault.HANG else Fate.FAILED
+    if state is RunState.STOPPED and fault is not Fault.HANG:
+        return Fate.STOPPED
+    crashed = state is RunState.FAILED or (state is RunState.FINISHED and fault is Fault.EXCEPTION)  # behind `| tee`
+    return Fate.CRASHED if crashed and (seconds(row["intent_at"]) or 0.0) >= code_at else Fate.FAILED
