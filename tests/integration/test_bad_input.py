@@ -302,6 +302,21 @@ def test_check_says_a_name_in_the_search_space_that_the_script_does_not_take(pro
         "note    space       trains.py takes no --momentun that can be seen; did you mean --momentum?"
     ]
     assert space("--momentum") == space("--moment") == space("--width") == space("momentun") == []
+    assert space("momentum") == [
+        "note    space       trains.py takes no momentum that can be seen; did you mean --momentum?"
+    ]
+    read, *notes = work.cli(
+        "direct", "- --momentun: [0.9]\n- --lr: 2 .. 1\ntry dropout\ndrop --lr\nstop"
+    ).stdout.splitlines()
+    assert "read at the next THINK" in read
+    assert notes == [
+        "note: trains.py takes no --momentun that can be seen; did you mean --momentum?",
+        "note: Optuna cannot use - --lr: 2 .. 1: --lr: the low end 2 is above the high end 1",
+        (
+            "note: Optuna cannot act on free text, it is kept for the report: try dropout "
+            "(a search-space line, `drop --lr`, `stop` and `report` can be read)"
+        ),
+    ]
 
 
 def test_no_search_space(project):

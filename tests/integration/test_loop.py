@@ -765,6 +765,20 @@ def test_a_range_that_is_changed_after_a_directive_counts(project):
     assert "no longer holds" not in said
 
 
+def test_a_parameter_is_dropped_until_the_brief_gives_it_another_range(project):
+    def params(space, *words):
+        work.write("PROJECT_BRIEF.md", brief("Reach a high accuracy", space))
+        said = work.cli("run", "--max-cycles", 1, *words).stdout
+        return said, sorted(work.json("list")[-1]["runs"][-1]["params"])
+
+    work = project(brief=brief("Reach a high accuracy", "- --lr: 0.1 .. 1\n- --hidden: [8, 9]"))
+    work.cli("run", "--max-cycles", 1)
+    assert params("- --lr: 0.1 .. 1\n- --hidden: [8, 9]", "--directive", "drop hidden")[1] == ["--lr"]
+    said, varied = params("- --lr: 0.1 .. 1\n- --hidden: [8, 9, 10]")
+    assert "directive: `drop hidden` no longer holds, the range of hidden was changed after it" in said
+    assert varied == ["--hidden", "--lr"]
+
+
 @pytest.mark.parametrize("word", ["stop", "report"])
 def test_a_directive_that_ends_it(project, word):
     work = project()

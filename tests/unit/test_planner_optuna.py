@@ -264,6 +264,15 @@ def test_earlier_directives_still_hold_and_the_newest_wins():
     assert plan.answer == ""
 
 
+@pytest.mark.parametrize("line", ["drop --momentum", "- Drop momentum", "drop `--momentum`"])
+def test_a_parameter_that_a_directive_has_brought_can_be_dropped(line):
+    """A misspelt one would fail every dry run of the project, for good."""
+    view = view_of(3, space=(LR,), directives=("--momentum: [0.8, 0.9]", line), directive=None)
+    assert list(answer_of(OptunaPlanner().plan(view)).params) == ["--lr"]
+    told = directives.apply("drop --width", (LR,))
+    assert (told.space, told.unread) == ((LR,), ("drop --width",))
+
+
 @pytest.mark.parametrize("word", ["stop", "Stop!", "- report", "REPORT.", "please look\nreport"])
 def test_stop_and_report_end_it(word):
     assert answer_of(OptunaPlanner().plan(view_of(2, directive=word))).action is Action.REPORT
@@ -284,7 +293,9 @@ def test_an_earlier_stop_does_not_end_a_later_campaign():
 def test_what_was_read_and_what_was_not_are_told_apart():
     applied = directives.apply("- --lr: 0.1 .. 0.2\nuse dropout\n- --x: 9 .. 1\n", (LR,))
     assert applied.read == ("- --lr: 0.1 .. 0.2",)
-    assert applied.unread == ("use dropout", "- --x: 9 .. 1")
+    assert applied.unread == ("use dropout",)
+    assert applied.wrong == ("- --x: 9 .. 1: --x: the low end 9 is above the high end 1",)
+    assert "cannot use - --x: 9 .. 1: --x: the low end" in applied.answer()
     assert not applied.ends
     assert [p.name for p in applied.space] == ["--lr"]
 

@@ -14,7 +14,7 @@ from auto_experiment.cycle.inputs import DIRECTIVE_MAX, Directive, Inputs
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, experiment_name
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.planners.base import Fate, Leading, MemoryLimits, PlanView, ReflectView, Trial
-from auto_experiment.planners.directives import parameter_of
+from auto_experiment.planners.directives import bare, name_in
 from auto_experiment.records.lesson import Result
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
@@ -119,9 +119,13 @@ def overruled(ledger: Writer, inputs: Inputs) -> list[tuple[int, str, str]]:
             for line in str(event.body["text"])[:DIRECTIVE_MAX].splitlines()
             if (cycle, line.strip()) not in gone
         ]
-        read = [(line, parameter.name) for line in lines if (parameter := parameter_of(line))]
-        found += [(cycle, line, name) for line, name in read if then.get(name) != now.get(name)]
+        read = [(line, name) for line in lines if (name := name_in(line))]
+        found += [(cycle, line, name) for line, name in read if _range(then, name) != _range(now, name)]
     return found
+
+
+def _range(space: Mapping[str, str], name: str) -> str | None:
+    return next((spelled for known, spelled in space.items() if bare(known) == bare(name)), None)
 
 
 def spelled(inputs: Inputs) -> dict[str, str]:

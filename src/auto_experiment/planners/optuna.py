@@ -71,7 +71,8 @@ def _plan(view: PlanView, *, ends: bool) -> Plan:
     params = _next_params(view)
     if params is None:
         settings = math.prod(p.size for p in view.space)
-        return Plan(Action.REPORT, reason=f"the search space is used up: all {settings:.0f} settings ran")
+        used_up = f"the search space is used up: all {settings:.0f} settings were tried"
+        return Plan(Action.REPORT, reason=f"{used_up}; give a wider one in the brief or in a directive")
     return _search_plan(view, params)
 
 
