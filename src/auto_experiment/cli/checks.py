@@ -14,7 +14,7 @@ from auto_experiment.brief import load_brief
 from auto_experiment.cli.misspelt import misspelt
 from auto_experiment.config import Access, Config, access_of
 from auto_experiment.cycle.inputs import activation, require_program, training_command
-from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
+from auto_experiment.errors import AutoExperimentError, ConfigError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, require_means, room, want_of_room
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
@@ -53,6 +53,9 @@ def run_checks(place: Place, *, online: bool = False, notify_test: bool = False)
 def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]:
     try:
         config = place.config()
+    except ConfigError as error:
+        yield from (Check("config", False, line) for line in error.every)
+        return
     except UsageError as error:
         yield Check("config", False, str(error))
         return

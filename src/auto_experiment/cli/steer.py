@@ -88,11 +88,18 @@ def _end_for_it(project: str, paths: ProjectPaths) -> str:
     if running and holder(paths.lock) is None:
         with contextlib.suppress(ProjectLocked):  # a controller that has just begun does it itself
             _collect(project, DIRECT_NOW_REASON)
-            return f"{running} was ended, it is "
+            return f"{running} {_how_it_ended(paths, running)}, it is "
     if running:
         return f"{running} is ended (30 s of grace), then it is "
     what = "the plan that is being made is dropped" if cycle.phase is Phase.THINK else "the code agent is called off"
     return f"{what}, then it is "
+
+
+def _how_it_ended(paths: ProjectPaths, running: str) -> str:
+    """It may have come to its own end before anybody asked; its value counts then."""
+    with contextlib.closing(Reader.open(paths.ledger)) as ledger:
+        reason = next(a.reason for a in reversed(ledger.outline()) if a.run_name == running)
+    return "was ended" if reason == DIRECT_NOW_REASON else "had ended by itself"
 
 
 def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str]:

@@ -131,7 +131,7 @@ class Controller:
             raise
         self._session.end(ending.reason)
         self._say(f"ended: {ending.reason}")
-        if self._ledger.open_attempts():
+        if any(attempt.claim for attempt in self._ledger.open_attempts()):  # an intent alone runs nothing
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if reports is not None:  # nobody has asked for a stop
             try:
