@@ -205,7 +205,7 @@ def test_the_same_campaign_again_is_the_same(project):
 
 def test_max_cycles_is_of_this_call(project):
     work = project()
-    assert "1 cycles done" in work.cli("run", "--max-cycles", 1).stdout
+    assert "1 cycle done" in work.cli("run", "--max-cycles", 1).stdout
     work.cli("run", "--max-cycles", 2)
     assert len(work.json("list")) == 3
     work.cli("run", "--max-cycles", 0)
@@ -266,7 +266,7 @@ def test_each_end_is_told_for_what_it_is(project):
     assert shown["metrics"]["val_acc"]["final"] == "nan"
     assert shown["value"] is None or shown["value"] < 0.9
     fates = [trial.fate.value for trial in rehearsal.planner.views[-1].trials]
-    assert fates == ["measured", "failed", "failed", "diverged", "measured", "measured"]
+    assert fates == ["measured", "crashed", "failed", "diverged", "measured", "measured"]
 
 
 def test_hang_with_a_small_limit(project):

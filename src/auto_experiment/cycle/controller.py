@@ -237,7 +237,7 @@ class Controller:
         ended = self._asked_for_end or budget.why_end(self._ledger, self._inputs.config, now.objective, best)
         most = self._inputs.config.agent.max_cycles
         if not ended and 0 <= most <= self._cycles:
-            ended = f"{most} cycles done (max_cycles)"
+            ended = f"{most} cycle{'' if most == 1 else 's'} done (max_cycles)"
         if not ended and self._steering.hold():
             return ""
         if not ended:
