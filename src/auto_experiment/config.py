@@ -602,7 +602,7 @@ def load_config(project_dir: str, path: str | None = None, overrides: Mapping[st
     try:
         config = Config.model_validate(values)
     except ValidationError as wrong:
-        raise ConfigError(_explain(wrong, document, given)) from None  # the chain would show the values again
+        raise _explained(wrong, document, given) from None  # the chain would show the values again
     _refuse_unbuilt(config, document, given)
     _refuse_workspace(config, project_dir, document)
     if given:
@@ -684,12 +684,13 @@ def value_of(config: Config, key: str) -> Any:
     return value
 
 
-def _explain(wrong: ValidationError, document: YamlFile, overrides: Mapping[str, object]) -> str:
-    """One line: the first problem in the file, and how many more there are."""
+def _explained(wrong: ValidationError, document: YamlFile, overrides: Mapping[str, object]) -> ConfigError:
+    """In the order of the file. In one line: the first problem, and how many more there are."""
     problems = wrong.errors(include_url=False, include_context=True)
-    first = min(problems, key=lambda error: document.line(_dotted(error)))
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{_where(_dotted(first), document, overrides)}: {_problem(first)}{more}"
+    problems.sort(key=lambda error: document.line(_dotted(error)))
+    every = tuple(f"{_where(_dotted(error), document, overrides)}: {_problem(error)}" for error in problems)
+    more = f" (and {len(every) - 1} more)" if len(every) > 1 else ""
+    return ConfigError(every[0] + more, every)
 
 
 def _where(key: str, document: YamlFile, overrides: Mapping[str, object]) -> str:

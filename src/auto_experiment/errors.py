@@ -45,7 +45,11 @@ class BriefError(UsageError):
 
 
 class ConfigError(UsageError):
-    pass
+    """``every``: all that is wrong, a line each, where that is more than the first one."""
+
+    def __init__(self, said: str, every: tuple[str, ...] = ()) -> None:
+        super().__init__(said)
+        self.every = every or (said,)
 
 
 class CommandError(UsageError):

@@ -174,7 +174,7 @@ class TestAStartInTheBackground:
         assert work.attempt(RUN).state is RunState.FINISHED
         assert Path(work.paths.report).exists()
         lines = Counter(line.split(" ", 2)[-1] for line in work.said().splitlines())
-        assert work.json("status")["controller"]["reason"] == "1 cycles done (max_cycles)"
+        assert work.json("status")["controller"]["reason"] == "1 cycle done (max_cycles)"
         assert [line for line, count in lines.items() if count > 1] == [], "nothing is logged twice"
 
     def test_can_be_looked_at_and_stopped(self, project):

@@ -238,7 +238,7 @@ def test_nothing_is_lost_when_the_view_comes_too_late_or_never(project, terminal
     assert run.wait() == 0
     work.until(lambda: "REPORT.md" in screen.all)
     assert "cycle 1: exp001 baseline" in screen.all
-    assert screen.all.count("ended: 1 cycles done") == 1
+    assert screen.all.count("ended: 1 cycle done") == 1
     assert b"\x1b" not in screen.raw
     assert views(work) == []
 

@@ -207,7 +207,7 @@ def test_the_same_campaign_again_is_the_same(project):
 
 def test_max_cycles_is_of_this_call(project):
     work = project()
-    assert "1 cycles done" in work.cli("run", "--max-cycles", 1).stdout
+    assert "1 cycle done" in work.cli("run", "--max-cycles", 1).stdout
     work.cli("run", "--max-cycles", 2)
     assert len(work.json("list")) == 3
     work.cli("run", "--max-cycles", 0)
@@ -268,7 +268,7 @@ def test_each_end_is_told_for_what_it_is(project):
     assert shown["metrics"]["val_acc"]["final"] == "nan"
     assert shown["value"] is None or shown["value"] < 0.9
     fates = [trial.fate.value for trial in rehearsal.planner.views[-1].trials]
-    assert fates == ["measured", "failed", "failed", "diverged", "measured", "measured"]
+    assert fates == ["measured", "crashed", "failed", "diverged", "measured", "measured"]
 
 
 def test_hang_with_a_small_limit(project):
@@ -765,6 +765,20 @@ def test_a_range_that_is_changed_after_a_directive_counts(project):
     said, value = lr("- --lr: 0.001 .. 0.6 log")
     assert value <= 0.6
     assert "no longer holds" not in said
+
+
+def test_a_parameter_is_dropped_until_the_brief_gives_it_another_range(project):
+    def params(space, *words):
+        work.write("PROJECT_BRIEF.md", brief("Reach a high accuracy", space))
+        said = work.cli("run", "--max-cycles", 1, *words).stdout
+        return said, sorted(work.json("list")[-1]["runs"][-1]["params"])
+
+    work = project(brief=brief("Reach a high accuracy", "- --lr: 0.1 .. 1\n- --hidden: [8, 9]"))
+    work.cli("run", "--max-cycles", 1)
+    assert params("- --lr: 0.1 .. 1\n- --hidden: [8, 9]", "--directive", "drop hidden")[1] == ["--lr"]
+    said, varied = params("- --lr: 0.1 .. 1\n- --hidden: [8, 9, 10]")
+    assert "directive: `drop hidden` no longer holds, the range of hidden was changed after it" in said
+    assert varied == ["--hidden", "--lr"]
 
 
 @pytest.mark.parametrize("word", ["stop", "report"])

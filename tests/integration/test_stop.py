@@ -132,7 +132,7 @@ class TestStopEndsTheController:
         work = project()
         work.cli("run", "--max-cycles", 1)
         Path(work.paths.requests, "1-1-stop.json").write_text(json.dumps({"kind": "stop"}))
-        assert "cycles done" in work.cli("run", "--max-cycles", 1).stdout
+        assert "1 cycle done" in work.cli("run", "--max-cycles", 1).stdout
 
 
 class TestStopRunEndsTheTrainingToo:

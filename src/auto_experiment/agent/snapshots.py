@@ -14,7 +14,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auto_experiment.agent.code_files import CodeFiles, Found, Globs, Skipped, is_code, is_result, largest
 from auto_experiment.agent.code_store import CodeStore, Deadline, Entry, Git, Import, blob_of, tree_of
@@ -273,15 +273,14 @@ class Snapshots:
         """The files in which two trees differ, by path."""
         deadline = self._deadline("comparing code")
         self._require(old, new, deadline)
-        return self._store.changes(old, new, deadline)
+        both = [self._store.entries(tree, deadline) for tree in (old, new)]
+        code = {path for entries in both for path, entry in entries.items() if self._is_code(path, entry)}
+        found = self._store.changes(old, new, deadline)
+        return tuple(replace(change, code=os.fsencode(change.path) in code) for change in found)
 
     def code_changes(self, old: str, new: str) -> tuple[FileChange, ...]:
         """The code files in which two trees differ, by path."""
-        deadline = self._deadline("comparing code")
-        self._require(old, new, deadline)
-        both = [self._store.entries(tree, deadline) for tree in (old, new)]
-        code = {path for entries in both for path, entry in entries.items() if self._is_code(path, entry)}
-        return tuple(c for c in self._store.changes(old, new, deadline) if os.fsencode(c.path) in code)
+        return tuple(change for change in self.changes(old, new) if change.code)
 
     def diff(self, old: str, new: str, *, cap: int) -> str:
         """The difference as text, cut after ``cap`` characters; binary files are only named."""

@@ -124,7 +124,8 @@ def experiment_number(text: str) -> int:
 
 
 def no_experiment(exp: str, count: int) -> UsageError:
-    known = f"the experiments are exp001 to {experiment_name(count)}" if count else "nothing has run yet"
+    known = f"the experiments are exp001 to {experiment_name(count)}" if count > 1 else "there is only exp001"
+    known = known if count else "nothing has run yet"
     return UsageError(f"there is no experiment {exp}: {known}")
 
 

@@ -122,7 +122,7 @@ class Controller:
         self._say(f"ended: {ending.reason}")
         if never_ran:
             self._say(never_ran)
-        if self._ledger.open_attempts():
+        if any(attempt.claim for attempt in self._ledger.open_attempts()):  # an intent alone runs nothing
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if reports is not None:  # nobody has asked for a stop
             try:
@@ -199,7 +199,7 @@ class Controller:
         ended = self._asked_for_end or budget.why_end(self._ledger, self._inputs.config, now.objective, best)
         most = self._inputs.config.agent.max_cycles
         if not ended and 0 <= most <= self._cycles:
-            ended = f"{most} cycles done (max_cycles)"
+            ended = f"{most} cycle{'' if most == 1 else 's'} done (max_cycles)"
         if not ended and self._steering.hold():
             return ""
         if not ended:

@@ -53,7 +53,8 @@ def _plan(view: PlanView, *, ends: bool) -> Plan:
     params = _next_params(view)
     if params is None:
         settings = math.prod(p.size for p in view.space)
-        return Plan(Action.REPORT, reason=f"the search space is used up: all {settings:.0f} settings ran")
+        used_up = f"the search space is used up: all {settings:.0f} settings were tried"
+        return Plan(Action.REPORT, reason=f"{used_up}; give a wider one in the brief or in a directive")
     return _search_plan(view, params)
 
 
@@ -112,10 +113,10 @@ def _verdict(view: ReflectView, outcome: Outcome) -> str:
     metric = view.objective.metric
     before = f"{view.best.value:.6g} ({view.best.experiment})" if view.best else ""
     if view.result is Result.IMPROVED:
-        return f"{metric}={outcome.value:.6g}" + (f", best before {before}" if before else "") + "; search on from here"
+        return f"{metric}={outcome.value:.6g}" + (f", best before {before}" if before else "")
     if view.result is Result.NOT_IMPROVED:
-        return f"{metric}={outcome.value:.6g}" + (f", best so far {before}" if before else "") + "; try another setting"
+        return f"{metric}={outcome.value:.6g}" + (f", best so far {before}" if before else "")
     if outcome.reason.startswith("dry run failed"):
-        return f"{outcome.reason}; try another setting"
+        return outcome.reason
     why = outcome.reason or outcome.exception or outcome.value_note or outcome.state.value
-    return f"{outcome.state.value}, no value that counts: {why}; try another setting"
+    return f"no value that counts: {why}"

@@ -108,13 +108,14 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
 
 
 def _frozen(trial: Trial, params: dict[str, Scalar], distributions: dict[str, BaseDistribution]) -> FrozenTrial:
-    """A past trial as Optuna should see it. A diverged one is pruned without a value, which TPE ranks below all others,
-    so it learns to stay away; a failed one says nothing about the space, so it is told as failed."""
+    """A past trial as Optuna should see it. One that diverged or crashed is pruned without a value, which TPE ranks
+    below all others, so it learns to stay away. Of a crash told as failed it would learn nothing, and draw most often
+    what was never measured: a choice that always crashes. A failed one says nothing about the space."""
     steps: dict[int, float] = {}
     value = None
     if trial.fate is Fate.MEASURED and trial.value is not None:
         state, value = TrialState.COMPLETE, trial.value
-    elif trial.fate in (Fate.DIVERGED, Fate.STOPPED):
+    elif trial.fate in (Fate.DIVERGED, Fate.CRASHED, Fate.STOPPED):
         state = TrialState.PRUNED
         steps = {1: trial.value} if trial.fate is Fate.STOPPED and trial.value is not None else {}
     else:
