@@ -48,6 +48,15 @@ FORMATS = [
     ("took 3.2 seconds loss=0.3", {"loss": 0.3}),
     ("loss=0.1; acc=0.2 | f1=0.3", {"loss": 0.1, "acc": 0.2, "f1": 0.3}),
     ("loss: tensor(0.6931, device='cuda:0', grad_fn=<NllLossBackward0>)", {"loss": 0.6931}),
+    ("loss: Array(0.6931, dtype=float32, weak_type=True), acc: 0.5", {"loss": 0.6931, "acc": 0.5}),
+    ("ELBO: tf.Tensor(-81.25, shape=(), dtype=float64)", {"ELBO": -81.25}),
+    ("loss = <tf.Tensor: shape=(), dtype=float32, numpy=0.25>", {"loss": 0.25}),
+    ("loss: Tensor(shape=[1], dtype=float32, place=CUDAPlace(0), stop_gradient=False, [0.125])", {"loss": 0.125}),
+    ("loss: Tensor(shape=[], dtype=Float32, value= 0.125)", {"loss": 0.125}),
+    (
+        "{'loss': Array(0.25, dtype=float32), 'acc': tf.Tensor(0.75, shape=(), dtype=float32)}",
+        {"loss": 0.25, "acc": 0.75},
+    ),
     # print() of two values
     ("epoch 3 loss 0.52 acc 0.81", {"loss": 0.52, "acc": 0.81}),
     ("Loss is 0.487118 Acc is 0.850701", {"Loss": 0.487118, "Acc": 0.850701}),
@@ -58,6 +67,14 @@ FORMATS = [
         {"test_Average loss": 0.0341, "test_Accuracy": 99.0},
     ),
     ("Item accuracy: 9400 / 10800 (0.8411)", {"Item accuracy": 0.8411}),  # CRFsuite
+    ("UAS:   \t812/1000 = 81.20000", {"UAS": 81.2}),
+    ("Accuracy: 812/1000 = 81.2%, F1: 0.7", {"Accuracy": 81.2, "F1": 0.7}),
+    # what an error is measured in, and Vowpal Wabbit's mark of a holdout
+    ("mae: 3.25 ms, EPE: 1.5 px", {"mae": 3.25, "EPE": 1.5}),
+    ("average loss = 0.412345 h", {"average loss": 0.412345}),
+    ("warmup: 3.25 ms, queue = 1.5 h", {}),
+    # no value, but what is counted
+    ("lm loss: 2.25 | number of nan iterations:   0 | loss nan steps: 0", {"lm loss": 2.25}),
     ("episode/length 240 / episode/score 1.20 / train/loss/dyn 9.00 / ", {"episode/score": 1.2, "train/loss/dyn": 9.0}),
     ("recall_0.5: 0.94", {"recall_0.5": 0.94}),  # no logger's name
     ("Speed 2512.21 samples/sec   Loss 12.34   LearningRate 0.1   Epoch: 0", {"Loss": 12.34, "LearningRate": 0.1}),

@@ -30,7 +30,10 @@ _DIGIT = re.compile(r"\d")
 _LONGEST_LIST = 20
 _LONG_NAMES = ("name", "metric", "key", "tag")
 
-_WRAPPED = re.compile(r"(?:(?:np|numpy|torch|jnp)\.)?(?:float\d*|int\d+|tensor|array)\(\s*([^(),]*)(?:,[^()]*)?\)")
+_WRAPPED = re.compile(
+    r"(?:(?:np|numpy|torch|jnp|tf)\.)?(?:float\d*|int\d+|[tT]ensor|array|(?:Device)?Array)\(\s*([^(),]*)(?:,(?:[^()]|\(\))*)?\)"
+    r"|<tf\.Tensor: shape=\(\), dtype=\w+, numpy=([^>]*)>"
+)
 _BARE = re.compile(r"(?<=[:\[,\s])(-?)(nan|inf|NaN|Infinity|None|True|False)(?=\s*[,}\]])")
 _JSON_WORDS = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
 _CUT_PAIR = re.compile(rf"[\"']([A-Za-z_][^\"']{{0,59}})[\"']\s*:\s*[\"']?({NUMBER})[\"']?(?=\s*[,}}])")
@@ -80,7 +83,7 @@ def _load(body: str) -> dict[str, Any] | None:
 
 def _as_json(body: str) -> str:
     """A Python dict of plain values in JSON's spelling; what does not fit stays wrong and is refused by the parser."""
-    body = _WRAPPED.sub(r"\1", body) if "(" in body else body
+    body = _WRAPPED.sub(r"\1\2", body) if "(" in body else body
     body = _BARE.sub(lambda m: m[1] + _JSON_WORDS.get(m[2], m[2]), body)
     return body if '"' in body else body.replace("'", '"')
 

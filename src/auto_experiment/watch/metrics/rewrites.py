@@ -10,6 +10,13 @@ from auto_experiment.watch.metrics.numbers import NUMBER
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
 
+_TENSORS = (
+    ("Tensor(", rf"\b(?:tf\.)?(?:Eager)?Tensor\(({NUMBER})(?:, (?:[^()]|\(\))*)?\)"),
+    ("Array(", rf"\b(?:\w+\.)?(?:Device)?Array\(({NUMBER})(?:, [^()]*)?\)"),
+    ("numpy=", rf"<tf\.Tensor: shape=\(\), dtype=\w+, numpy=({NUMBER})>"),
+    ("shape=[", rf"\bTensor\(shape=\[1?\](?:[^()\[]|\(\w*\)){{0,90}}[\[ ]({NUMBER})\]?\)"),
+)
+
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
@@ -38,6 +45,9 @@ _REWRITES = (
     (" reached ", re.compile(rf"'([\w/@.-]{{1,60}})' reached ({NUMBER}) \(best .*"), r"\1=\2"),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
+    # what prints a tensor of one number: tf.Tensor(0.5, shape=(), dtype=float64), Array(0.5, dtype=float32),
+    # <tf.Tensor: shape=(), dtype=float32, numpy=0.5>, Tensor(shape=[1], dtype=float32, [0.5])
+    *((mark, re.compile(pattern), r"\1") for mark, pattern in _TENSORS),
     # Windows' NaN and infinity
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),

@@ -26,6 +26,7 @@ _LEAST_WORDS = 5  # lines above whose value is a word, before a metric's own nam
 def is_list_of_settings(text: str) -> bool:
     """Many names with words for values, on one line. A metric or two among numbers is none."""
     plain = "=True" in text or "=False" in text or "=None" in text or "='" in text
+    plain = plain and "stop_gradient=" not in text  # of Paddle's tensors
     return plain and text.count("=") >= _MANY and len(_WORDS_IN_LINE.findall(text)) >= _MANY
 
 

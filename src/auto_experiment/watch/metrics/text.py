@@ -19,6 +19,7 @@ from auto_experiment.watch.metrics.numbers import (
     is_quantity,
     is_something_else,
     is_unit,
+    measures,
     past_unit,
     to_float,
 )
@@ -39,7 +40,7 @@ _CLOSED = {"[": "]", '"': '"', "'": "'"}
 # Groups of three after a comma, which must not begin with 0, a padded NaN, and a share of at most 1.
 _DIGITS_MATTER = re.compile(r"\d,\d{3}|(?i:nan|inf|infinity)\.\d|/\s*\d+\s*\(\s*\d?\.\d")
 _MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
-_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)")
+_FRACTION = re.compile(rf"\s*/\s*\d+\s*(?:\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)|=\s{{0,9}}({NUMBER})(?![\w/]))")
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
 _LOADED = re.compile(r"(?i)\W{0,4}(?:resum|restor|load)\w{0,4}\b.{0,60}\b(?:checkpoint|weights|best|from|state)\b")
 _CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
@@ -198,6 +199,8 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
         value = to_float(text[reported]) if reported is not None else None
         if value is None and named.name and ends_like_metric(named.name):
             value = in_thousands(text[digits], text, end)
+            if value is None and measures(text, end):
+                value = to_float(text[digits])
         apart = named.apart or apart
         name = named.name
         if name is None or value is None:
@@ -254,7 +257,7 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
     if after in _PLAIN:
         return number
     if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
-        return slice(*fraction.span(1 if fraction[1] else 2))  # "Accuracy: 9896/10000 (99%)": the share is the metric
+        return slice(*fraction.span(fraction.lastindex or 0))  # "Accuracy: 9896/10000 (99%)": the share is the metric
     if not percent and is_something_else(text, end):
         return None
     return number
