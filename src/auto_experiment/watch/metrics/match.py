@@ -67,7 +67,7 @@ _PHRASES = [
     for pattern, spelling in (
         (r"mean[\s_-]*average[\s_-]*precision|mean[\s_-]*ap\b", "map"),
         (r"average[\s_-]*precision", "ap"),
-        (r"mean[\s_-]*(?:iou|intersection[\s_-]*over[\s_-]*union)", "miou"),
+        (r"mean[\s_-]*(?:iou|iu\b|intersection[\s_-]*over[\s_-]*union)", "miou"),
         (r"intersection[\s_-]*over[\s_-]*union", "iou"),
         (r"mask[\s_/-]*(?=m?ap\b)", "segm "),
         (r"(?<!b)box[\s_/-]*(?=m?ap\b)", "bbox "),
@@ -76,6 +76,10 @@ _PHRASES = [
         (r"character[\s_-]*error[\s_-]*rate", "cer"),
         (r"fr[e\u00e9]chet[\s_-]*inception[\s_-]*distance", "fid"),
         (r"inception[\s_-]*score", "is"),
+        (r"peak[\s_-]*signal[\s_-]*(?:to[\s_-]*)?noise(?:[\s_-]*ratio)?", "psnr"),
+        (r"structural[\s_-]*similarity(?:[\s_-]*index)?(?:[\s_-]*measure)?", "ssim"),
+        (r"\b([gd])loss\b", r"\1 loss"),
+        (r"\bnet output #\d+:", " "),  # Caffe's
         (r"root[\s_-]*mean[\s_-]*squared?[\s_-]*error", "rmse"),
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
@@ -87,6 +91,11 @@ _PHRASES = [
         (r"matthews[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "mcc"),
         (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*(?:roc[\s_-]*)?curve|roc[\s_-]*auc|auc[\s_-]*roc|auroc)", "auc"),
         (r"exact[\s_-]*match", "em"),
+        (r"(?:log[\s_-]*marginal|marginal[\s_-]*log)[\s_-]*likelihood", "mll"),
+        (r"log[\s_-]*likelihood", "ll"),
+        (r"\bun-?label+ed[\s_-]*attachment[\s_-]*score", "uas"),
+        (r"\blabel+ed[\s_-]*attachment[\s_-]*score", "las"),
+        (r"language[\s_-]*model(?:l?ing)?\b", "lm"),
         (r"\u8bad\u7ec3", " train "),
         (r"\u9a8c\u8bc1", " val "),
         (r"\u6d4b\u8bd5", " test "),
@@ -111,6 +120,7 @@ _SAME = {
     "accuracy": "acc", "accuracies": "acc", "perplexity": "ppl", "losses": "loss", "err": "error", "errors": "error",
     "reward": "rew", "rewards": "rew", "returns": "return", "ret": "return", "episodic": "ep", "undiscounted": "ep",
     "length": "len", "episode": "ep", "prec": "precision", "rec": "recall", "meanap": "map",
+    "generator": "g", "discriminator": "d", "coefficient": "coef", "coeff": "coef",
 }  # fmt: skip
 _SILENT = {
     "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
@@ -125,7 +135,7 @@ _ELSE = {
 _LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
-    "eval",
+    "eval", "classification", "clustering", "detection", "segmentation",
 }  # fmt: skip
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")

@@ -10,6 +10,11 @@ from auto_experiment.watch.metrics.numbers import NUMBER
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
 
+_VALUE_FIRST = rf"({NUMBER}(?:\s?%)?) ((?:[A-Za-z][\w.-]{{0,20}} )?(?i:loss|acc|accuracy|error|perplexity|f1|reward))"
+_VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]|\s?[:=])")
+
+_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est|[Dd]ev)\. (?=[A-Z][\w ]{0,24}:)")
+
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
@@ -36,8 +41,26 @@ _REWRITES = (
     ),
     # Lightning's checkpoints: "'val_loss' reached 6.49 (best 6.49), saving"
     (" reached ", re.compile(rf"'([\w/@.-]{{1,60}})' reached ({NUMBER}) \(best .*"), r"\1=\2"),
+    # ... and its early stopping's "Metric val_loss improved by 0.004 >= min_delta = 0.0. New best score: 0.028"
+    (
+        "ew best score",
+        re.compile(rf"Metric ([\w/@.-]{{1,60}}) improved.{{0,60}}New best score: ({NUMBER})"),
+        r"best \1: \2",
+    ),
+    # TensorFlow's scalars
+    ("f.Tensor(", re.compile(rf"\btf\.Tensor\(({NUMBER}), shape=\(\), dtype=\w+\)"), r"\1"),
+    # Kaldi's "objective function for 'output' is -0.51 + -0.007 = -0.52 over 512000 frames"
+    (
+        "ve function for '",
+        re.compile(rf"\bobjective function for '([\w-]+)' is ({NUMBER})(?: \+ {NUMBER} = {NUMBER})? over \S+ frames"),
+        r"| objective function for \1: \2",
+    ),
+    # "Train. loss: 0.5, AUC: 0.7"
+    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "alid. ", "est. ", "ev. ")),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
+    # "0.98 C.E. loss, 94 % accuracy"
+    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "acc, ", "ccuracy, ")),
     # Windows' NaN and infinity
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
