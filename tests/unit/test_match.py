@@ -93,6 +93,21 @@ CASES = [
     ("acuracia", ["acur\u00e1cia"], "acur\u00e1cia"),
     ("val acc", ["\u8bad\u7ec3\u51c6\u786e\u7387", "\u9a8c\u8bc1\u51c6\u786e\u7387"], "\u9a8c\u8bc1\u51c6\u786e\u7387"),
     ("coco AP", ["test_coco_eval_bbox", "test_loss"], "test_coco_eval_bbox"),
+    ("generator loss", ["dloss", "gloss"], "gloss"),
+    ("discriminator loss", ["d_loss", "g_loss"], "d_loss"),
+    ("G loss", ["Generator Loss", "Discriminator Loss"], "Generator Loss"),
+    ("mIoU", ["MeanIU", "Best_mIoU"], "MeanIU"),
+    ("peak signal-to-noise ratio", ["PSNR", "SSIM"], "PSNR"),
+    ("structural similarity", ["PSNR", "SSIM"], "SSIM"),
+    ("validation dice coefficient", ["val_dice_coef", "val_loss"], "val_dice_coef"),
+    ("clustering accuracy", ["ACC", "NMI"], "ACC"),
+    ("detection AP", ["AP", "loss"], "AP"),
+    ("classification loss", ["cls_loss", "classification_loss"], "classification_loss"),
+    ("language model loss", ["lm loss", "grad norm"], "lm loss"),
+    ("log marginal likelihood", ["MLL", "ELBO"], "MLL"),
+    ("unlabeled attachment score", ["UAS", "LAS"], "UAS"),
+    ("labelled attachment score", ["UAS", "LAS"], "LAS"),
+    ("Test net output #0: loss", ["test_loss", "train_loss", "loss"], "test_loss"),
 ]
 
 

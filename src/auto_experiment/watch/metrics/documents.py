@@ -51,6 +51,9 @@ def read(text: str, into: Reading) -> bool:
     document = _load(text[start.start() : end])
     if document is not None and end and _DIGIT.search(text, end):
         into.rest = text[end:]
+    if document is not None and (histories := _histories(document)):
+        into.pairs.extend(histories)
+        return True
     items = list(_flat(document)) if document is not None else _cut(text[start.start() :])
     if document is not None and _one_metric(document, into):
         return True
@@ -95,6 +98,15 @@ def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]
                 yield f"{key}/{inner}", deep
         else:
             yield key, value
+
+
+def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
+    """Keras's history: lists of numbers, one for each epoch, and nothing else."""
+    lists = list(document.values())
+    if len(lists) < 2 or not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists):
+        return []
+    reports = [(name, _number(value)) for name, values in document.items() for value in values]
+    return [(name, value) for name, value in reports if value is not None and is_metric_name(name)]
 
 
 def _cut(text: str) -> list[tuple[str, Any]]:

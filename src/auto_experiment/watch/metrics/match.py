@@ -67,7 +67,7 @@ _PHRASES = [
     for pattern, spelling in (
         (r"mean[\s_-]*average[\s_-]*precision|mean[\s_-]*ap\b", "map"),
         (r"average[\s_-]*precision", "ap"),
-        (r"mean[\s_-]*(?:iou|intersection[\s_-]*over[\s_-]*union)", "miou"),
+        (r"mean[\s_-]*(?:iou|iu\b|intersection[\s_-]*over[\s_-]*union)", "miou"),
         (r"intersection[\s_-]*over[\s_-]*union", "iou"),
         (r"mask[\s_/-]*(?=m?ap\b)", "segm "),
         (r"(?<!b)box[\s_/-]*(?=m?ap\b)", "bbox "),
@@ -76,6 +76,8 @@ _PHRASES = [
         (r"character[\s_-]*error[\s_-]*rate", "cer"),
         (r"fr[e\u00e9]chet[\s_-]*inception[\s_-]*distance", "fid"),
         (r"inception[\s_-]*score", "is"),
+        (r"peak[\s_-]*signal[\s_-]*(?:to[\s_-]*)?noise(?:[\s_-]*ratio)?", "psnr"),
+        (r"structural[\s_-]*similarity(?:[\s_-]*index)?(?:[\s_-]*measure)?", "ssim"),
         (r"root[\s_-]*mean[\s_-]*squared?[\s_-]*error", "rmse"),
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
@@ -85,8 +87,6 @@ _PHRASES = [
         (r"(?:marginal[\s_-]*log|log[\s_-]*marginal)[\s_-]*likelihood", "mll"),
         (r"log[\s_-]*likelihood", "ll"),
         (r"evidence[\s_-]*lower[\s_-]*bound", "elbo"),
-        (r"peak[\s_-]*signal[\s_-]*(?:to[\s_-]*)?noise[\s_-]*ratio", "psnr"),
-        (r"structural[\s_-]*similarity(?:[\s_-]*index)?", "ssim"),
         (r"equal[\s_-]*error[\s_-]*rate", "eer"),
         (r"(?:phoneme|phone)[\s_-]*error[\s_-]*rate", "per"),
         (r"normali[sz]ed[\s_-]*mutual[\s_-]*info\w*", "nmi"),
@@ -144,7 +144,8 @@ _ELSE = {
 _LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
-    "eval", "clustering", "classification", "detection", "recognition", "percent",
+    "eval", "clustering", "classification", "detection", "recognition",
+    "segmentation", "percent",
 }  # fmt: skip
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")

@@ -16,6 +16,10 @@ _TENSORS = (
     ("numpy=", rf"<tf\.Tensor: shape=\(\), dtype=\w+, numpy=({NUMBER})>"),
     ("shape=[", rf"\bTensor\(shape=\[1?\](?:[^()\[]|\(\w*\)){{0,90}}[\[ ]({NUMBER})\]?\)"),
 )
+_VALUE_FIRST = rf"({NUMBER}(?:\s?%)?) ((?:[A-Za-z][\w.-]{{0,20}} )?(?i:loss|acc|accuracy|error|perplexity|f1|reward))"
+_VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]|\s?[:=])")
+
+_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est|[Dd]ev)\. (?=[A-Z][\w ]{0,24}:)")
 
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
@@ -43,11 +47,27 @@ _REWRITES = (
     ),
     # Lightning's checkpoints: "'val_loss' reached 6.49 (best 6.49), saving"
     (" reached ", re.compile(rf"'([\w/@.-]{{1,60}})' reached ({NUMBER}) \(best .*"), r"\1=\2"),
+    # ... and its early stopping's "Metric val_loss improved by 0.004 >= min_delta = 0.0. New best score: 0.028"
+    (
+        "ew best score",
+        re.compile(rf"Metric ([\w/@.-]{{1,60}}) improved.{{0,60}}New best score: ({NUMBER})"),
+        r"best \1: \2",
+    ),
+    # Kaldi's "objective function for 'output' is -0.51 + -0.007 = -0.52 over 512000 frames"
+    (
+        "ve function for '",
+        re.compile(rf"\bobjective function for '([\w-]+)' is ({NUMBER})(?: \+ {NUMBER} = {NUMBER})? over \S+ frames"),
+        r"| objective function for \1: \2",
+    ),
+    # "Train. loss: 0.5, AUC: 0.7"
+    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "alid. ", "est. ", "ev. ")),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
     # what prints a tensor of one number: tf.Tensor(0.5, shape=(), dtype=float64), Array(0.5, dtype=float32),
     # <tf.Tensor: shape=(), dtype=float32, numpy=0.5>, Tensor(shape=[1], dtype=float32, [0.5])
     *((mark, re.compile(pattern), r"\1") for mark, pattern in _TENSORS),
+    # "0.98 C.E. loss, 94 % accuracy"
+    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "acc, ", "ccuracy, ")),
     # Windows' NaN and infinity
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
