@@ -18,13 +18,13 @@ _NAMED = re.compile(
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=\[))[\[(#]?\s{0,9}"
+    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d)"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
 )
 _LEADING = re.compile(
-    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?\[\s*(?P<done>\d+)\s*(?:/\s*(?P<total>\d+)\s*)?\](?=\s*[\w\t:,|-])"
+    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?\[\s*(?P<done>\d+)\s*(?:/\s*(?P<total>\d+)\s*)?\](?=\s*[\w\t:,|-]|\[\d+/)"
 )
 _RATE = r"(?:\s*\[[\d:?]+(?:<[^,\]]*)?(?:,\s*[\d.?,e+-]*\s*[^\s,\]]*/[^\s,\]]+)?)?"
 _TQDM = re.compile(
@@ -52,15 +52,17 @@ _COMPACT = re.compile(
 )
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
-    r"\s{0,80}(?:(?P<word>s|i|it|e|ep|ep\.)[:=](?P<letter>\d+)(?=\s)"
-    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])))"
+    r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=](?P<letter>\d+)(?=\s)"
+    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
+    r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])))"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
 )
 # "-----12------"
 _RULED = re.compile(r"\s{0,9}[-=*#~]{3,80}\s?(?P<done>\d{1,9})\s?[-=*#~]{3,80}\s*$")
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
 _GONE = "\x00"  # no character of a line
-_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is |[:=] )")
+_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is |[:=]\s?[-.\d]|[:=] )")
+_AFTER_COUNTER = re.compile(r"is |[:=]\s?[-.\d]|[:=] ")
 # After these the word of a counter ends the name of something that is measured: "return per episode: 12.3".
 _NO_COUNT = re.compile(r"(?i)\b(?:per(?:\s\w+)?|final|fps|last|each)\s+$")
 _EVALUATES = re.compile(
@@ -193,7 +195,7 @@ def _spots(text: str) -> list[_Spot]:
         is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
         is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
         rest = text[match.end() :].lstrip()
-        is_after = rest.startswith(("is ", ": ", "= ")) and _AT_COUNTER.search(before) is not None
+        is_after = _AFTER_COUNTER.match(rest) is not None and _AT_COUNTER.search(before) is not None
         total = slice(*match.span("total")) if match["total"] else None
         spots.append(
             _Spot(*match.span(), match["word"].lower(), slice(*match.span("done")), total, match["phase"],
@@ -235,7 +237,7 @@ def _take_leading(text: str, into: Reading) -> str:
     if into.bar is not None or (match := _COUNT_FIRST.match(text)) is None:
         return text
     word, letter, done, total = match.groups()
-    if word and word[0] == "e":
+    if word and word[0] in "eE":
         into.epoch = float(letter)
     else:
         into.step, into.step_total = float(letter or done), float(total) if total else None

@@ -28,6 +28,7 @@ _EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train
 _MESSAGES = ("message", "msg", "event", "text", "log")  # of a logger that writes documents: the line itself
 _DIGIT = re.compile(r"\d")
 _LONGEST_LIST = 20
+_RESULTS = ("results/", "metrics/", "scores/")  # beside them stand the settings that led there
 _LONG_NAMES = ("name", "metric", "key", "tag")
 
 _WRAPPED = re.compile(
@@ -68,7 +69,10 @@ def read(text: str, into: Reading) -> bool:
             numbers.append((key, value))
     if not into.has_counter and start.start():
         counters.take(text[: start.start()], into)  # "epoch 3: {'accuracy': 0.86}"
+    stated = [pair for pair in numbers if pair[0].startswith(_RESULTS)]
     # A dump of settings: no counter, and at least as many words as numbers.
+    if stated and not into.has_counter:
+        numbers, others = stated, 0
     if into.has_counter or others < len(numbers):
         into.pairs.extend((key, value) for key, value in numbers if is_metric_name(key))
     return True

@@ -21,6 +21,17 @@ _VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]
 
 _SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est|[Dd]ev)\. (?=[A-Z][\w ]{0,24}:)")
 
+# "val loss improved to 0.5", "Validation loss decreased (0.6 --> 0.5)", "val_acc increased from 0.6 -> 0.7"
+_BETTER = re.compile(
+    r"(?i)(?:\bepoch 0\d{4}: )?(?:best\b\W{0,3})?\b((?:[a-z][\w@.-]{0,30} ){0,2}[a-z][\w@./-]{0,40}?) (?:has |is )?"
+    r"(?:improved|decreased|increased|dropped|reduced|went (?:up|down))\b:?"
+    rf"(?: from)?\s{{0,3}}\(?\s?(?:{NUMBER}\s?%?)?\s?(?:to|-{{1,3}}>|=>|\u2192)\s{{0,3}}({NUMBER}\s?%?)"
+    r"(?!.{0,300}\w\s?[:=]\s?[-.\d])"
+)
+_BETTER_MARKS = tuple(
+    f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
+)
+
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
@@ -76,6 +87,11 @@ _REWRITES = (
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
     ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
     (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
+    ("Total T: ", re.compile(r"\bTotal T: (\d+) Episode Num: \d+ Episode T: \d+"), r"timesteps: \1"),  # TD3
+    ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
+    *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
+    # one name, "mAP@0.5:0.95", and no value
+    *((mark, re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-") for mark in ("@0.5", "@.5", "@[")),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),

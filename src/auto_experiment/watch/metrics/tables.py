@@ -36,6 +36,7 @@ _STEP = {
     "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
     "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "episode", "cycle",
 }  # fmt: skip
+_WALKED = {"step", "steps", "total_timesteps", "timestep", "timesteps", "timestepssofar", "totalenvinteracts"}
 _COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
 _NO_METRIC = {
     "images", "labels", "instances", "targets", "img_size", "gpu_mem", "support", "dur", "count", "counts", "samples",
@@ -156,7 +157,7 @@ def _take_pair(name: str, value: float, group: str, into: Reading) -> None:
     low = name.rsplit("/", 1)[-1].lower()
     if low in _EPOCH:
         into.epoch, into.epoch_whole = value, value.is_integer()
-    elif low in {"step", "total_timesteps"}:
+    elif low in _WALKED:
         into.step = value
     elif low not in _COUNTED and not _is_no_metric(name):
         into.pairs.append((group + name, value))
