@@ -13,7 +13,7 @@ _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|
 _VALUE_FIRST = rf"({NUMBER}(?:\s?%)?) ((?:[A-Za-z][\w.-]{{0,20}} )?(?i:loss|acc|accuracy|error|perplexity|f1|reward))"
 _VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]|\s?[:=])")
 
-_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est|[Dd]ev)\. (?=[A-Z][\w ]{0,24}:)")
+_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est)\. (?=[A-Z][\w ]{0,24}:)")
 
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
@@ -56,11 +56,11 @@ _REWRITES = (
         r"| objective function for \1: \2",
     ),
     # "Train. loss: 0.5, AUC: 0.7"
-    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "alid. ", "est. ", "ev. ")),
+    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "lid. ", "est. ")),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
     # "0.98 C.E. loss, 94 % accuracy"
-    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "acc, ", "ccuracy, ")),
+    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "uracy, ")),
     # Windows' NaN and infinity
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
