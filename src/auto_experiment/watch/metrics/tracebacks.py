@@ -77,6 +77,9 @@ _FINISHED = re.compile(
     r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*"
     r"\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
 )
+_STARTED = re.compile(
+    r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*\b(?:start|starting|started|begin|beginning) (?:the )?(?:training|testing)\b"
+)
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
 # Only ever the consequence of another process's or another line's fault.
@@ -195,6 +198,10 @@ class FaultReader:
     def says_finished(self, text: str) -> bool:
         """A word of the training itself that it came to its end: what was found before had been handled."""
         return self._event is not None and not self.inside and _FINISHED.search(text) is not None
+
+    def says_started(self, text: str) -> bool:
+        """Another run has begun in the same file; of several processes in one, it may be one beside the failed."""
+        return self._event is not None and not self.inside and _STARTED.search(text) is not None
 
     def went_on(self) -> None:
         """The run reported something new: what was found had been handled."""
