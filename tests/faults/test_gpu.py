@@ -70,7 +70,7 @@ def test_f08_one_that_hangs_is_ended_with_its_whole_tree(tmp_path, monkeypatch, 
     )
     assert gpu.sample(LocalHost(), env) == ()
     pids = [int(word) for word in (tmp_path / "pids").read_text().split()]
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < end, "nvidia-smi outlived its time"
         time.sleep(0.01)
