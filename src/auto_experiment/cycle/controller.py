@@ -61,7 +61,7 @@ from auto_experiment.views.status import status
 from auto_experiment.watch.monitor import DIRECT_NOW_REASON, Redirected, StopAsked
 
 _LONGEST_PAUSE_S = 3600.0
-_PAGE_S = 30.0  # for report.html: it takes two seconds, more on a machine that is busy
+_PAGE_S = 90.0  # for report.html: it takes two seconds, far more on a machine that is busy; a stop does not wait for it
 UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
