@@ -564,11 +564,10 @@ def test_gpus_of_the_brief_are_said_and_given(project):
 
 
 def test_a_changed_brief_is_used_from_the_next_cycle_and_is_an_event(project):
-    work = project(MODES)
-    run = work.start("run", "--max-cycles", 2)
-    work.write("train.py", MODES)
-    run.said("exp001")
+    work = project(MODES, config={"experiment": {"command": f"{COMMAND} --mode held"}})
+    run = held_until_told(work, "--max-cycles", 2)
     work.write("PROJECT_BRIEF.md", brief("Reach a high accuracy", "- --acc: [0.125]"))
+    work.open("go")
     assert run.wait() == 0
     rows = work.json("list")
     assert rows[1]["runs"][-1]["params"] == {"--acc": 0.125}

@@ -127,8 +127,8 @@ def test_what_a_killed_controller_had_not_told_yet_is_told_by_the_next_one(proje
     assert first_lines(receiver)[0].startswith("new best: ")
     board = work.root / "vault/auto-experiment/project/Dashboard.md"
     work.until(lambda: board.exists() and "stopped: 1 cycles" in board.read_text())
-    (day,) = (work.root / "vault/auto-experiment/project/Daily").iterdir()
-    lines = [line for line in day.read_text().splitlines() if line.startswith("- ")]
+    days = sorted((work.root / "vault/auto-experiment/project/Daily").iterdir())  # one, but at midnight
+    lines = [line for day in days for line in day.read_text().splitlines() if line.startswith("- ")]
     ids = [line.rpartition("^")[2] for line in lines]
     assert ids == ["start1", "exp001", "start2", "exp002", "end2"]
 
