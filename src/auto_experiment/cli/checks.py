@@ -17,7 +17,6 @@ from auto_experiment.config import Access, Config, access_of
 from auto_experiment.cycle.inputs import activation, require_program, training_command
 from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, read_text, require_means, room, want_of_room
-from auto_experiment.hosts.local import LocalHost
 from auto_experiment.hosts.protected import has_second_names, pattern_of_all
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
@@ -31,11 +30,10 @@ from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.script_options import script_options
 from auto_experiment.views.gpus import in_short
 from auto_experiment.watch.log_tail import printable
-from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of
+from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of, tracked_in
 
 _LIMIT_S = 10  # for a child process that looks at a vault or at addresses
 _SOURCE = 1 << 20  # bytes of a script
-_TRACKED = 4 << 20  # bytes of git's list of files
 _TINY = 16  # tokens of the answer to a question that asks for one word
 
 
@@ -238,15 +236,10 @@ def _fence(config: Config, place: Place) -> Iterator[Check]:
 
 def _private(config: Config, place: Place) -> Iterator[Check]:
     """A file that is hidden can still be read out of git, which the agent's shell may ask."""
-    words = ["git", "-C", place.root, "-c", "core.fsmonitor=false", "ls-files", "-z"]
     if not config.agent.private or config.agent.provider == "optuna":
         return
-    try:
-        told = LocalHost().run(words, env=place.env.helper(config, place.root), timeout=_LIMIT_S, cap=_TRACKED)
-    except AutoExperimentError:
-        return
     pattern = re.compile(pattern_of_all(config.agent.private))
-    tracked = [name for name in told.stdout.decode("utf-8", "replace").split("\0") if pattern.fullmatch(name)]
+    tracked = [name for name in tracked_in(place) if pattern.fullmatch(name)]
     if tracked:
         more = f" and {len(tracked) - 1:,} more" if len(tracked) > 1 else ""
         said = f"git has {printable(tracked[0])}{more}, and the agent's shell can ask it (git show)"
