@@ -122,7 +122,7 @@ class LogLines:
         self.descriptor: int | None = None
         self.over = False
         size = os.path.getsize(path) if os.path.isfile(path) else 0
-        self._before = tail(path, lines=_FIRST_LINES, chars=_LONGEST)
+        self._before = tail(path, lines=_FIRST_LINES, chars=_LONGEST, end=size)
         self._log, self._rest = Growing(path, size), b""
 
     def read(self) -> list[str]:

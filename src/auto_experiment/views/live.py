@@ -22,7 +22,7 @@ from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.gpus import in_one_line
 from auto_experiment.views.standing import standing
 from auto_experiment.views.status import status
-from auto_experiment.views.terminal import counted
+from auto_experiment.views.terminal import counted, short
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.match import Match, match_objective
 
@@ -146,17 +146,15 @@ def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Obje
         title=_line(experiment.title) if experiment else "",
         elapsed_s=facts["elapsed_s"] if facts else None,
         progress=Progress(**progress) if progress else None,
-        metrics=tuple((_line(name), _number(finals[name])) for name in first),
+        metrics=tuple((_line(name), short(finals[name])) for name in first),
         curves=tuple(Curve(_line(name), tuple(ledger.curve(attempt.id, name))) for name in chosen),
     )
 
 
 def _newest(ledger: Reader) -> AttemptRow | None:
     """What runs, else what ran last: while a plan is made or code is written, that is of an earlier experiment."""
-    if attempts := ledger.open_attempts():
-        return attempts[-1]
-    newest = range(ledger.experiment_count(), 0, -1)
-    return next((attempts[-1] for number in newest if (attempts := ledger.attempts(number))), None)
+    attempts = ledger.open_attempts()
+    return attempts[-1] if attempts else ledger.newest_attempt()
 
 
 def _state(attempt: AttemptRow) -> str:
@@ -172,10 +170,6 @@ def _chosen(names: Sequence[str], objective: Objective | None) -> list[str]:
     losses = [name for name in names if "loss" in name.lower() and name not in chosen]
     losses.sort(key=lambda name: (name.lower() != "loss", "train" not in name.lower(), len(name)))
     return [*chosen, *losses][:2]
-
-
-def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _cost(llm: Mapping[str, float | None], asked: tuple[int, float | None] = (0, None)) -> str:

@@ -106,15 +106,11 @@ def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
 def _elapsed_s(attempt: AttemptRow) -> float:
     """By the boot's clock when the attempt was started since; else by the wall clock, which somebody may have set."""
     claim = attempt.claim or {}
-    if claim.get("boot_id") == _boot_id() and claim.get("hostname") == os.uname().nodename:
+    if claim.get("boot_id") == clock.boot_id() and claim.get("hostname") == os.uname().nodename:
         elapsed = clock.since_boot() - claim["start_ticks"] / os.sysconf("SC_CLK_TCK")
     else:
         elapsed = time.time() - (clock.seconds(attempt.started_at) or 0.0)
     return max(round(float(elapsed), 1), 0.0)
-
-
-def _boot_id() -> str:
-    return (read_text("/proc/sys/kernel/random/boot_id") or "").strip()
 
 
 def _chars(path: str) -> int:
