@@ -59,7 +59,7 @@ class Errand:
         status = self._child.poll()
         if status is None:
             return None
-        said = b""
+        said = b"{}" if status == 0 else b""  # what nobody was to hear, it has written into the log itself
         if self._child.stdout is not None:
             os.set_blocking(self._child.stdout.fileno(), False)
             said = self._child.stdout.read(_MOST_BYTES) or b""
