@@ -21,7 +21,7 @@ from auto_experiment.records.observation import Progress
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.gpus import in_one_line
 from auto_experiment.views.standing import standing
-from auto_experiment.views.status import status
+from auto_experiment.views.status import status, took_s
 from auto_experiment.views.terminal import counted, short
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.match import Match, match_objective
@@ -42,7 +42,8 @@ class Curve:
 @dataclass(frozen=True)
 class Shown:
     """The attempt that the view is about: the one that runs, else the newest one. ``state``: "running", "queued", or
-    how it ended. ``elapsed_s``: None when it runs no more, or not yet."""
+    how it ended. ``elapsed_s``: None when it runs no more, or not yet. ``over``: it has ended, and nobody has recorded
+    it yet."""
 
     run: str
     kind: str  # "dry run" | "training"
@@ -52,6 +53,7 @@ class Shown:
     progress: Progress | None
     metrics: tuple[tuple[str, str], ...]
     curves: tuple[Curve, ...]
+    over: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -105,7 +107,7 @@ def live(project: Project, ledger: Reader | None, gpus: Sequence[Gpu] = ()) -> L
         counts=(document["cycles"], document["experiments"], document["runs"]),
         best=_best(document["best"]),
         results=Curve(_line(objective.metric) if objective else "", tuple(values)),
-        shown=_shown(ledger, document["current_runs"], objective) if ledger else None,
+        shown=_shown(project, ledger, document["current_runs"], objective) if ledger else None,
         decisions=tuple(_line(text) for text in document["decisions"]),
         cost=_cost(document["llm"], ledger.unsettled_calls(None) if ledger else (0, None)),
         directive=_line(document["pending_directive"] or ""),
@@ -128,7 +130,9 @@ def _best(best: Mapping[str, Any] | None) -> str:
     return f"{best['value']:g}  {best['run']}  {_line(best['title'])}" if best else ""
 
 
-def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Objective | None) -> Shown | None:
+def _shown(
+    project: Project, ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Objective | None
+) -> Shown | None:
     attempt = _newest(ledger)
     if attempt is None:
         return None
@@ -148,6 +152,7 @@ def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Obje
         progress=Progress(**progress) if progress else None,
         metrics=tuple((_line(name), short(finals[name])) for name in first),
         curves=tuple(Curve(_line(name), tuple(ledger.curve(attempt.id, name))) for name in chosen),
+        over=facts is not None and took_s(project, attempt) is not None,
     )
 
 
