@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SUITE_FLAGS ?= -n 2 --dist loadgroup -q
+# Most of a test is waiting for processes, so more workers than processors.
+SUITE_FLAGS ?= -n 4 --dist loadgroup -q
 DEMO ?= demo
 DRILL ?=
 

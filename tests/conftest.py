@@ -1,4 +1,5 @@
-"""The fixture of ``workbench.py``, for every test, and what keeps tests out of the user's home."""
+"""The fixture of ``workbench.py``, for every test, what keeps tests out of the user's home, and which tests one worker
+does in a row."""
 
 from __future__ import annotations
 
@@ -9,6 +10,16 @@ import pytest
 from workbench import project
 
 __all__ = ["project"]
+
+# Where a fixture that takes seconds serves a whole file: four workers would make it four times.
+TOGETHER = ("test_report_browser.py", "test_report_html.py", "test_demo.py")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,7 +33,7 @@ from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow
 from auto_experiment.paths import ProjectPaths
 
-PATIENCE = 20.0  # seconds for what should take far less
+PATIENCE = 60.0  # seconds for what should take far less: a crowded machine is no failure
 SOURCE = str(Path(auto_experiment.__file__).absolute().parents[1])  # what is tested here is what `cli` runs, too
 COMMAND = Path(sys.executable).with_name("auto-experiment")
 TOKEN = b"AUTO_EXPERIMENT_ATTEMPT="  # every process of a training has it in its environment
@@ -165,7 +165,7 @@ class Project:
 
     # -- the command line ---------------------------------------------------------------------------------------
 
-    def cli(self, *words: object, status: int | None = 0, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def cli(self, *words: object, status: int | None = 0, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. ``status``: what its exit status must be (None: any)."""
         done = subprocess.run(
             self.words(*words), env=self.env, cwd=self.desk, capture_output=True, text=True, timeout=timeout,
@@ -298,6 +298,12 @@ def until(
     while not condition() and not give_up():
         assert time.monotonic() < end, complaint()
         time.sleep(0.005)
+
+
+def promised(seconds: float) -> float:
+    """What a promise of so many seconds allows a machine as busy as this one: more on one where more wants to run than
+    there are processors. On one that is at rest it is the promise itself."""
+    return seconds * max(1.0, 3 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 # -- /proc ------------------------------------------------------------------------------------------------------------

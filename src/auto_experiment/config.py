@@ -88,6 +88,11 @@ _SYNONYMS = {
 }  # fmt: skip
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The loader and Python load code from the places that these name; what stands between two of them.
+_LOADS = {
+    "LD_LIBRARY_PATH": ":;", "LD_PRELOAD": ": ", "LD_AUDIT": ":", "PYTHONPATH": ":", "PYTHONHOME": ":",
+    "PYTHONUSERBASE": ":", "PYTHONPYCACHEPREFIX": ":",
+}  # fmt: skip
 _SYSTEM_VARIABLES = frozenset(
     {"PATH", "HOME", "USER", "SHELL", "PWD", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH"}
 )
@@ -597,7 +602,7 @@ def load_config(project_dir: str, path: str | None = None, overrides: Mapping[st
     try:
         config = Config.model_validate(values)
     except ValidationError as wrong:
-        raise ConfigError(_explain(wrong, document, given)) from None  # the chain would show the values again
+        raise _explained(wrong, document, given) from None  # the chain would show the values again
     _refuse_unbuilt(config, document, given)
     _refuse_workspace(config, project_dir, document)
     if given:
@@ -679,12 +684,13 @@ def value_of(config: Config, key: str) -> Any:
     return value
 
 
-def _explain(wrong: ValidationError, document: YamlFile, overrides: Mapping[str, object]) -> str:
-    """One line: the first problem in the file, and how many more there are."""
+def _explained(wrong: ValidationError, document: YamlFile, overrides: Mapping[str, object]) -> ConfigError:
+    """In the order of the file. In one line: the first problem, and how many more there are."""
     problems = wrong.errors(include_url=False, include_context=True)
-    first = min(problems, key=lambda error: document.line(_dotted(error)))
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{_where(_dotted(first), document, overrides)}: {_problem(first)}{more}"
+    problems.sort(key=lambda error: document.line(_dotted(error)))
+    every = tuple(f"{_where(_dotted(error), document, overrides)}: {_problem(error)}" for error in problems)
+    more = f" (and {len(every) - 1} more)" if len(every) > 1 else ""
+    return ConfigError(every[0] + more, every)
 
 
 def _where(key: str, document: YamlFile, overrides: Mapping[str, object]) -> str:
@@ -799,21 +805,30 @@ class Environment:
         return {name: value for name, value in self.variables.items() if name not in keys}
 
     def helper(self, config: Config, root: str) -> dict[str, str]:
-        """For programs that we run ourselves (git, nvidia-smi), outside of every fence."""
-        return {**self.child(config), "PATH": self.helper_path(root)}
+        """For programs that we run ourselves (git, nvidia-smi, Python for a report), outside of every fence: nothing
+        that makes them load what lies in the project, where the model may have written it."""
+        child = self.child(config)
+        loads = {name: ":".join(_beyond(root, child[name], marks)) for name, marks in _LOADS.items() if name in child}
+        kept = {name: value for name, value in child.items() if loads.get(name) != ""}
+        return {**kept, **{name: value for name, value in loads.items() if value}, "PATH": self.helper_path(root)}
 
     def helper_path(self, root: str) -> str:
-        """Without the folders of the project: what lies in its .venv the model may have written."""
-        inside = os.path.realpath(root)
-        folders = [folder for folder in self.path.split(os.pathsep) if os.path.isabs(folder)]
-        places = [folder for folder in folders if os.path.commonpath([inside, os.path.realpath(folder)]) != inside]
-        return os.pathsep.join(places) or os.defpath
+        """Without the folders of the project, its .venv among them."""
+        return ":".join(_beyond(root, self.path, ":")) or os.defpath
 
     def key_names(self, config: Config) -> frozenset[str]:
         """The variables that hold a provider's key: for us alone. One that a config has named stays one when people
         change the config."""
         self.named.update(filter(None, (config.agent.api_key_env, config.agent.auth_token_env)))
         return PROVIDER_KEYS | self.named
+
+
+def _beyond(root: str, places: str, marks: str) -> list[str]:
+    """Of a list of folders or files those outside the project. What is not absolute, or empty, depends on the folder
+    that a program is started in. Where we lie ourselves, we need."""
+    project, ours = os.path.realpath(root), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = [(place, os.path.realpath(place)) for place in re.split(f"[{marks}]", places) if os.path.isabs(place)]
+    return [place for place, real in found if real == ours or os.path.commonpath([project, real]) != project]
 
 
 def read_environment() -> Environment:

@@ -45,7 +45,11 @@ class BriefError(UsageError):
 
 
 class ConfigError(UsageError):
-    pass
+    """``every``: all that is wrong, a line each, where that is more than the first one."""
+
+    def __init__(self, said: str, every: tuple[str, ...] = ()) -> None:
+        super().__init__(said)
+        self.every = every or (said,)
 
 
 class CommandError(UsageError):
@@ -88,7 +92,8 @@ class ModelFault(str, Enum):
 
 class ModelError(AutoExperimentError):
     """``retry_after``: seconds that the provider asks us to wait. ``status``: of HTTP. ``code``: the provider's word.
-    ``reached``: the request may have been worked on, and billed."""
+    ``reached``: the request may have been worked on, and billed. ``heard``: characters of an answer that broke off,
+    which were worked for."""
 
     exit_status = 3
 
@@ -104,6 +109,7 @@ class ModelError(AutoExperimentError):
     ) -> None:
         super().__init__(message)
         self.fault, self.retry_after, self.status, self.code, self.reached = fault, retry_after, status, code, reached
+        self.heard = 0
 
 
 class LedgerError(AutoExperimentError):

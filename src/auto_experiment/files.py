@@ -130,6 +130,7 @@ def require_means(folder: str) -> None:
             os.link(os.path.join(probe, "file"), os.path.join(probe, "link"))
     except OSError as error:
         if error.errno not in NOT_POSSIBLE:
+            error.filename = folder  # not a name of the probe's, which nobody knows
             raise
         raise EnvironmentNotReady(
             f"{folder}: this file system cannot make a FIFO, a hard link or a lock ({error.strerror}); "

@@ -28,7 +28,7 @@ from auto_experiment.hosts.fence import NONE, Fence, shell_profile, training_pro
 from auto_experiment.hosts.guard import Guard
 from auto_experiment.hosts.local import LocalHost, LocalStream
 from auto_experiment.hosts.outpost import Outpost
-from auto_experiment.hosts.protected import Protected, protected_of
+from auto_experiment.hosts.protected import PACKAGE, Protected, is_below, protected_of
 from auto_experiment.hosts.shell import Shell, make_temporary, remove_temporary
 from auto_experiment.launchers.process import ProcessLauncher, compiled_shim
 from auto_experiment.ledger.keeper import LedgerKeeper
@@ -154,7 +154,7 @@ def minds_of(config: Config, env: Environment, redactor: Redactor | None = None)
 
 
 def _search() -> Planner:
-    from auto_experiment.planners.optuna import OptunaPlanner  # takes a tenth of a second and 30 MB: only for `run`
+    from auto_experiment.planners.optuna import OptunaPlanner
 
     return OptunaPlanner()
 
@@ -173,6 +173,18 @@ def prices_of(config: Config, access: Access) -> Prices | None:
 
 def redactor_of(config: Config, env: Environment) -> Redactor:
     return Redactor.of(env.variables, env.key_names(config))
+
+
+def load_nothing_from(root: str) -> None:
+    """What we import later (an SDK, Optuna) is not looked for in the project, whatever PYTHONPATH or the folder that we
+    were started in says: the model writes there, and it would run in our process. Where we lie ourselves, we need."""
+    project, prefix = os.path.realpath(root), os.path.realpath(sys.prefix)
+    kept = []
+    for place in sys.path:
+        real = os.path.realpath(place)
+        if not is_below(real, project) or is_below(real, prefix) or is_below(PACKAGE, real):
+            kept.append(place)
+    sys.path[:] = kept
 
 
 def keep_secret(config: Config, env: Environment, redactor: Redactor) -> None:
@@ -205,6 +217,7 @@ def controller_of(
 ) -> Iterator[Controller]:
     """A controller that holds the project, ready to run; all that can be wrong with the project is found first.
     ``planner`` or ``minds``: instead of who the config says. ``gpu_wait``: None lets no busy GPU hold up anything."""
+    load_nothing_from(place.root)
     inputs = inputs or inputs_of(place)
     paths = place.paths(inputs.config)
     if planner is not None:
@@ -371,7 +384,13 @@ def _built(
         ground = replace(ground, fence=functools.partial(_fence_around, place, fence))
     if inputs.config.budget.gpu_hours is not None and not gpus and gpu_count(ground, inputs.config.experiment.env) == 0:
         say("budget.gpu_hours counts nothing: name the GPUs with --gpu, in the brief or in CUDA_VISIBLE_DEVICES")
-    teller = Teller(ledger, paths, say, variables=place.env.child, secrets=lambda: redactor.secrets)
+    teller = Teller(
+        ledger,
+        paths,
+        say,
+        variables=functools.partial(place.env.helper, root=place.root),
+        secrets=lambda: redactor.secrets,
+    )
     teller.begin(inputs.config)
     beat = float(inputs.config.monitor.poll_interval)
     with Monitor(launcher, requests_folder=paths.requests, poke=paths.poke, heartbeat_s=beat) as monitor:
@@ -406,7 +425,7 @@ def _page_of(place: Place, host: LocalHost, paths: ProjectPaths, inputs: Inputs)
     """A process that writes report.html, says so in JSON, and ends when we do."""
     words = ["report", "--format", "html", "--tethered", "--project", paths.root]
     words += ["--config", os.path.abspath(place.config_file)] if place.config_file else []
-    return host.open([sys.executable, "-c", _REPORT, *words], env=place.env.child(inputs.config))
+    return host.open([sys.executable, "-c", _REPORT, *words], env=place.env.helper(inputs.config, place.root))
 
 
 def _logged(paths: ProjectPaths, say: Callable[[str], None], redact: Redactor) -> Callable[[str], None]:

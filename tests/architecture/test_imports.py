@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ LAYERS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS, start=1) for room in rooms}
 HEAVY = {
-    "optuna": {"planners/optuna.py", "report/importance.py"},  # the second one in the report's own process
+    "optuna": {"planners/sampler.py", "report/importance.py"},  # the second one in the report's own process
     "matplotlib": {"report/figures.py"},
     "pydantic": {"config.py", "planners/submissions.py"},
     "yaml": {"yaml_file.py"},
@@ -69,16 +70,25 @@ def room(name: str) -> str:
     return name.removesuffix(".py").split("/")[0]
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(path: Path) -> tuple[tuple[str, bool], ...]:
     """(module, whether at the top of the file) of every import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(found_in(tree_of(path)))
+
+
+def found_in(tree: ast.Module) -> Iterator[tuple[str, bool]]:
     top = set(tree.body)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, node in top
         elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"relative import of {node.module}"
             for alias in node.names:
                 inside = (ROOT.parent / (node.module + "." + alias.name).replace(".", "/")).with_suffix(".py")
                 folder = ROOT.parent / (node.module + "." + alias.name).replace(".", "/")
@@ -162,7 +172,7 @@ PROGRAMS = {"launchers/shim.py", "hosts/landlock_exec.py"}  # run by themselves,
 def test_only_config_reads_the_environment():
     readers = set()
     for path in (path for path in files() if place(path) not in PROGRAMS):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb"}:
                 readers.add(place(path))
     assert readers == {"config.py"}, readers
@@ -179,7 +189,7 @@ def calls_of(method: str) -> list[str]:
     return [
         place(path)
         for path in files()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
     ]
 

@@ -278,7 +278,7 @@ raise RuntimeError(f"DataLoader worker (pid {worker}) is killed by signal: {['',
 """
 )
 PIPE = f"#!/bin/sh\n{shlex.quote(sys.executable)} train.py 2>&1 | tee tee.log\n"
-HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail): ValueError: bad label 7"
+HIDDEN = "ValueError: bad label 7 (exit status 0, as behind `| tee`: set -o pipefail)"
 TOOL = "#!/no/such/interpreter\necho never\n"
 
 OWN = {

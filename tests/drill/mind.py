@@ -149,7 +149,7 @@ class Mind:
         return dict(Counter(purpose for _, purpose, _ in self.asked))
 
 
-def config(server: ModelServer, wire: str = "anthropic", **more: Any) -> dict[str, Any]:
+def config(server: ModelServer, wire: str, **more: Any) -> dict[str, Any]:
     url = server.url if wire == "anthropic" else server.url + "/v1"
     agent = {"provider": wire, "model": "test-model", "base_url": url, "max_steps_per_cycle": 8, "cooldown_interval": 1,
              **more.pop("agent", {})}  # fmt: skip
@@ -158,9 +158,10 @@ def config(server: ModelServer, wire: str = "anthropic", **more: Any) -> dict[st
 
 @contextlib.contextmanager
 def thoughtful(
-    folder: Path, server: ModelServer, wire: str = "anthropic", *, script: str = "", **more: Any
+    folder: Path, server: ModelServer, wire: str = "openai", *, script: str = "", **more: Any
 ) -> Iterator[Any]:
-    """A project whose planner and code agent ask that server."""
+    """A project whose planner and code agent ask that server. What is tried with it does not depend on the ``wire``, and
+    of the two SDKs this one starts in half the time."""
     script = script or TRAIN.format(mark="first")
     with opened(folder, script, brief=BRIEF, config=config(server, wire, **more)) as project:
         project.env |= {"ANTHROPIC_API_KEY": "x" * 20, "OPENAI_API_KEY": "y" * 20}

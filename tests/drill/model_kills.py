@@ -29,6 +29,9 @@ EACH = 10
 STORIES = ("directed", "brought")
 OURS = ("ledger:commit(", "ledger:begin(_once", "ledger:begin(_act", "ledger:begin(_launch", "hosts.outpost:",
         "helper(ensure)", "helper(shell)", "helper(stop)", "atomic_write:replace")  # fmt: skip
+MAIN = ("_call=write_file", "_call=run_shell", "_call=launch", "_result=write_file", "_result=run_shell", "_result=launch",
+        "model_answered=", "commit(plan+", "commit(lesson+", "commit(outcome+", "commit(launch+", "commit(began)",
+        "commit(claimed)", "event=dispatch)", "replace(markN.txt)", "helper(shell):start")  # fmt: skip
 KEPT = ("plan", "lesson", "experiment", "run")  # rows that no kill may take away or change
 LAST_ACTS_S = 0.3  # what a command of a killed controller may still do before its tree is ended
 
@@ -39,7 +42,13 @@ def run(scale: float, seed: int, folder: Path) -> Iterator[Figure]:
     yield Figure(
         "stored steps of a cycle with a model", len(chosen), (), dict(Counter(p.split(":")[0] for p in chosen))
     )
-    yield kills(found, chosen, max(round(EACH * scale), 1), seed, folder)
+    yield kills(found, chosen, 1, seed, folder / "all")
+    yield kills(found, main(chosen), max(round(EACH * scale), 1), seed, folder / "main")
+
+
+def main(chosen: list[str]) -> list[str]:
+    """Right after each store, and around each act, on which a training, an act, a plan or a lesson depends."""
+    return [point for point in chosen if point.endswith(":after") and any(part in point for part in MAIN)]
 
 
 def ours(found: dict[str, tuple[str, int]]) -> list[str]:
@@ -208,4 +217,5 @@ def kills(found: dict[str, tuple[str, int]], chosen: list[str], each: int, seed:
             **facts, "seconds": round(time.monotonic() - begun)}  # fmt: skip
     if missed:
         told["not met"] = json.dumps(missed)
-    return Figure("kill -9 at the stored steps of a cycle with a model", hits.total(), tuple(failures), told)
+    name = f"kill -9 at {len(chosen)} stored steps of a cycle with a model, {each} each"
+    return Figure(name, hits.total(), tuple(failures), told)

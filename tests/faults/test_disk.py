@@ -354,6 +354,25 @@ def test_f05_inodes_run_out_on_a_real_disk(project):
         small.close()
 
 
+@pytest.mark.skipif(not may_mount(), reason="no mount namespaces here: a tmpfs without room cannot be made")
+def test_a_stop_while_nothing_may_start_says_neither_that_it_carries_on_nor_that_something_runs(project):
+    work = project()
+    small = SmallDisk(work, "size=4m")
+    try:
+        out = small.run()
+        work.until(lambda: out.exists() and "a launch needs" in out.read_text())
+        state = small.seen(work.paths.state)
+        work.until(lambda: state.exists() and json.loads(state.read_text())["controller"]["state"] == "parked")
+        os.kill(json.loads(state.read_text())["controller"]["pid"], signal.SIGTERM)
+        work.until(Path(f"{out}.status").exists)
+        text = out.read_text()
+        assert "ended: interrupted by SIGTERM" in text
+        assert "carrying on" not in text
+        assert "what runs" not in text
+    finally:
+        small.close()
+
+
 def test_a_machine_without_a_process_to_spare_is_waited_for(project):
     """fork answers EAGAIN when the user's processes are used up: a campaign at night does not end for that."""
     work = project()

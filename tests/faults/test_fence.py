@@ -663,7 +663,7 @@ def test_a_run_cannot_steer_its_loop(project):
     assert len(told) == 11
     assert all("belongs to exp001/run01/a1, which may not steer" in said for said in told), told
     assert not os.path.exists(work.paths.directive)
-    assert "cycles done" in loop.text
+    assert "done (max_cycles)" in loop.text
 
 
 # -- through the tools for files ---------------------------------------------------------------------------------------

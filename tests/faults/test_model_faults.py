@@ -213,10 +213,13 @@ LONG = Answer("word " * 200, [Call("go", {"x": "y" * 500}), Call("stay")], think
 
 
 def test_a_stream_that_is_cut_anywhere(sdk):
-    chance = random.Random(5)
-    for at in [0, 1, 2, 7, 40, *(chance.randrange(3000) for _ in range(60))]:
+    chance, heard = random.Random(5), []
+    for at in [0, 1, 2, 7, 40, *sorted(chance.randrange(3000) for _ in range(60))]:
         error = sdk.fault(Answer(LONG.text, LONG.calls, thinking=LONG.thinking, cut=at))
         assert (error.fault, error.reached) == (TRANSIENT, True), at
+        heard.append(error.heard)
+    assert heard == sorted(heard), "what had come is billed too"
+    assert 300 < heard[-1] < 3000
 
 
 def test_a_stream_that_ends_too_soon_and_in_good_order(sdk):
@@ -530,6 +533,16 @@ def test_an_input_that_comes_with_the_start_of_its_block(sdk):
 @pytest.mark.parametrize("streamed", [True, False])
 def test_usage_is_what_can_be_believed(sdk, said, usage, streamed):
     assert sdk.say(Answer("x", usage=said, streamed=streamed)).usage == usage
+
+
+@openai
+def test_reasoning_that_is_counted_in_the_total_alone_is_counted(sdk):
+    """As some servers do it. The limit is for what they call the answer."""
+    said = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 32 + 9 + 2 * LIMIT}
+    reply = sdk.say(Answer("x", usage=said))
+    assert (reply.usage, reply.stop) == (Usage(32, 9 + 2 * LIMIT), Stop.END)
+    lower = {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 3}
+    assert sdk.say(Answer("x", usage=lower)).usage == Usage(32, 9)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------

@@ -183,7 +183,8 @@ COMMANDS = {
     "no such file": ("./train.sh", ["./train.sh", "does not exist"]),
     "not executable": ("./train.py", ["./train.py", "not executable", "chmod +x"]),
     "a folder": ("./data", ["./data", "is a folder"]),
-    "missing script": (f"{PYTHON} trian.py", ["trian.py", "Training:"]),
+    "missing script": (f"{PYTHON} trian.py", ["trian.py", "Training:", "did you mean train.py?"]),
+    "misspelt program": ("pyhton train.py", ["pyhton is not on PATH; did you mean python?"]),
     "missing script behind a flag": (f"A=1 {PYTHON} -u trian.py", ["trian.py", "Training:"]),
     "a pipe": (f"{PYTHON} train.py | tee log", ["shell syntax", "experiment.setup"]),
     "and": (f"cd . && {PYTHON} train.py", ["shell syntax", "&&"]),
@@ -280,6 +281,38 @@ def test_an_objective_without_direction(project):
     assert "wobble" in missing(work)[0]
 
 
+def test_everything_that_is_wrong_in_a_config_is_said_at_once_a_line_each(project):
+    work = project()
+    work.configure("agent:\n  provder: optuna\nexperiment:\n  max_hour: 2\nbudget: {usd: -1}\n")
+    wrong = [
+        "line 2: agent.provder: unknown key; did you mean agent.provider?",
+        "line 4: experiment.max_hour: unknown key; did you mean experiment.max_hours?",
+        "line 5: budget.usd: given -1; allowed: US dollars, more than 0, or null",
+    ]
+    said = work.cli("run", status=2).stderr.splitlines()
+    assert [line.partition("config.yaml, ")[2] for line in said] == wrong
+    assert [line.partition("config.yaml, ")[2].rstrip("; ") for line in missing(work)] == wrong
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not here: no read-only mount can be made")
+def test_check_names_the_folder_that_is_read_only_and_not_a_probe_in_it(project):
+    work = project()
+    check = shlex.join(work.words("check"))
+    tried = [
+        "unshare",
+        "-rm",
+        "sh",
+        "-c",
+        f"mount --bind {work.root} {work.root} && mount -o remount,bind,ro {work.root} && {check}",
+    ]
+    done = subprocess.run(tried, capture_output=True, text=True, env=work.env, check=False)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip(f"no mount namespaces here: {done.stderr}")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("MISSING")]
+    said = f"{work.root}: Read-only file system; make it writable again (mount -o remount,rw)"
+    assert lines == [f"MISSING workspace   {said}", f"MISSING ledger      {said}"]
+
+
 def test_check_says_a_missing_objective_once(project):
     assert len(missing(project(config={"objective": {"metric": "wobble", "direction": None}}))) == 1
 
@@ -318,6 +351,21 @@ def test_check_says_a_name_in_the_search_space_that_the_script_does_not_take(pro
         "note    space       trains.py takes no --momentun that can be seen; did you mean --momentum?"
     ]
     assert space("--momentum") == space("--moment") == space("--width") == space("momentun") == []
+    assert space("momentum") == [
+        "note    space       trains.py takes no momentum that can be seen; did you mean --momentum?"
+    ]
+    read, *notes = work.cli(
+        "direct", "- --momentun: [0.9]\n- --lr: 2 .. 1\ntry dropout\ndrop --lr\nstop"
+    ).stdout.splitlines()
+    assert "read at the next THINK" in read
+    assert notes == [
+        "note: trains.py takes no --momentun that can be seen; did you mean --momentum?",
+        "note: Optuna cannot use - --lr: 2 .. 1: --lr: the low end 2 is above the high end 1",
+        (
+            "note: Optuna cannot act on free text, it is kept for the report: try dropout "
+            "(a search-space line, `drop --lr`, `stop` and `report` can be read)"
+        ),
+    ]
 
 
 def test_no_search_space(project):

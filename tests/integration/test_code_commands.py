@@ -81,6 +81,22 @@ def test_diff_of_one_experiment(campaign):
     assert "+layers = 4" in lines
 
 
+def test_what_a_run_writes_is_told_apart_from_the_code(campaign):
+    """A results folder that no .gitignore names is recorded too; an experiment that changed no code says so."""
+    start = campaign.state(model="layers = 2\n")
+    campaign.work.write("results/best.txt", "0.9\n")
+    campaign.experiment(start=start, tree=campaign.state(model="layers = 2\n"))
+    said = campaign.work.cli("diff", "exp001").stdout
+    beside = "1 other file (data, or what runs write)"
+    assert said.startswith(f"exp001 against the code that it started from: the same code, {beside}\n")
+    assert (
+        f"code        the same code, {beside} (auto-experiment diff exp001)"
+        in campaign.work.cli("show", "exp001").stdout
+    )
+    campaign.experiment(start=start, tree=campaign.state(model="layers = 3\n"))
+    assert f": 1 file changed, {beside}\n" in campaign.work.cli("diff", "exp002").stdout
+
+
 def test_diff_of_two_and_of_trees(campaign):
     one = campaign.state(model="layers = 2\n")
     two = campaign.state(model="layers = 5\n")
@@ -137,6 +153,7 @@ def test_no_code_is_told_in_one_line(campaign, command):
 
     assert "there is no experiment exp001: nothing has run yet" in line("exp001")
     campaign.experiment()
+    assert "there is no experiment exp002: there is only exp001" in line("exp002")
     campaign.experiment(start=start, tree=())
     assert "exp001 has no recorded code: none was recorded when it ran" in line("exp001")
     assert "exp002 has no recorded code: it has started nothing" in line("exp002")
@@ -274,8 +291,8 @@ def test_show_has_the_code(campaign):
     show = campaign.work.cli
     assert json.loads(show("show", "exp001", "--json").stdout)["code"] == {
         "from": start, "tree": ran, "skipped": ["w.bin: 9 MB"], "note": None, "saved": None, "replaced": "",
-        "changes": [{"path": "model.py", "kind": "changed", "added": 1, "deleted": 1},
-                    {"path": "new.py", "kind": "added", "added": 1, "deleted": 0}],
+        "changes": [{"path": "model.py", "kind": "changed", "added": 1, "deleted": 1, "code": True},
+                    {"path": "new.py", "kind": "added", "added": 1, "deleted": 0, "code": True}],
     }  # fmt: skip
     text = show("show", "exp001").stdout
     assert "code        1 file changed, 1 added (auto-experiment diff exp001)\n  changed   model.py  +1 -1\n" in text

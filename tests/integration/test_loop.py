@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from auto_experiment.errors import EnvironmentNotReady
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.models.base import decided
+from auto_experiment.planners.base import NoPlan
 from auto_experiment.planners.scripted import ScriptedPlanner
 from auto_experiment.project import Place
 from auto_experiment.records.lesson import Finding, Next, Reflection
@@ -205,7 +207,7 @@ def test_the_same_campaign_again_is_the_same(project):
 
 def test_max_cycles_is_of_this_call(project):
     work = project()
-    assert "1 cycles done" in work.cli("run", "--max-cycles", 1).stdout
+    assert "1 cycle done" in work.cli("run", "--max-cycles", 1).stdout
     work.cli("run", "--max-cycles", 2)
     assert len(work.json("list")) == 3
     work.cli("run", "--max-cycles", 0)
@@ -266,7 +268,7 @@ def test_each_end_is_told_for_what_it_is(project):
     assert shown["metrics"]["val_acc"]["final"] == "nan"
     assert shown["value"] is None or shown["value"] < 0.9
     fates = [trial.fate.value for trial in rehearsal.planner.views[-1].trials]
-    assert fates == ["measured", "failed", "failed", "diverged", "measured", "measured"]
+    assert fates == ["measured", "crashed", "failed", "diverged", "measured", "measured"]
 
 
 def test_hang_with_a_small_limit(project):
@@ -765,6 +767,20 @@ def test_a_range_that_is_changed_after_a_directive_counts(project):
     assert "no longer holds" not in said
 
 
+def test_a_parameter_is_dropped_until_the_brief_gives_it_another_range(project):
+    def params(space, *words):
+        work.write("PROJECT_BRIEF.md", brief("Reach a high accuracy", space))
+        said = work.cli("run", "--max-cycles", 1, *words).stdout
+        return said, sorted(work.json("list")[-1]["runs"][-1]["params"])
+
+    work = project(brief=brief("Reach a high accuracy", "- --lr: 0.1 .. 1\n- --hidden: [8, 9]"))
+    work.cli("run", "--max-cycles", 1)
+    assert params("- --lr: 0.1 .. 1\n- --hidden: [8, 9]", "--directive", "drop hidden")[1] == ["--lr"]
+    said, varied = params("- --lr: 0.1 .. 1\n- --hidden: [8, 9, 10]")
+    assert "directive: `drop hidden` no longer holds, the range of hidden was changed after it" in said
+    assert varied == ["--hidden", "--lr"]
+
+
 @pytest.mark.parametrize("word", ["stop", "report"])
 def test_a_directive_that_ends_it(project, word):
     work = project()
@@ -880,6 +896,28 @@ def _directive_comes(work):
     Path(work.paths.directive).write_text("the data is there\n", encoding="utf-8")
 
 
+def controller_state(work):
+    return json.loads(Path(work.paths.state).read_text(encoding="utf-8"))["controller"]["state"]
+
+
+class Speechless(ScriptedPlanner):
+    def plan(self, view):
+        raise NoPlan("no plan: nothing came of it")
+
+
+def test_a_planner_that_has_no_plan_is_asked_later_and_that_is_stored_before_it_is_said(project):
+    work, seen = project(), []
+
+    def say(text):
+        if "nothing came of it" in text:
+            seen.append((text, controller_state(work)))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with controller_of(Place.of(str(work.root)), say, planner=Speechless(())) as controller:
+        assert controller.run().reason == "interrupted by SIGINT"
+    assert seen == [("no plan: nothing came of it; asked again in 1.0s", "parked")]
+
+
 @pytest.mark.parametrize("change", [_brief_changes, _config_changes, _memory_changes, _directive_comes])
 def test_a_plan_that_waits_is_asked_again_when_an_input_changed(project, change):
     work = project(MODES)
@@ -889,6 +927,7 @@ def test_a_plan_that_waits_is_asked_again_when_an_input_changed(project, change)
     def say(text):
         if "waiting" in text:
             looks.append(text)
+            assert controller_state(work) == "parked", "said after it was stored"
 
     with controller_of(Place.of(str(work.root)), say, planner=planner) as controller:
         pause = controller._monitor.wait

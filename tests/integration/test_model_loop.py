@@ -6,13 +6,17 @@ import base64
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from auto_experiment.agent import snapshots
+from auto_experiment.cycle import patience
 from auto_experiment.cycle.parts import Minds
 from auto_experiment.errors import ModelError, ModelFault
+from auto_experiment.hosts import fence
 from auto_experiment.models.prices import Prices
 from auto_experiment.models.redacted import RedactedModel
 from auto_experiment.models.scripted import ScriptedModel, call, words
@@ -173,6 +177,47 @@ def test_no_program_of_the_project_is_run_outside_of_the_fence(model_project, mo
     work.env["PATH"] = f"{tools}:{work.env['PATH']}"
     work.cli("check", status=3)  # there is no key
     assert not ran.exists(), ran.read_text()
+
+
+def test_no_module_of_the_project_is_loaded_outside_of_the_fence(model_project, monkeypatch):
+    """Where PYTHONPATH names the project, each Python of ours would load what the model has written there."""
+    nothing_frozen = BRIEF.partition("# Frozen")[0]  # else this file may not be written
+    work = model_project(config={"report": {"html": True}, "agent": {"max_cycles": 1}}, brief=nothing_frozen)
+    loaded, ours = work.root.parent / "loaded", []
+    mark = f"import os\nif 'AUTO_EXPERIMENT_ATTEMPT' not in os.environ:\n    open({str(loaded)!r}, 'a').write('x')\n"
+    monkeypatch.setenv("PYTHONPATH", f"{work.root}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(str(work.root))
+
+    def write(heard):
+        ours.extend(place for place in sys.path if os.path.realpath(place) == os.path.realpath(work.root))
+        return call("write_file", path="sitecustomize.py", content=mark)
+
+    other = call("write_file", path="matplotlib.py", content=mark)
+    script = Script(think=[plan(task="better")], code=[write, other, launch()])
+    _, said = run(work, script)
+    assert full(work), said
+    assert (work.root / "sitecustomize.py").exists()
+    assert not loaded.exists(), said
+    assert (work.root / "workspace/report.html").exists(), said
+    assert ours == []
+
+
+@pytest.mark.parametrize("act", [
+    "os.rename('workspace', 'elsewhere')", "os.unlink('workspace/controller.lock')", "os.unlink('workspace/ledger.db')",
+])  # fmt: skip
+def test_a_training_that_takes_the_ledger_away_does_not_end_the_campaign(model_project, monkeypatch, act):
+    """Where no kernel forbids it: it is put back, and the training that goes on is adopted."""
+    monkeypatch.setattr(fence, "_which", lambda _name: "")
+    monkeypatch.setattr(fence, "_try_landlock", lambda *_: (0, "not here"))
+    monkeypatch.setattr(patience, "FIRST_S", 0.1)
+    takes = "import os, time\nif not judge.DRY:\n    " + act + "\n    time.sleep(0.7)\n"
+    work = model_project(TRAIN.replace("for step", f"{takes}for step"))
+    ending, said = run(work, Script(think=[plan(command="python train.py")]))
+    assert ending.reason == "enough", said
+    (one,) = full(work)
+    assert (one.state, one.n) == (RunState.FINISHED, 1), said
+    assert len(work.judged(dry=False)) == 1, "started once"
+    assert any("was moved to" in line or "made anew" in line or ": put back" in line for line in said), said
 
 
 def test_a_refused_launch_goes_back_into_the_same_dispatch(model_project):
@@ -963,6 +1008,28 @@ def test_outputs_in_the_folder_need_no_dry_run_again_and_never_end_an_experiment
     assert dry == ["exp001", "exp002", "exp002", "exp003"], said
     assert len(full(work)) == 3
     assert any("taken for outputs" in line and "last.txt" in line for line in said), said
+
+
+def test_while_the_code_cannot_be_recorded_nobody_is_asked(model_project, monkeypatch):
+    """Each try would be another dispatch that is paid for. A FIFO by this name holds up git for ever."""
+    work, waits, wait = model_project(), [], Monitor.wait
+    rules = work.root / "data/.gitignore"
+
+    def waited(monitor, timeout_s):
+        waits.append(timeout_s)
+        if len(waits) == 4:
+            rules.unlink()
+        return wait(monitor, 0.0)
+
+    monkeypatch.setattr(Monitor, "wait", waited)
+    monkeypatch.setattr(snapshots, "_SECONDS", 0.5)
+    make = call("run_shell", command="mkdir data && mkfifo data/.gitignore")
+    script = Script(think=[plan(task="better")], code=[make, launch(), launch()])
+    _, said = run(work, script)
+    assert full(work), said
+    assert len(waits) >= 4, said
+    assert sum(heard.tools[0] == "run_shell" for heard in script.model.heard) == 3, said
+    assert any(f"git waits for {rules}, which is a FIFO" in line for line in said), said
 
 
 def test_a_large_source_is_recorded_and_tested(model_project):

@@ -1041,6 +1041,26 @@ def test_what_stands_in_the_way_is_moved_aside(repo, tmp_path):
     ]  # fmt: skip
 
 
+def test_what_is_not_recorded_is_moved_aside_and_never_overwritten(repo, monkeypatch):
+    """Too large meanwhile, or ignored: nobody could have it back."""
+    s = snaps(repo)
+    write(repo, {"conf.yaml": "lr: 1\n", "local.yaml": "mine: 1\n"})
+    one = s.record("x")
+    (repo / "local.yaml").unlink()
+    write(repo, {".gitignore": "local.yaml\n"})
+    s.record("x")
+    write(repo, {"local.yaml": "mine: 2\n", "conf.yaml": "lr: 2\n" * 500})
+    monkeypatch.setattr(code_files, "LARGEST", 2000)
+    said = []
+    s.put_back(one.tree, say=said.append)
+    assert (repo / "conf.yaml").read_text() == "lr: 1\n"
+    assert (repo / "local.yaml").read_text() == "mine: 1\n"
+    assert set_aside(repo) == ["conf.yaml", "local.yaml"]
+    (kept,) = (repo / "workspace/set_aside").glob("*-conf.yaml")
+    assert kept.read_text() == "lr: 2\n" * 500
+    assert len(said) == 2
+
+
 def test_what_must_stay_is_not_moved_aside(repo):
     """The workspace, and what only humans change."""
     s = snaps(repo)

@@ -207,6 +207,14 @@ class TestDirectNow:
         assert len(work.json("list")) == 1
         assert len(work.judged(dry=False)) == 1
 
+    def test_without_a_controller_does_not_claim_an_end_that_came_by_itself(self, project):
+        work, run, line = held_at(project)
+        run.kill()
+        work.open("run")
+        work.until(lambda: not work.alive(line["pid"]))
+        assert "exp001/run01 had ended by itself, it is read" in work.cli("direct", "--now", "report").stdout
+        assert work.attempt(RUN).state is RunState.FINISHED
+
     def test_with_nothing_that_runs_is_as_direct(self, project):
         work = project()
         said = work.cli("direct", "--now", "report").stdout

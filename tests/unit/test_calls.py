@@ -291,6 +291,13 @@ def test_a_stream_that_broke_off_may_have_been_billed(ledger):
     assert ledger.spent_usd() > 2 * 7000 * 3 / 1e6
 
 
+def test_what_had_come_of_a_broken_answer_is_counted(ledger):
+    error = ModelError("cut", ModelFault.TRANSIENT, reached=True)
+    error.heard = 60_000
+    World(ledger, until=0.1, error=error).ask(terms(), text="x")
+    assert ledger.spent_usd() >= 60_000 / 4 * 15 / 1e6
+
+
 def test_an_error_of_ours_is_raised_where_it_is_waited_for(ledger):
     world = World(ledger)
     world.model = ScriptedModel([])

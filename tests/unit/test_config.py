@@ -539,6 +539,28 @@ def test_programs_of_ours_are_not_looked_for_in_the_project(tmp_path):
     assert helper == {"PATH": env.helper_path(root)}
 
 
+def test_programs_of_ours_load_nothing_from_the_project(tmp_path):
+    root = tmp_path / "project"
+    root.mkdir()
+    env = environment(
+        PATH="/usr/bin",
+        LD_LIBRARY_PATH=f":/opt/cuda/lib;{root}/lib:lib",  # an empty one is the folder that a program is started in
+        LD_PRELOAD=f"/usr/lib/libfault.so {root}/evil.so",
+        PYTHONPATH=f"{root}:.:/opt/site:{root}/src",
+        PYTHONUSERBASE=f"{root}/.local",
+        PYTHONPYCACHEPREFIX=str(root),
+        WANDB_API_KEY="w",
+    )
+    assert env.helper(load(root, ""), str(root)) == {
+        "PATH": "/usr/bin",
+        "LD_LIBRARY_PATH": "/opt/cuda/lib",
+        "LD_PRELOAD": "/usr/lib/libfault.so",
+        "PYTHONPATH": "/opt/site",
+        "WANDB_API_KEY": "w",
+    }
+    assert env.child(load(root, ""))["PYTHONPATH"] == f"{root}:.:/opt/site:{root}/src", "a command has what it had"
+
+
 def test_a_model_must_be_named_where_there_is_no_default(project):
     assert access_of(load(project, ""), environment(ANTHROPIC_API_KEY="k")).model == "claude-sonnet-4-6"
     with pytest.raises(ConfigError, match=r"agent.model: provider openai needs the name of a model"):

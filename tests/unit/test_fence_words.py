@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -13,7 +14,7 @@ from auto_experiment.errors import HostError
 from auto_experiment.hosts import fence as module
 from auto_experiment.hosts.base import Completed
 from auto_experiment.hosts.fence import Fence, Profile, caches, shell_profile, training_profile
-from auto_experiment.hosts.protected import Protected, pattern_of, protected_of, tops
+from auto_experiment.hosts.protected import Protected, has_second_names, pattern_of, protected_of, tops
 from auto_experiment.paths import ProjectPaths
 
 
@@ -154,6 +155,25 @@ class TestProfiles:
             str(tmp_path / "hf"),
             str(home / ".cache"),
         ]
+
+    def test_a_cache_in_which_this_program_is_installed(self, tmp_path, monkeypatch):
+        """uvx and poetry do that: what our own later processes load is not to be written."""
+        cache, root = tmp_path / ".cache", tmp_path / "project"
+        for folder in (cache / "uv/archive-v0/x/lib", cache / "huggingface", cache / "torch", root):
+            folder.mkdir(parents=True)
+        monkeypatch.setattr(sys, "prefix", str(cache / "uv/archive-v0/x"))
+        assert caches(str(tmp_path), {}, str(root)) == [str(cache / "huggingface"), str(cache / "torch")]
+        assert caches(str(tmp_path), {"UV_CACHE_DIR": str(cache / "uv")}, str(root)) == [
+            str(cache / "huggingface"),
+            str(cache / "torch"),
+        ]
+
+    def test_second_names_of_this_program_are_seen(self, tmp_path):
+        """Hard links into an installer's cache."""
+        (tmp_path / "__init__.py").touch()
+        assert not has_second_names(str(tmp_path))
+        os.link(tmp_path / "__init__.py", tmp_path / "in_a_cache.py")
+        assert has_second_names(str(tmp_path))
 
     def test_too_many_frozen_files_close_their_folders(self, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "MOST_MOUNTS", 10)

@@ -39,7 +39,10 @@ def test_a_new_folder_gets_both_files_and_is_told_so(tmp_path):
 
 def test_that_nothing_was_found_is_said(tmp_path):
     (tmp_path / "helper.py").write_text("print(1)")
-    assert make_project(str(tmp_path), ENV)[0] == "script      none found that trains something"
+    assert (
+        make_project(str(tmp_path), ENV)[0]
+        == "script      none found that trains something: write `- Training: your_script.py` under # Codebase"
+    )
 
 
 def test_what_is_there_is_left_alone_and_the_rest_is_written(tmp_path):

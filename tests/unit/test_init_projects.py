@@ -230,12 +230,45 @@ def test_the_lines_for_a_nested_file_do_what_they_say(tmp_path):
     proposal = propose_in(tmp_path)
     added = "\n".join(proposal.options.lines)
     code = (
-        "import argparse, functools\nparser = argparse.ArgumentParser()\n"
+        "import argparse\np = argparse.ArgumentParser()\n"
         f"cfg = {{'optim': {{'lr': 0.1}}}}\n{added}\nprint(cfg['optim']['lr'])\n"
     )
     done = subprocess.run(["python3", "-c", code, "optim.lr=0.5"], capture_output=True, text=True, check=True)
     assert done.stdout == "0.5\n"
     assert "- optim.lr: 0.01 .. 1 log" in proposed_brief(str(tmp_path), ENV)
+
+
+def test_the_lines_for_a_file_that_is_read_without_a_parser_need_none(tmp_path):
+    (tmp_path / "base.yaml").write_text("optim:\n  lr: 0.1\nseed: 1\n")
+    (tmp_path / "train.py").write_text(
+        "import sys, yaml\ncfg = yaml.safe_load(open('base.yaml'))\nfor epoch in range(3):\n    loss.backward()\n"
+        "    print(f'val_loss={loss}')\n"
+    )
+    assert propose_in(tmp_path).command == "train.py"
+    added = "\n".join(propose_in(tmp_path).options.lines)
+    code = f"cfg = {{'optim': {{'lr': 0.1}}}}\n{added}\nprint(cfg['optim']['lr'])\n"
+    done = subprocess.run(["python3", "-c", code, "optim.lr=0.5"], capture_output=True, text=True, check=True)
+    assert done.stdout == "0.5\n"
+
+
+def test_a_settings_file_that_is_the_first_word_is_named_in_the_command(tmp_path):
+    (tmp_path / "base.yaml").write_text("lr: 0.1\nseed: 1\n")
+    (tmp_path / "train.py").write_text(
+        "import sys, yaml\ncfg = yaml.safe_load(open(sys.argv[1] if len(sys.argv) > 1 else 'base.yaml'))\n"
+        "for epoch in range(3):\n    loss.backward()\n    print(f'val_loss={loss}')\n"
+    )
+    assert propose_in(tmp_path).command == "train.py base.yaml"
+
+
+def test_a_script_with_a_space_in_its_name_is_found_and_a_folder_without_one_is_told_so(tmp_path):
+    (tmp_path / "my train.py").write_text(
+        "import argparse\nap = argparse.ArgumentParser()\nap.add_argument('--lr', type=float, default=0.1)\n"
+        "for epoch in range(ap.parse_args().lr):\n    print(f'val_acc={acc}')\n"
+    )
+    assert propose_in(tmp_path).script == "my train.py"
+    (tmp_path / "empty").mkdir()
+    told = make_project(str(tmp_path / "empty"), ENV)
+    assert "script      none found that trains something: write `- Training: your_script.py` under # Codebase" in told
 
 
 def test_options_of_a_module_that_is_only_imported_are_not_the_scripts(project):

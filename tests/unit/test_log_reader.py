@@ -48,6 +48,15 @@ FORMATS = [
     ("took 3.2 seconds loss=0.3", {"loss": 0.3}),
     ("loss=0.1; acc=0.2 | f1=0.3", {"loss": 0.1, "acc": 0.2, "f1": 0.3}),
     ("loss: tensor(0.6931, device='cuda:0', grad_fn=<NllLossBackward0>)", {"loss": 0.6931}),
+    ("loss: Array(0.6931, dtype=float32, weak_type=True), acc: 0.5", {"loss": 0.6931, "acc": 0.5}),
+    ("ELBO: tf.Tensor(-81.25, shape=(), dtype=float64)", {"ELBO": -81.25}),
+    ("loss = <tf.Tensor: shape=(), dtype=float32, numpy=0.25>", {"loss": 0.25}),
+    ("loss: Tensor(shape=[1], dtype=float32, place=CUDAPlace(0), stop_gradient=False, [0.125])", {"loss": 0.125}),
+    ("loss: Tensor(shape=[], dtype=Float32, value= 0.125)", {"loss": 0.125}),
+    (
+        "{'loss': Array(0.25, dtype=float32), 'acc': tf.Tensor(0.75, shape=(), dtype=float32)}",
+        {"loss": 0.25, "acc": 0.75},
+    ),
     # print() of two values
     ("epoch 3 loss 0.52 acc 0.81", {"loss": 0.52, "acc": 0.81}),
     ("Loss is 0.487118 Acc is 0.850701", {"Loss": 0.487118, "Acc": 0.850701}),
@@ -58,6 +67,14 @@ FORMATS = [
         {"test_Average loss": 0.0341, "test_Accuracy": 99.0},
     ),
     ("Item accuracy: 9400 / 10800 (0.8411)", {"Item accuracy": 0.8411}),  # CRFsuite
+    ("UAS:   \t812/1000 = 81.20000", {"UAS": 81.2}),
+    ("Accuracy: 812/1000 = 81.2%, F1: 0.7", {"Accuracy": 81.2, "F1": 0.7}),
+    # what an error is measured in, and Vowpal Wabbit's mark of a holdout
+    ("mae: 3.25 ms, EPE: 1.5 px", {"mae": 3.25, "EPE": 1.5}),
+    ("average loss = 0.412345 h", {"average loss": 0.412345}),
+    ("warmup: 3.25 ms, queue = 1.5 h", {}),
+    # no value, but what is counted
+    ("lm loss: 2.25 | number of nan iterations:   0 | loss nan steps: 0", {"lm loss": 2.25}),
     ("episode/length 240 / episode/score 1.20 / train/loss/dyn 9.00 / ", {"episode/score": 1.2, "train/loss/dyn": 9.0}),
     ("recall_0.5: 0.94", {"recall_0.5": 0.94}),  # no logger's name
     ("Speed 2512.21 samples/sec   Loss 12.34   LearningRate 0.1   Epoch: 0", {"Loss": 12.34, "LearningRate": 0.1}),
@@ -100,6 +117,22 @@ FORMATS = [
     ('{"epoch": 2, "loss": NaN, "top": -Infinity}', {"loss": math.nan, "top": -math.inf}),
     ('{"epoch": 2, "loss": 0.5, "acc": 0.7, "bro', {"loss": 0.5, "acc": 0.7}),
     ('{"metric": "val_loss", "value": 0.3, "step": 4}', {"val_loss": 0.3}),
+    # what a run says of its best value is no report of the latest one
+    ("Validation loss decreased (0.60 --> 0.50).  Saving model ...", {"best Validation loss": 0.5}),
+    ("Epoch 00003: val_acc improved from 0.61 to 0.72, saving model to best.h5", {"best val_acc": 0.72}),
+    ("[best] val loss improved to 0.5123", {"best val loss": 0.5123}),
+    ("Val loss improved \u2192 0.5123 | checkpoint saved", {"best Val loss": 0.5123}),
+    ("Epoch: 3 | val acc: 0.81 | Val loss improved to 0.51 | train acc: 0.83", {"val acc": 0.81, "train acc": 0.83}),
+    ("val_loss did not improve from 0.50", {}),
+    ("mAP@0.5: 0.61 mAP@0.5:0.95: 0.42", {"mAP@0.5": 0.61, "mAP@0.5-0.95": 0.42}),
+    ("Test accuracy after epoch 4:91.5%", {"Test accuracy": 91.5}),
+    ("Fold 2 | loss 0.31", {"loss": 0.31}),
+    ("EarlyStopping counter: 3 out of 7", {}),
+    # StyleGAN's results, with settings beside them
+    (
+        '{"results": {"fid50k_full": 12.5}, "metric": "fid50k_full", "total_time": 9.5, "snapshot_pkl": "a.pkl"}',
+        {"results/fid50k_full": 12.5},
+    ),
     # nanoGPT
     ("step 250: train loss 2.4293, val loss 2.4447", {"train loss": 2.4293, "val loss": 2.4447}),
     ("iter 250: loss 2.4293, time 327.15ms, mfu 7.53%", {"loss": 2.4293, "mfu": 7.53}),
@@ -218,7 +251,7 @@ NO_POINTS = [
     "TrainingArguments(learning_rate=5e-05, num_train_epochs=3)",
     "  (conv1): Conv2d(3, 64, kernel_size=(7, 7), stride=(2, 2), bias=False)",
     "config: lr=0.1 momentum=0.9",
-    "Epoch 00003: val_loss improved from 0.51234 to 0.49876, saving model to best.h5",
+    "Epoch 00003: val_loss did not improve from 0.49876",
     "time: 3.2s",
     "elapsed: 0:03:12",
     "ETA: 0:03",
@@ -250,7 +283,7 @@ NO_POINTS = [
     "nan",
     "information: info",
     "wandb:  train_acc 0.99953",
-    "val_loss improved from inf to 0.4",
+    "improved from 0.5, which was lower than the best",
 ]
 
 
@@ -293,6 +326,11 @@ PROGRESS = [
     ("Epochs 1/2. Running Loss:    0.1298:  40%|###  | 40/99 [00:01<00:02, 9it/s]", Progress(1, 2, "epoch")),
     ("[node01:0/1] 2022-06-01 11:10:02,223 (trainer:272) INFO: 2/50epoch started.", Progress(2, 50, "epoch")),
     ("training for 10 epochs", None),
+    ("Epoch(3) loss 0.5", Progress(3, None, "epoch")),
+    ("[3][100/500] loss 0.5", Progress(3, None, "step")),
+    ("100 [D loss: 0.69, acc.: 50.00%] [G loss: 0.8]", Progress(100, None, "step")),
+    ("E:3 loss 0.5", Progress(3, None, "epoch")),
+    ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 
 

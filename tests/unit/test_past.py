@@ -22,7 +22,7 @@ from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import Previous, Repeats
+from auto_experiment.planners.base import Fate, Previous, Repeats
 from auto_experiment.planners.briefing import plan_text, reflect_text
 from auto_experiment.project import Place
 from auto_experiment.records.brief import Brief
@@ -127,6 +127,28 @@ def test_a_row_has_value_best_and_final_and_how_it_ended(campaign):
     assert (row.value, row.counts, row.best, row.duration_s, row.how) == (0.7, True, 0.7, 60.0, "finished")
     assert row.final == pytest.approx(0.6)
     assert row.result == "not_improved"
+
+
+@pytest.mark.parametrize(
+    ("facts", "fate"),
+    [
+        ({"state": RunState.FAILED, "exit_code": 1, "fault": Fault.EXCEPTION}, Fate.CRASHED),
+        ({"state": RunState.FINISHED, "fault": Fault.EXCEPTION, "reason": "exit status 0"}, Fate.CRASHED),
+        ({"state": RunState.FAILED, "exit_code": 2, "fault": Fault.EXCEPTION, "dry_only": True}, Fate.CRASHED),
+        ({"state": RunState.FAILED, "exit_code": 1, "fault": Fault.CUDA_OOM}, Fate.DIVERGED),
+        ({"state": RunState.LOST, "exit_code": None}, Fate.FAILED),
+        ({"state": RunState.KILLED, "exit_code": None, "signal": 9, "fault": Fault.KILLED}, Fate.FAILED),
+        ({"state": RunState.STOPPED, "exit_code": None, "signal": 15, "fault": Fault.HANG}, Fate.FAILED),
+    ],
+)
+def test_what_became_of_a_run_is_told_to_a_search(campaign, facts, fate):
+    campaign.experiment(result=Result.FAILED, **facts)
+    assert [trial.fate for trial in campaign.view().trials] == [fate]
+
+
+def test_a_crash_says_nothing_about_the_space_once_the_code_was_changed(campaign):
+    campaign.experiment(result=Result.FAILED, state=RunState.FAILED, exit_code=1, fault=Fault.EXCEPTION)
+    assert [trial.fate for trial in campaign.view(code_at=4e9).trials] == [Fate.FAILED]
 
 
 def test_a_row_of_a_minimum(campaign):

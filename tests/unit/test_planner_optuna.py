@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +17,7 @@ from auto_experiment.errors import UsageError
 from auto_experiment.models.base import answer_of
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
-from auto_experiment.planners.base import Fate, Leading, PlanView, ReflectView, Trial
+from auto_experiment.planners.base import Fate, Leading, NoPlan, PlanView, ReflectView, Trial
 from auto_experiment.planners.optuna import OptunaPlanner
 from auto_experiment.records.brief import Parameter
 from auto_experiment.records.lesson import Finding, Next, Result
@@ -55,6 +59,30 @@ def good(params):
 
 
 # --- the baseline
+
+
+LOADED = """
+import sys
+from auto_experiment.planners.optuna import OptunaPlanner
+from auto_experiment.records.plan import Action
+from test_planner_optuna import LR, campaign, Fate
+(plan,) = campaign((LR,), lambda params: (Fate.MEASURED, 0.5), 1)
+print(plan.action.value, "optuna" in sys.modules)
+"""
+
+
+def test_optuna_is_loaded_with_the_first_plan_that_needs_it():
+    """Not for a baseline, which may train for hours, nor when a killed controller adopts its training."""
+    done = subprocess.run([sys.executable, "-c", LOADED], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                          cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.split() == ["experiment", "False"]
+
+
+def test_an_optuna_that_cannot_be_loaded_is_no_plan_and_no_crash(monkeypatch):
+    monkeypatch.delattr("auto_experiment.planners.sampler", raising=False)
+    monkeypatch.setitem(sys.modules, "auto_experiment.planners.sampler", None)
+    with pytest.raises(NoPlan, match="Optuna cannot be loaded"):
+        OptunaPlanner().plan(view_of(2))
 
 
 def test_the_first_experiment_is_the_command_as_it_stands():
@@ -143,7 +171,20 @@ def test_it_stays_away_from_where_runs_diverge(fate):
     assert sum(late) >= 0.6 * len(late)
 
 
-@pytest.mark.parametrize("fate", [Fate.FAILED, Fate.STOPPED, Fate.DIVERGED])
+def test_it_stays_away_from_a_choice_that_crashes():
+    """Two of four optimizers cannot be imported: were they told as unknown, the sampler would draw little else."""
+    choices = Parameter("--opt", "choice", choices=("sgd", "adam", "lamb", "adafactor"))
+
+    def judge(params):
+        crashes = params.get("--opt") in ("lamb", "adafactor")
+        return (Fate.CRASHED, None) if crashes else (Fate.MEASURED, -_distance(params))
+
+    for script in ("a.py", "b.py", "c.py"):
+        late = campaign((choices, LR), judge, 30, command=("python", script))[10:]
+        assert sum(plan.params["--opt"] in ("sgd", "adam") for plan in late) >= 0.6 * len(late)
+
+
+@pytest.mark.parametrize("fate", [Fate.FAILED, Fate.CRASHED, Fate.STOPPED, Fate.DIVERGED])
 def test_a_campaign_of_nothing_but_failures_goes_on(fate):
     assert [p.action for p in campaign((LR, OPT), lambda _: (fate, None), 12)] == [Action.EXPERIMENT] * 12
 
@@ -251,6 +292,15 @@ def test_earlier_directives_still_hold_and_the_newest_wins():
     assert plan.answer == ""
 
 
+@pytest.mark.parametrize("line", ["drop --momentum", "- Drop momentum", "drop `--momentum`"])
+def test_a_parameter_that_a_directive_has_brought_can_be_dropped(line):
+    """A misspelt one would fail every dry run of the project, for good."""
+    view = view_of(3, space=(LR,), directives=("--momentum: [0.8, 0.9]", line), directive=None)
+    assert list(answer_of(OptunaPlanner().plan(view)).params) == ["--lr"]
+    told = directives.apply("drop --width", (LR,))
+    assert (told.space, told.unread) == ((LR,), ("drop --width",))
+
+
 @pytest.mark.parametrize("word", ["stop", "Stop!", "- report", "REPORT.", "please look\nreport"])
 def test_stop_and_report_end_it(word):
     assert answer_of(OptunaPlanner().plan(view_of(2, directive=word))).action is Action.REPORT
@@ -271,7 +321,9 @@ def test_an_earlier_stop_does_not_end_a_later_campaign():
 def test_what_was_read_and_what_was_not_are_told_apart():
     applied = directives.apply("- --lr: 0.1 .. 0.2\nuse dropout\n- --x: 9 .. 1\n", (LR,))
     assert applied.read == ("- --lr: 0.1 .. 0.2",)
-    assert applied.unread == ("use dropout", "- --x: 9 .. 1")
+    assert applied.unread == ("use dropout",)
+    assert applied.wrong == ("- --x: 9 .. 1: --x: the low end 9 is above the high end 1",)
+    assert "cannot use - --x: 9 .. 1: --x: the low end" in applied.answer()
     assert not applied.ends
     assert [p.name for p in applied.space] == ["--lr"]
 

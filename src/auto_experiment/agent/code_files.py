@@ -188,6 +188,15 @@ class CodeFiles:
     def holds_ours(self, folder: bytes) -> bool:
         return any(own.startswith(folder + b"/") for own in self._ours)
 
+    def odd_rules(self) -> str:
+        """A .gitignore for which a reader would wait for ever; "" when there is none among the first folders."""
+        for top, folders, names in itertools.islice(os.walk(self._root), _MOST_HIDDEN):
+            folders[:] = [name for name in folders if name not in _NEVER]
+            place = os.path.join(top, b".gitignore")
+            if b".gitignore" in names and not (os.path.isfile(place) or os.path.islink(place)):
+                return os.fsdecode(place)
+        return ""
+
     def find(self, deadline: Deadline, also: Iterable[bytes] = ()) -> tuple[list[Found], Skipped]:
         """What is to be recorded, code first: where there is too much, it is not the code that is missing. ``also``:
         files that count though an ignore rule names them."""

@@ -32,10 +32,11 @@ class Tree:
         self._written: list[bytes] = []
         self.moved: list[str] = []  # what stood in the way, and where it is now, in words
 
-    def write(self, path: bytes, entry: Entry, data: bytes) -> None:
+    def write(self, path: bytes, entry: Entry, data: bytes, *, recorded: bool) -> None:
+        """``recorded``: what stands there now can be had back, so that it may be replaced."""
         with self._in_the_way(path), self._folder_of(path, make=True) as (folder, name):
             before = _status(name, folder)
-            if before is not None and stat.S_ISDIR(before.st_mode):
+            if before is not None and (stat.S_ISDIR(before.st_mode) or not recorded):
                 self._move_aside(path, folder, name)
                 before = None
             with contextlib.suppress(FileNotFoundError):  # of one that was killed

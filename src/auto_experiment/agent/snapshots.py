@@ -14,12 +14,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auto_experiment.agent.code_files import CodeFiles, Found, Globs, Skipped, is_code, is_result, largest
 from auto_experiment.agent.code_store import CodeStore, Deadline, Entry, Git, Import, blob_of, tree_of
 from auto_experiment.agent.put_back import NotPutBack, Tree
-from auto_experiment.errors import HostError, UsageError
+from auto_experiment.errors import EnvironmentNotReady, HostError, UsageError
 from auto_experiment.files import atomic_write, read_text
 from auto_experiment.records.change import FileChange, Snapshot
 
@@ -73,12 +73,18 @@ class Snapshots:
         deadline = self._deadline("recording the project's code")
         if not os.path.isdir(self._root):
             raise HostError(f"{self._root}: there is no such folder, so there is no code to record")
-        with self._store.held(deadline):
-            self._also = {os.fsencode(name) for name in self._seen() if is_code(os.fsencode(name), False)}
-            with contextlib.suppress(UsageError):  # a store that was removed meanwhile knows no rules of before
-                if since is not None:
-                    self._also.update(self._files.hidden(self._rules(since, deadline), deadline))
-            return self._record(message, deadline)
+        try:
+            with self._store.held(deadline):
+                self._also = {os.fsencode(name) for name in self._seen() if is_code(os.fsencode(name), False)}
+                with contextlib.suppress(UsageError):  # a store that was removed meanwhile knows no rules of before
+                    if since is not None:
+                        self._also.update(self._files.hidden(self._rules(since, deadline), deadline))
+                return self._record(message, deadline)
+        except EnvironmentNotReady as error:
+            if odd := self._files.odd_rules():
+                why = f"git waits for {odd}, which is a FIFO or the like and no file: remove it"
+                raise EnvironmentNotReady(f"the project's code cannot be recorded: {why}") from error
+            raise
 
     def _rules(self, tree: str, deadline: Deadline) -> dict[bytes, bytes]:
         self._store.require(tree, deadline)
@@ -196,7 +202,7 @@ class Snapshots:
             write = {p: e for p, e in new.items() if old.get(p) != e and not self._is_kept(p, kept)}
             write = {p: e for p, e in write.items() if self._is_code(p, e) or (missing and folder.is_free(p))}
             delete = {p for p, e in old.items() if p not in new and self._is_code(p, e) and not self._is_kept(p, kept)}
-            touched, problems = self._exchange(folder, write, delete, deadline)
+            touched, problems = self._exchange(folder, write, delete, old, deadline)
             done = tuple(c for c in self._store.changes(now, tree, deadline) if os.fsencode(c.path) in touched)
         for line in folder.moved:
             say(line)
@@ -206,16 +212,22 @@ class Snapshots:
         return done
 
     def _exchange(
-        self, folder: Tree, write: Mapping[bytes, Entry], delete: set[bytes], deadline: Deadline
+        self,
+        folder: Tree,
+        write: Mapping[bytes, Entry],
+        delete: set[bytes],
+        old: Mapping[bytes, Entry],
+        deadline: Deadline,
     ) -> tuple[set[bytes], list[str]]:
-        """(the paths that were written or deleted, what stood in the way of others)."""
+        """(the paths that were written or deleted, what stood in the way of others). ``old``: what is recorded of the
+        folder; a file that is not in it (too large, unreadable, ignored) is nowhere else."""
         touched, problems = set(), []
         with self._store.contents(deadline) as contents:
             for path in (*sorted(delete), *sorted(write)):
                 deadline.check()
                 try:
                     if path in write:
-                        folder.write(path, write[path], contents.of(write[path].blob))
+                        folder.write(path, write[path], contents.of(write[path].blob), recorded=path in old)
                     else:
                         folder.delete(path)
                     touched.add(path)
@@ -261,15 +273,14 @@ class Snapshots:
         """The files in which two trees differ, by path."""
         deadline = self._deadline("comparing code")
         self._require(old, new, deadline)
-        return self._store.changes(old, new, deadline)
+        both = [self._store.entries(tree, deadline) for tree in (old, new)]
+        code = {path for entries in both for path, entry in entries.items() if self._is_code(path, entry)}
+        found = self._store.changes(old, new, deadline)
+        return tuple(replace(change, code=os.fsencode(change.path) in code) for change in found)
 
     def code_changes(self, old: str, new: str) -> tuple[FileChange, ...]:
         """The code files in which two trees differ, by path."""
-        deadline = self._deadline("comparing code")
-        self._require(old, new, deadline)
-        both = [self._store.entries(tree, deadline) for tree in (old, new)]
-        code = {path for entries in both for path, entry in entries.items() if self._is_code(path, entry)}
-        return tuple(c for c in self._store.changes(old, new, deadline) if os.fsencode(c.path) in code)
+        return tuple(change for change in self.changes(old, new) if change.code)
 
     def diff(self, old: str, new: str, *, cap: int) -> str:
         """The difference as text, cut after ``cap`` characters; binary files are only named."""

@@ -108,7 +108,7 @@ class Beside:
         words += ["--config", os.path.abspath(place.config_file)] if place.config_file else []
         return subprocess.Popen(  # in /: `python -m` would import the modules that lie in its folder
             [sys.executable, "-m", "auto_experiment", *words], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            cwd="/", pass_fds=(descriptor,), env=place.env.child(place.loose_config()),
+            cwd="/", pass_fds=(descriptor,), env=place.env.helper(place.loose_config(), place.root),
         )  # fmt: skip
 
     def _end(self, patience_s: float) -> None:

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 
 from auto_experiment import command
 from auto_experiment.brief import load_brief
+from auto_experiment.cli.misspelt import SOURCE_MAX, misspelt
 from auto_experiment.config import Access, Config, access_of
 from auto_experiment.cycle.inputs import activation, require_program, training_command
-from auto_experiment.errors import AutoExperimentError, UsageError, disk_fault
+from auto_experiment.errors import AutoExperimentError, ConfigError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, read_text, require_means, room, want_of_room
+from auto_experiment.hosts.protected import has_second_names
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
@@ -26,12 +27,11 @@ from auto_experiment.notes.teller import notes_task
 from auto_experiment.project import Place, Project, objective_of, project_of
 from auto_experiment.records.brief import Brief
 from auto_experiment.redact import Redactor, secrets_of
-from auto_experiment.script_options import parsed, script_options
+from auto_experiment.script_options import parsed
 from auto_experiment.views.gpus import in_short
 from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of
 
 _LIMIT_S = 10  # for a child process that looks at a vault or at addresses
-_SOURCE = 1 << 20  # bytes of a script
 _TINY = 16  # tokens of the answer to a question that asks for one word
 
 
@@ -56,6 +56,9 @@ def run_checks(place: Place, *, online: bool = False, notify_test: bool = False)
 def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]:
     try:
         config = place.config()
+    except ConfigError as error:
+        yield from (Check("config", False, line) for line in error.every)
+        return
     except UsageError as error:
         yield Check("config", False, str(error))
         return
@@ -87,7 +90,7 @@ def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]
     yield _gpu(place)
     yield from _workspace(paths.workspace, paths.ledger)
     yield _git(config, place)
-    yield _fence(place)
+    yield from _fence(config, place)
     if config.obsidian.enabled:
         yield _notes(config, project_of(config, brief, paths), place)
     yield from _notify(config, project_of(config, brief, paths), place, test=notify_test)
@@ -168,25 +171,18 @@ def _search_space(config: Config, brief: Brief) -> Check:
 
 
 def _script(config: Config, brief: Brief, place: Place) -> Iterator[Check]:
-    """One that is no Python, as far as ours can tell, and names in the search space that it does not take and that are
-    close to one that it takes: each would fail every dry run but the baseline's. A name that is like none says nothing,
-    as a script may make options while it runs."""
+    """One that is no Python, as far as ours can tell, and names in the search space that it seems not to take."""
     try:
         words, _ = training_command(config, brief, place.root, place.env)
         script = command.script(words)
     except (OSError, AutoExperimentError):
         return
-    source = read_text(os.path.join(place.root, script), _SOURCE) if script else None
-    if source and len(source) < _SOURCE and parsed(source) is None:
+    source = read_text(os.path.join(place.root, script), SOURCE_MAX) if script else None
+    if source and len(source) < SOURCE_MAX and parsed(source) is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         yield Check("command", None, f"{script} cannot be read as Python {version}", f"python -m py_compile {script}")
-    taken = [option.name for option in script_options(source)] if source else []
-    for parameter in config.parameters or brief.search_space:
-        name = parameter.name
-        if not name.startswith("-") or name in taken or any(option.startswith(name) for option in taken):
-            continue
-        if close := get_close_matches(name, taken, n=1, cutoff=0.75):
-            yield Check("space", None, f"{script} takes no {name} that can be seen", f"did you mean {close[0]}?")
+    names = (parameter.name for parameter in config.parameters or brief.search_space)
+    yield from (Check("space", None, said, todo) for said, todo in misspelt(config, place, names))
 
 
 def _gpu(place: Place) -> Check:
@@ -227,9 +223,12 @@ def _ledger(path: str) -> str:
         return f"{ledger.experiment_count()} experiments"
 
 
-def _fence(place: Place) -> Check:
+def _fence(config: Config, place: Place) -> Iterator[Check]:
     fence = fence_of(place)
-    return Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
+    yield Check("fence", True if fence.enforces else None, fence.said, "" if fence.enforces else "docs/safety.md")
+    if config.agent.provider != "optuna" and has_second_names():
+        said = "this program's files are hard links into an installer's cache, which the agent's shell may write"
+        yield Check("fence", None, said, "install it with UV_LINK_MODE=copy (conda: `always_copy: true`)")
 
 
 def _notes(config: Config, project: Project, place: Place) -> Check:
@@ -238,7 +237,7 @@ def _notes(config: Config, project: Project, place: Place) -> Check:
     todo = "make the folder, mount the drive, or mend obsidian.vault_path; the campaign runs without"
     if task["own"]:
         return Check("obsidian", True, f"no vault: the notes lie in {task['root']}")
-    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.child(config))
+    answer = Errand.asked({**task, "do": "probe", "limit_s": _LIMIT_S}, place.env.helper(config, place.root))
     if faults := answer.get("faults"):
         return Check("obsidian", None, str(faults[0]), todo)
     return Check("obsidian", True, os.path.join(task["root"], task["folder"]))
@@ -252,7 +251,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
         return
     secrets = [secret for address in config.notify for secret in secrets_of(address)]
     task = {"do": "parse", "urls": config.notify, "secrets": secrets, "limit_s": _LIMIT_S}
-    answer = Errand.asked(task, place.env.child(config))
+    answer = Errand.asked(task, place.env.helper(config, place.root))
     for fault in answer.get("faults", ()):
         yield Check("notify", False, str(fault))
     names = answer.get("services", ())
@@ -262,7 +261,7 @@ def _notify(config: Config, project: Project, place: Place, *, test: bool) -> It
         yield Check("notify", False, f"address {number} is none that Apprise understands", "docs/notifications.md")
     if test:
         task |= {"do": "test", "project": asdict(project), "limit_s": 2 * _LIMIT_S}
-        answer = Errand.asked(task, place.env.child(config))
+        answer = Errand.asked(task, place.env.helper(config, place.root))
         for fault in answer.get("faults", ()):
             yield Check("notify test", False, str(fault))
         if sent := answer.get("sent"):

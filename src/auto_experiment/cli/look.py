@@ -125,7 +125,8 @@ def experiment_number(text: str) -> int:
 
 
 def no_experiment(exp: str, count: int) -> UsageError:
-    known = f"the experiments are exp001 to {experiment_name(count)}" if count else "nothing has run yet"
+    known = f"the experiments are exp001 to {experiment_name(count)}" if count > 1 else "there is only exp001"
+    known = known if count else "nothing has run yet"
     return UsageError(f"there is no experiment {exp}: {known}")
 
 
@@ -224,7 +225,7 @@ def _html(folder: str, config_file: str | None, found: Project, ledger: Reader) 
             raise UsageError("there is no recorded code (any more)")
         return snapshots.changes(old, new), snapshots.diff(old, new, cap=_LONGEST_DIFF)
 
-    env = place.env.child(place.loose_config())
+    env = place.env.helper(place.loose_config(), place.root)
     return write_html(found, ledger, diff=diff, hide=Redactor.of(place.env.variables), env=env)
 
 

@@ -15,7 +15,7 @@ import click
 
 from auto_experiment import __version__
 from auto_experiment.cli.common import to_nowhere
-from auto_experiment.errors import AutoExperimentError, disk_fault
+from auto_experiment.errors import AutoExperimentError, ConfigError, disk_fault
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -109,7 +109,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Exit status: 0 done, 1 a failure of our own, 2 usage, config or brief wrong, 3 the environment is not ready,
-    130 interrupted. Every expected error is one line on stderr."""
+    130 interrupted. Every expected error is one line on stderr; what is wrong in a config is a line each."""
     sys.exit(_run())
 
 
@@ -129,6 +129,10 @@ def _run() -> int:
     except click.ClickException as error:
         print(f"auto-experiment: {_one_line(error)}", file=sys.stderr)
         return error.exit_code
+    except ConfigError as error:
+        for line in error.every:
+            print(f"auto-experiment: {line}", file=sys.stderr)
+        return error.exit_status
     except AutoExperimentError as error:
         print(f"auto-experiment: {error}", file=sys.stderr)
         return error.exit_status

@@ -12,6 +12,7 @@ import click
 
 from auto_experiment import clock
 from auto_experiment.cli.common import existing_folder, project_option, refuse_to_a_run
+from auto_experiment.cli.misspelt import misspelt
 from auto_experiment.cycle.execute import GRACE_S
 from auto_experiment.cycle.inputs import DIRECTIVE_MAX, add_directive
 from auto_experiment.errors import AutoExperimentError, ProjectLocked
@@ -19,6 +20,7 @@ from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import CycleRow, Phase
 from auto_experiment.paths import ProjectPaths
+from auto_experiment.planners import directives
 from auto_experiment.project import Place, make_workspace
 from auto_experiment.views.pausing import GO_ON, pause_of
 from auto_experiment.watch import requests
@@ -55,6 +57,25 @@ def direct_command(text: str, now: bool, project: str) -> None:
     click.echo(f"{paths.directive}: {ended}read at the next THINK{_after_a_pause(paths)}{_alone(paths)}")
     if len(text) > DIRECTIVE_MAX:
         click.echo(f"only the first {DIRECTIVE_MAX:,} characters of it will be used")
+    _notes(text, place)
+
+
+def _notes(text: str, place: Place) -> None:
+    """What would come of it only at the next THINK, which may be hours away: a name that the script does not take, and
+    what Optuna cannot read."""
+    config = place.config()
+    given = [parameter.name for line in text.splitlines() if (parameter := directives.parameter_of(line))]
+    for said, todo in misspelt(config, place, given):
+        click.echo(f"note: {said}; {todo}")
+    if config.agent.provider == "optuna":
+        told = directives.apply(text, ())
+        for line in told.wrong:
+            click.echo(f"note: Optuna cannot use {line}")
+        if free := [line for line in told.unread if not directives.name_in(line)]:
+            click.echo(
+                f"note: Optuna cannot act on free text, it is kept for the report: {' / '.join(free)} "
+                f"({directives.READABLE})"
+            )
 
 
 def _end_for_it(project: str, paths: ProjectPaths) -> str:
@@ -69,11 +90,18 @@ def _end_for_it(project: str, paths: ProjectPaths) -> str:
     if running and holder(paths.lock) is None:
         with contextlib.suppress(ProjectLocked):  # a controller that has just begun does it itself
             _collect(project, DIRECT_NOW_REASON)
-            return f"{running} was ended, it is "
+            return f"{running} {_how_it_ended(paths, running)}, it is "
     if running:
         return f"{running} is ended (30 s of grace), then it is "
     what = "the plan that is being made is dropped" if cycle.phase is Phase.THINK else "the code agent is called off"
     return f"{what}, then it is "
+
+
+def _how_it_ended(paths: ProjectPaths, running: str) -> str:
+    """It may have come to its own end before anybody asked; its value counts then."""
+    with contextlib.closing(Reader.open(paths.ledger)) as ledger:
+        reason = next(a.reason for a in reversed(ledger.outline()) if a.run_name == running)
+    return "was ended" if reason == DIRECT_NOW_REASON else "had ended by itself"
 
 
 def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str, bool]:

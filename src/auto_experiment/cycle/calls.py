@@ -128,11 +128,11 @@ class Caller:
     def _once(self, ask: Ask, terms: Terms, announced: str) -> Reply:
         tokens = (ask.talk.chars + _length(ask.message)) / _CHARS_PER_TOKEN
         self._require_budget(tokens, terms)
-        if announced:
-            self._say(announced)
         reserved = _cost(terms, Usage(int(tokens), ask.max_tokens))
         with self._ledger.transaction() as tx:
             call = tx.model_call(terms.cycle, ask.purpose, "", reserved)
+        if announced:
+            self._say(announced)
         try:
             reply = self.in_thread(lambda: ask.talk.say(ask.message, max_tokens=ask.max_tokens))
         except Redirected:
@@ -140,7 +140,8 @@ class Caller:
                 tx.model_failed(call, reserved, "dropped: direct --now")
             raise
         except ModelError as error:
-            cost = _cost(terms, Usage(int(tokens))) if error.reached else 0.0
+            worked = Usage(int(tokens), int(error.heard / _CHARS_PER_TOKEN))
+            cost = _cost(terms, worked) if error.reached else 0.0
             with self._ledger.transaction() as tx:
                 tx.model_failed(call, cost, f"failed: {error.fault.value} {error.status or ''} {error.code}".strip())
             raise
@@ -205,24 +206,24 @@ class Caller:
     def _tell(self, error: ModelError, pause: float, terms: Terms) -> None:
         """A short fault is nobody's business; a longer one stands in ``status``, and is said when it begins and then
         ever more rarely."""
-        first = self._failures == 1 and error.fault in _OF_A_HUMAN
-        if first or self._failures in _SAID_AT:
-            meanwhile = "the fallback plans meanwhile" if terms.fallback else "nothing is lost"
-            self._say(f"the model does not answer: {error}; asked again in {human(pause)}, {meanwhile}")
         if not terms.fallback and pause >= 4.0:
             with self._ledger.transaction() as tx:
                 tx.park(terms.cycle, clock.later(pause), f"the model does not answer: {error}")
             self._publish()
+        first = self._failures == 1 and error.fault in _OF_A_HUMAN
+        if first or self._failures in _SAID_AT:
+            meanwhile = "the fallback plans meanwhile" if terms.fallback else "nothing is lost"
+            self._say(f"the model does not answer: {error}; asked again in {human(pause)}, {meanwhile}")
 
     def _answered(self, terms: Terms) -> None:
         if not self._failures:
             return
-        if self._failures >= _SAID_AT[0]:
-            self._say(f"the model answers again after {human(self._now() - self._since)}")
-        self._failures, self._again_at = 0, 0.0
+        is_news, self._failures, self._again_at = self._failures >= _SAID_AT[0], 0, 0.0
         with self._ledger.transaction() as tx:
             tx.park(terms.cycle, None)
         self._publish()
+        if is_news:
+            self._say(f"the model answers again after {human(self._now() - self._since)}")
 
 
 class Job(Generic[T]):

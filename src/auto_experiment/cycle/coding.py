@@ -73,6 +73,8 @@ class Coding:
     def _send_out(self, step: Step, model: Model, terms: Terms, failed: str) -> None:
         cycle = step.cycle
         number = self._ledger.sent_out(cycle.id) + 1
+        if number > 1:  # where its launch could not be recorded, no other one is asked (and paid) for before it can
+            self._code.record(f"dispatch {number} of {step.experiment.name}")
         self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(step.plan.task.split())[:_SAID]}")
         view = self._view(step, failed)
         with self._ledger.transaction() as tx:

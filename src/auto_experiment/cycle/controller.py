@@ -7,10 +7,7 @@ phase is written so that doing it again is harmless. What the phases mean is in 
 from __future__ import annotations
 
 import contextlib
-import json
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from auto_experiment import clock
 from auto_experiment.cycle import budget, reflect, think
@@ -27,19 +24,19 @@ from auto_experiment.cycle.inputs import (
     read_directive,
 )
 from auto_experiment.cycle.notebook import Notebook
+from auto_experiment.cycle.page import write_page
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.cycle.patience import Patience
 from auto_experiment.cycle.planning import Planning
+from auto_experiment.cycle.reflecting import Reflecting
 from auto_experiment.cycle.runner import Runner, settle
 from auto_experiment.cycle.session import Session, why_report
 from auto_experiment.cycle.steering import Steering
 from auto_experiment.cycle.step import Step
 from auto_experiment.errors import AutoExperimentError, DiskFault, UsageError, disk_fault
 from auto_experiment.files import atomic_write
-from auto_experiment.hosts.base import Stream
 from auto_experiment.jsonable import dumps
 from auto_experiment.ledger.rows import (
-    AttemptRow,
     CycleRow,
     EventRow,
     ExperimentRow,
@@ -49,19 +46,16 @@ from auto_experiment.ledger.rows import (
 )
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import IN_VAIN, NoPlan, ReflectView
+from auto_experiment.planners.base import IN_VAIN, NoPlan
 from auto_experiment.project import bar_of
 from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
-from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan
-from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import status
 from auto_experiment.watch.monitor import DIRECT_NOW_REASON, Redirected, StopAsked
 
 _LONGEST_PAUSE_S = 3600.0
-_PAGE_S = 30.0  # for report.html: it takes two seconds, more on a machine that is busy
 UNSTATED = Standing(Objective("", "max"))  # until the first plan proposes one
 
 
@@ -75,16 +69,6 @@ class Ending:
     @property
     def exit_status(self) -> int:
         return 130 if self.interrupted else UsageError.exit_status if self.wrong else 0
-
-
-@dataclass(frozen=True)
-class CameTo:
-    """What an experiment came to. ``attempt``: its last one; ``before``: the best one until then."""
-
-    attempt: AttemptRow | None
-    outcome: Outcome
-    before: AttemptRow | None
-    result: Result
 
 
 class Controller:
@@ -103,6 +87,9 @@ class Controller:
         self._planless = 0  # how often in a row the planner could not plan
         self._patience = Patience(parts.ledger, parts.monitor, parts.say, self._publish)
         self._notebook = Notebook(parts.ledger, self._paths.memory_log)
+        self._reflecting = Reflecting(
+            parts, self._planning, self._runner, self._code, self._steering, self._settings_changed
+        )
         self._session = Session(parts, self._show)
         self._cycles = 0  # of this call of run
         self._counted: int | None = None  # the cycle that was last counted against max_cycles
@@ -135,11 +122,11 @@ class Controller:
         self._say(f"ended: {ending.reason}")
         if never_ran:
             self._say(never_ran)
-        if self._ledger.open_attempts():
+        if any(attempt.claim for attempt in self._ledger.open_attempts()):  # an intent alone runs nothing
             self._say("what runs goes on: `auto-experiment run` adopts it, `auto-experiment stop --run` ends it")
         if reports is not None:  # nobody has asked for a stop
             try:
-                reports += self._page()
+                reports += write_page(self._parts, self._inputs)
             except StopAsked as stop:
                 ending.interrupted = stop.interrupted
         for path in reports or ():
@@ -158,7 +145,7 @@ class Controller:
         self._count(cycle)
         ended = ""
         if cycle.recoveries > reflect.DEAD_LETTER_AFTER[cycle.phase]:
-            self._dead_letter(cycle)
+            self._reflecting.give_up(cycle, self._inputs, self._standing())
         else:
             try:
                 with self._steering.listening(cycle):
@@ -187,35 +174,6 @@ class Controller:
             written.append(self._parts.report(self._inputs))
         return written
 
-    def _page(self) -> list[str]:
-        """report.html, written by a process that ends with us. It holds nothing up for long, and fails nothing: the
-        ledger has it all, and `report` writes it at any time."""
-        if not self._inputs.config.report.html:
-            return []
-        try:
-            with contextlib.closing(self._parts.page(self._inputs)) as helper:
-                said = self._heard(helper)
-        except (AutoExperimentError, OSError) as error:
-            said = {"failed": str(error)}
-        if failed := said.get("failed"):
-            self._say(f"report.html: {failed}; `auto-experiment report` tries again")
-        return [said["path"]] if said.get("path") else []
-
-    def _heard(self, helper: Stream) -> dict[str, str]:
-        """What the helper that writes report.html has said when it is done."""
-        end, text = time.monotonic() + _PAGE_S, b""
-        while self._monitor.wait_for(helper.fileno(), end - time.monotonic()):
-            piece = helper.read()
-            if piece is None:
-                break
-            text += piece
-        else:
-            return {"failed": f"not written after {_PAGE_S:g} s"}
-        try:
-            return dict(json.loads(text))
-        except ValueError:
-            return {"failed": "its process ended without a word"}
-
     def _step(self, cycle: CycleRow) -> None:
         if cycle.phase is Phase.THINK:
             self._think(cycle)
@@ -241,7 +199,7 @@ class Controller:
         ended = self._asked_for_end or budget.why_end(self._ledger, self._inputs.config, now.objective, best)
         most = self._inputs.config.agent.max_cycles
         if not ended and 0 <= most <= self._cycles:
-            ended = f"{most} cycles done (max_cycles)"
+            ended = f"{most} cycle{'' if most == 1 else 's'} done (max_cycles)"
         if not ended and self._steering.hold():
             return ""
         if not ended:
@@ -302,7 +260,7 @@ class Controller:
         launch = self._at_once(plan, inputs)
         with self._ledger.transaction() as tx:
             self._store_plan(tx, cycle, plan, basis, directive)
-            self._store_objective(tx, plan, now)
+            objective = self._store_objective(tx, plan, now)
             if plan.action is Action.EXPERIMENT:
                 number = tx.experiment(cycle.id, plan)
                 if launch is not None and launch.tree is not None:
@@ -313,6 +271,8 @@ class Controller:
                 tx.phase(cycle.id, Phase.DONE)
         if plan.action is Action.REPORT:
             self._asked_for_end = why_report(plan)
+        if objective:
+            self._say(objective)
         if directive:
             self._archive()
             self._say(f"directive: {plan.answer or 'taken into the plan'}")
@@ -330,15 +290,15 @@ class Controller:
             return None
         return self._runner.request(inputs, LaunchRequest(plan.command, name=plan.title), plan.params or None)
 
-    def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> None:
-        """The objective that a plan proposes, where no human states one and no plan has before. A target of a model's
-        is information: it could be one that the first run meets."""
+    def _store_objective(self, tx: Transaction, plan: Plan, now: Standing) -> str:
+        """The objective that a plan proposes, where no human states one and no plan has before; what is to be said of
+        it. A target of a model's is information: it could be one that the first run meets."""
         if plan.objective is None or now.objective.metric:
-            return
+            return ""
         proposed, target = Objective(plan.objective.metric, plan.objective.direction), plan.objective.target
         aim = "" if target is None else f", with the target {target:g}, which ends nothing by itself"
         tx.event("objective", **Standing(proposed, said=f"proposed by the first plan{aim}").document())
-        self._say(f"objective: {proposed} (proposed by the plan{aim}; objective.metric in config.yaml overrides it)")
+        return f"objective: {proposed} (proposed by the plan{aim}; objective.metric in config.yaml overrides it)"
 
     def _store_plan(
         self, tx: Transaction, cycle: CycleRow, plan: Plan, basis: str, directive: Directive | None
@@ -379,11 +339,14 @@ class Controller:
     def _park(self, cycle: CycleRow, basis: str, reason: str) -> None:
         """Look every cooldown_interval seconds, without the planner, whether a human input changed."""
         pause = self._inputs.config.agent.cooldown_interval
-        self._say(f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s")
+        said = f"waiting: {reason or 'the plan says wait'}; looking for changes every {pause} s"
         through = self._patience.through  # here, not around the whole: that would ask the planner again
         while through(self._basis) == basis and not self._monitor.ending and not self._steering.is_asked_to_pause():
             through(lambda: self._mark_parked(cycle, clock.later(pause)))
             self._show()
+            if said:
+                self._say(said)
+            said = ""
             self._monitor.wait(pause)
         through(lambda: self._mark_parked(cycle, None))
 
@@ -393,9 +356,9 @@ class Controller:
         self._planless += 1
         first = float(self._inputs.config.agent.cooldown_interval)
         pause = max(first, min(first * 2 ** (self._planless - 1), _LONGEST_PAUSE_S))
-        self._say(f"{why}; asked again in {clock.human(pause)}")
         self._patience.through(lambda: self._mark_parked(cycle, clock.later(pause), why))
         self._show()
+        self._say(f"{why}; asked again in {clock.human(pause)}")
         self._monitor.wait(pause)
         self._patience.through(lambda: self._mark_parked(cycle, None))
 
@@ -455,117 +418,11 @@ class Controller:
     # -- REFLECT ------------------------------------------------------------------------------------------------
 
     def _reflect(self, cycle: CycleRow) -> None:
-        experiment, plan, now = self._experiment(cycle), self._plan(cycle), self._standing()
         self._take_edits()
-        found = self._came_to(cycle, experiment, now)
-        if self._steering.has_cut(cycle, found.outcome):
-            self._without_words(cycle, found, by_a_human=True)
-            return
-        memory = self._notebook.text() or ""
-        view = think.reflect_view(
-            self._ledger,
-            self._inputs,
-            now,
-            experiment=experiment,
-            before=found.before,
-            plan=plan,
-            result=found.result,
-            memory=memory,
-            change=self._code.change_of(experiment, found.attempt.tree if found.attempt else None),
-            ahead=self._planning.view(self._inputs, now, None, memory) if self._coded else None,
-        )
-        said, following = self._reflected(cycle, view, found.outcome)
-        with self._ledger.transaction() as tx:
-            self._store_lesson(tx, cycle, experiment, now, found, said, author="planner")
-            if following is not None and said.next is not Next.REPORT:
-                tx.event("next_plan", cycle=cycle.id, plan=following.document(), basis=self._inputs.digest)
-                tx.keep_last_events("next_plan", 1)
-        if said.next is Next.REPORT:
-            self._asked_for_end = said.decision
-        self._say(f"{experiment.name}: {reflect.one_line_result(found.outcome, now.objective, found.result)}")
+        step = self._step_of(cycle)
+        self._asked_for_end = self._reflecting.reflect(step, self._notebook.text() or "") or self._asked_for_end
         self._take_edits()
-        self._remember(now)
-
-    def _came_to(self, cycle: CycleRow, experiment: ExperimentRow, now: Standing) -> CameTo:
-        attempts = self._ledger.attempts(experiment.id)
-        attempt = attempts[-1] if attempts else None
-        outcome = reflect.with_dry_run(self._outcome(cycle, attempt), attempts)
-        before = best_attempt(self._ledger, now, before=attempt.id if attempt else None)
-        bar = reflect.value_to_beat(now.objective, before, now.bar)
-        result = reflect.judge(outcome, now.objective, bar, attempt.kind if attempt else Kind.DRY)
-        return CameTo(attempt, outcome, before, result)
-
-    def _store_lesson(
-        self,
-        tx: Transaction,
-        cycle: CycleRow,
-        experiment: ExperimentRow,
-        now: Standing,
-        found: CameTo,
-        said: Reflection,
-        *,
-        author: str,
-    ) -> None:
-        """The lesson and the end of the cycle, in one transaction."""
-        tx.lesson(cycle.id, Lesson(found.result, said))
-        tx.note("decision", said.decision, author=author, plan=cycle.id)
-        if said.milestone is not None or found.result is Result.IMPROVED:
-            line = reflect.key_result(experiment, found.outcome, now.objective, found.result, said.milestone or "")
-            tx.note("milestone", line, author="harness", plan=cycle.id)
-        tx.phase(cycle.id, Phase.DONE)
-
-    def _reflected(self, cycle: CycleRow, view: ReflectView, outcome: Outcome) -> tuple[Reflection, Plan | None]:
-        """The outcome is stored, and an empty purse does not hold it up for ever."""
-        terms = self._planning.terms(cycle, self._inputs, self._settings_changed)
-        try:
-            return self._planning.reflect(terms, self._inputs, view, outcome)
-        except BudgetUsedUp as used_up:
-            decision = f"{view.experiment}: {view.result.value}; not reflected on: {used_up}"
-            self._asked_for_end = str(used_up)
-            return Reflection(Finding.INCONCLUSIVE, decision, Next.ITERATE), None
-
-    def _outcome(self, cycle: CycleRow, attempt: AttemptRow | None) -> Outcome:
-        """What the experiment came to; without a training that is why there is none."""
-        none = self._ledger.last_event("no_launch")
-        why = str(none.body["reason"]) if none is not None and none.body["cycle"] == cycle.id else ""
-        if attempt is None:
-            return reflect.nothing_ran(why)
-        outcome = reflect.recall(attempt)
-        return replace(outcome, reason=why) if why and attempt.kind is Kind.DRY else outcome
-
-    def _dead_letter(self, cycle: CycleRow) -> None:
-        """A step that took the controller down again and again: end its run, record the failure, go on. Where a model
-        was asked for its words already, the outcome itself has done no harm, and stands."""
-        experiment = self._ledger.experiment_of(cycle.id)
-        if experiment and cycle.phase is Phase.REFLECT and self._ledger.was_asked(cycle.id, "reflect"):
-            self._without_words(cycle, self._came_to(cycle, experiment, self._standing()))
-            return
-        if experiment:
-            self._runner.give_up(experiment, self._inputs, self._standing())
-        said = reflect.dead_letter(experiment.name if experiment else f"cycle {cycle.id}", cycle.phase)
-        with self._ledger.transaction() as tx:
-            if experiment:
-                tx.discount(experiment.id)
-            tx.lesson(cycle.id, Lesson(Result.FAILED, said))
-            tx.note("decision", said.decision, author="harness", plan=cycle.id)
-            tx.phase(cycle.id, Phase.DONE)
-        self._say(said.decision)
-        if experiment and cycle.phase in (Phase.EXECUTE, Phase.DRY_RUN):
-            self._code.undo(experiment, self._inputs.frozen)
-
-    def _without_words(self, cycle: CycleRow, found: CameTo, *, by_a_human: bool = False) -> None:
-        """The lesson is the harness's own. ``by_a_human``: `direct --now` has cut the experiment short."""
-        experiment, now = self._experiment(cycle), self._standing()
-        said = reflect.without_words(experiment.name, found.result)
-        if by_a_human:
-            kind = found.attempt.kind if found.attempt else Kind.DRY
-            found = replace(found, result=Result.INCONCLUSIVE)
-            said = reflect.cut_short(experiment.name, found.outcome, now.objective, kind)
-        with self._ledger.transaction() as tx:
-            self._store_lesson(tx, cycle, experiment, now, found, said, author="harness")
-            if by_a_human:
-                tx.event("redirected", cycle=cycle.id, experiment=experiment.id)
-        self._say(said.decision)
+        self._remember(step.now)
 
     # -- what the steps share -----------------------------------------------------------------------------------
 

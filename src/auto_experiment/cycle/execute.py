@@ -34,7 +34,7 @@ DRY_GRACE_S = 5.0
 _CLOCKS_AGREE_S = 2.0
 NEVER_STARTED = "never started"
 FOLDER_GONE = "its run folder or its claim was removed, exit not observed"
-HIDDEN = "the log ends in a traceback though the exit status is 0 (a pipe such as `| tee` hides it: set -o pipefail)"
+HIDDEN = "exit status 0, as behind `| tee`: set -o pipefail"
 PROGRAM = ".program"  # a file in out/: the program that a command means after experiment.setup, which alone decides
 _NOTED = f'[ ! -d "$AUTO_EXPERIMENT_RUN_DIR" ] || type -P "$1" 2>/dev/null >"$AUTO_EXPERIMENT_RUN_DIR/{PROGRAM}"'
 _ELSEWHERE = ("lightning_logs", "wandb", "mlruns")  # where libraries write unless they are told otherwise
@@ -276,7 +276,7 @@ def _reason(ended: Exit, fault: LogFault, spec: Mapping[str, object]) -> str:
         return f"exit status {ended.code}" + (f": {fault.exception}" if fault.exception else "")
     if fault.fault in (Fault.NONE, Fault.NAN):
         return "the objective or a loss was NaN or infinite" if fault.fault is Fault.NAN else ""
-    return HIDDEN + (f": {fault.exception}" if fault.exception else "")
+    return f"{fault.exception or 'the log ends in a traceback'} ({HIDDEN})"
 
 
 def _lost(lost: Lost, reader: LogReader) -> Outcome:

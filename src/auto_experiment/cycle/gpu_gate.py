@@ -96,8 +96,8 @@ class GpuGate:
                 with suppress(DiskFault), self._ledger.transaction() as tx:
                     tx.event("gpu_free")
         if looks >= _SAID_FROM and not self._monitor.ending:
-            self._say(f"  the GPU is free after {human(time.monotonic() - began)} of waiting")
             self._show()
+            self._say(f"  the GPU is free after {human(time.monotonic() - began)} of waiting")
         return looks > 0
 
     def _why_not(self, words: list[str] | None) -> str:
@@ -117,8 +117,6 @@ class GpuGate:
             if waited >= most_s:
                 raise EnvironmentNotReady(f"waited {human(waited)} (--gpu-wait): {why}; the next `run` carries on")
             pause = min(pause, max(most_s - waited, 0.05))
-        if looks == _SAID_FROM:
-            self._say(f"  waiting: {why}")
         if looks >= _SAID_FROM:
             with self._ledger.transaction() as tx:  # whoever is killed while waiting was not killed by this step
                 tx.seen()
@@ -127,4 +125,6 @@ class GpuGate:
                     tx.event("gpu_wait", why=why)
             self._ledger.tell_parked(why, clock.later(pause))
             self._show()
+        if looks == _SAID_FROM:
+            self._say(f"  waiting: {why}")
         self._monitor.wait(pause)

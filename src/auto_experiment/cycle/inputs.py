@@ -8,8 +8,9 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from auto_experiment import command
 from auto_experiment.brief import load_brief
@@ -25,6 +26,7 @@ from auto_experiment.search_space import NO_SPACE
 
 DIRECTIVE_MAX = 2000  # characters of a directive that reach a planner
 _READ = 1 << 20  # bytes of one that are read as text
+_USUAL = ("python", "python3", "torchrun", "accelerate", "deepspeed", "bash", "poetry", "conda", "mpirun")
 
 
 _ACTIVATES = re.compile(r"(?<![\w./-])(conda|micromamba)\s+activate\b")
@@ -144,8 +146,9 @@ def require_program(words: tuple[str, ...], setup: str, root: str, env: Environm
     name = command.script(words) if script else None
     moved = re.search(r"\b(?:cd|pushd|chdir)\b", setup)  # the script's name is then another folder's business
     if name and not moved and not os.path.exists(os.path.join(root, name)):
+        near = _near(name, _beside(name, root))
         raise CommandError(
-            f"training command {command.join(words)!r}: there is no {name} in {root}; "
+            f"training command {command.join(words)!r}: there is no {name} in {root}; {near}"
             'name the script in "Training:" of PROJECT_BRIEF.md or in experiment.command'
         )
     return found
@@ -164,6 +167,20 @@ def activation(setup: str, root: str, env: Environment) -> str | None:
     return f'eval "$({shlex.quote(program)} {hook})"\n' if program else None
 
 
+def _near(name: str, known: Sequence[str]) -> str:
+    """ "did you mean train.py? ", or nothing."""
+    close = get_close_matches(name, [one for one in known if one != name], n=1, cutoff=0.75)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _beside(name: str, root: str) -> list[str]:
+    """The files where the missing one should be, spelled as it is."""
+    folder = os.path.dirname(name)
+    with contextlib.suppress(OSError):
+        return [os.path.join(folder, entry) for entry in os.listdir(os.path.join(root, folder))]
+    return []
+
+
 def _no_program(program: str, words: tuple[str, ...], root: str, path: str) -> str:
     place = os.path.join(root, program)
     if "/" in program and os.path.isdir(place):
@@ -172,6 +189,8 @@ def _no_program(program: str, words: tuple[str, ...], root: str, path: str) -> s
         why = f"is not executable; `chmod +x {program}` makes it so"
     else:
         why = f"does not exist in {root}" if "/" in program else "is not on PATH"
+        if near := _near(program, _USUAL):
+            why += f"; {near.strip()}"
         if program == "python" and find_program("python3", root, path):
             why += "; there is a python3: write `python3` instead, or set experiment.setup"
     return f"training command {command.join(words)!r}: {program} {why}"

@@ -14,7 +14,7 @@ from typing import TypeVar
 from auto_experiment import clock
 from auto_experiment.errors import AutoExperimentError, NotNow, disk_fault, overload
 from auto_experiment.ledger.writer import Writer
-from auto_experiment.watch.monitor import Monitor
+from auto_experiment.watch.monitor import Monitor, StopAsked
 
 T = TypeVar("T")
 FIRST_S, LONGEST_S = 2.0, 60.0  # between two tries
@@ -30,6 +30,7 @@ class Patience:
         self._ledger, self._monitor, self._say, self._publish = ledger, monitor, say, publish
         self._since: float | None = None  # when the disk began to fail
         self._last, self._pause = 0.0, FIRST_S
+        self._left = False  # a stop has ended the wait: what is stored from then on is the end
 
     def through(self, step: Callable[[], T]) -> T:
         """What the step returns, tried again for as long as a disk or a want of something fails it. Raises StopAsked
@@ -48,16 +49,22 @@ class Patience:
         if self._since is not None:
             lasted, self._since = time.monotonic() - self._since, None
             self._ledger.tell_parked("")
-            self._say(f"carrying on after {clock.human(lasted)} of waiting")
+            if not self._left:
+                self._say(f"carrying on after {clock.human(lasted)} of waiting")
 
     def _wait(self, why: str) -> None:
         now = time.monotonic()
         self._pause = FIRST_S if now - self._last > CALM_S else min(self._pause * 2, LONGEST_S)
         self._last = now
-        if self._since is None:
-            self._since = now
-            self._say(f"waiting: {why} (what trains goes on; the controller carries on by itself)")
+        is_new = self._since is None
+        self._since = now if self._since is None else self._since
         self._ledger.tell_parked(why, clock.later(self._pause))
         self._publish()
+        if is_new:
+            self._say(f"waiting: {why} (what trains goes on; the controller carries on by itself)")
         self._monitor.let_go()
-        self._monitor.wait(self._pause)
+        try:
+            self._monitor.wait(self._pause)
+        except StopAsked:
+            self._left = True
+            raise

@@ -55,23 +55,23 @@ class Steering:
         `stop --run` or `direct --now` comes. Raises StopAsked."""
         if self._monitor.ending or not self.is_asked_to_pause():
             return False
-        self._tell(f"nothing new is planned or started; {GO_ON}")
         cycle, pause = self._ledger.last_cycle(), pause_of(self._paths)
         with self._ledger.transaction() as tx:
             tx.event("paused", asked_at=pause.at if pause else "", by=pause.by if pause else "")
             if cycle is not None:  # nobody is killed by waiting
                 tx.forgive(cycle.id)
         self._publish()
+        self._tell(f"nothing new is planned or started; {GO_ON}")
         self._holding = True
         while self.is_asked_to_pause() and not self._monitor.ending:
             self._monitor.wait(_LOOK_S)
         self._holding = False
         with self._ledger.transaction() as tx:
             tx.event("resumed")
+        self._publish()
         if not self.is_asked_to_pause():
             self._told = None
             self._say("resumed")
-        self._publish()
         return True
 
     def hold_call(self, purpose: str) -> bool:
@@ -137,8 +137,8 @@ class Steering:
         if self._cycle.phase is not Phase.REFLECT and self.redirected(self._cycle):
             return DIRECT_NOW_REASON
         if not self._holding and pause_of(self._paths) != self._told:
-            self._say_when()
             self._publish()
+            self._say_when()
         return ""
 
     def _say_when(self) -> None:

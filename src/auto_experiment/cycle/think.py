@@ -14,7 +14,7 @@ from auto_experiment.cycle.inputs import DIRECTIVE_MAX, Directive, Inputs
 from auto_experiment.ledger.rows import AttemptRow, ExperimentRow, experiment_name
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.planners.base import Fate, Leading, MemoryLimits, PlanView, ReflectView, Trial
-from auto_experiment.planners.directives import parameter_of
+from auto_experiment.planners.directives import bare, name_in
 from auto_experiment.records.lesson import Result
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan
@@ -42,7 +42,7 @@ def plan_view(
         objective=now.objective,
         space=inputs.space,
         command=inputs.command,
-        trials=tuple(_trial(row, now) for row in ledger.trials() if _says_something(row, now)),
+        trials=tuple(_trial(row, now, inputs.code_at) for row in ledger.trials() if _says_something(row, now)),
         best=leading(best),
         bar=now.bar,
         directives=_directives(ledger),
@@ -119,9 +119,13 @@ def overruled(ledger: Writer, inputs: Inputs) -> list[tuple[int, str, str]]:
             for line in str(event.body["text"])[:DIRECTIVE_MAX].splitlines()
             if (cycle, line.strip()) not in gone
         ]
-        read = [(line, parameter.name) for line in lines if (parameter := parameter_of(line))]
-        found += [(cycle, line, name) for line, name in read if then.get(name) != now.get(name)]
+        read = [(line, name) for line in lines if (name := name_in(line))]
+        found += [(cycle, line, name) for line, name in read if _range(then, name) != _range(now, name)]
     return found
+
+
+def _range(space: Mapping[str, str], name: str) -> str | None:
+    return next((spelled for known, spelled in space.items() if bare(known) == bare(name)), None)
 
 
 def spelled(inputs: Inputs) -> dict[str, str]:
@@ -161,17 +165,22 @@ def _says_something(row: sqlite3.Row, now: Standing) -> bool:
     return failed or row["objective"] == now.objective.identity
 
 
-def _trial(row: sqlite3.Row, now: Standing) -> Trial:
+def _trial(row: sqlite3.Row, now: Standing, code_at: float) -> Trial:
     comparable = row["objective"] == now.objective.identity
     value = row["value"] if comparable else None
-    return Trial(row["id"], tuple(json.loads(row["params"]).items()), _fate(row, value), value)
+    return Trial(row["id"], tuple(json.loads(row["params"]).items()), _fate(row, value, code_at), value)
 
 
-def _fate(row: sqlite3.Row, value: float | None) -> Fate:
-    """What became of a run. Out of memory is this corner's fault, like divergence: another try would end the same."""
+def _fate(row: sqlite3.Row, value: float | None, code_at: float) -> Fate:
+    """What became of a run. Out of memory is this corner's fault, like divergence: another try would end the same. So
+    would one after a crash, until somebody changes the code (``code_at``, a Unix time)."""
     fault = Fault(row["fault"] or "none")
+    state = RunState(row["state"])
     if row["counts"] and value is not None:
         return Fate.MEASURED
     if fault in (Fault.NAN, Fault.OOM, Fault.CUDA_OOM):
         return Fate.DIVERGED
-    return Fate.STOPPED if row["state"] == RunState.STOPPED.value and fault is not Fault.HANG else Fate.FAILED
+    if state is RunState.STOPPED and fault is not Fault.HANG:
+        return Fate.STOPPED
+    crashed = state is RunState.FAILED or (state is RunState.FINISHED and fault is Fault.EXCEPTION)  # behind `| tee`
+    return Fate.CRASHED if crashed and (seconds(row["intent_at"]) or 0.0) >= code_at else Fate.FAILED

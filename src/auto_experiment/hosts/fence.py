@@ -18,7 +18,7 @@ from pathlib import Path
 
 from auto_experiment.errors import HostError
 from auto_experiment.hosts.base import Host
-from auto_experiment.hosts.protected import Protected, above, is_below, tops
+from auto_experiment.hosts.protected import PACKAGE, Protected, above, is_below, tops
 from auto_experiment.records.run import FenceWords
 
 BUBBLEWRAP, LANDLOCK, NONE = "bubblewrap", "landlock", "none"
@@ -139,11 +139,23 @@ def training_profile(kept: Protected, *, out: str, reads_private: bool = False) 
 
 
 def caches(home: str, variables: Mapping[str, str], root: str) -> list[str]:
-    """The user's cache folders, as far as they exist; never one that leads to the home or to the project itself."""
+    """The user's cache folders, as far as they exist; never one that leads to the home or to the project itself; nor
+    where this program is installed."""
     named = [variables[name] for name in _CACHE_VARIABLES if os.path.isabs(variables.get(name, ""))]
     found = [os.path.realpath(path) for path in [*(os.path.join(home, name) for name in _CACHES), *named]]
     home = os.path.realpath(home)
-    return tops(path for path in found if os.path.isdir(path) and not is_below(home, path) and not is_below(root, path))
+    kept = tops(path for path in found if os.path.isdir(path) and not is_below(home, path) and not is_below(root, path))
+    return [folder for path in kept for folder in _without_us(path)]
+
+
+def _without_us(cache: str) -> list[str]:
+    """Some installers (uvx, poetry) put a program into a cache: then the other folders of that cache."""
+    ours = (PACKAGE, os.path.realpath(sys.prefix))
+    if not any(is_below(place, cache) for place in ours):
+        return [cache]
+    with os.scandir(cache) as entries:
+        folders = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    return [folder for folder in folders if not any(is_below(place, folder) for place in ours)]
 
 
 def _few(paths: list[str], root: str) -> tuple[str, ...]:

@@ -129,6 +129,11 @@ def protected_of(
     return Protected(paths.root, paths.workspace, fixed, tuple(frozen), tuple(private), (paths.requests,))
 
 
+def has_second_names(package: str = PACKAGE) -> bool:
+    """Are our files hard links, as some installers make them to their caches? Who writes there changes them."""
+    return os.stat(os.path.join(package, "__init__.py")).st_nlink > 1
+
+
 def _in_place_of(module: str) -> list[str]:
     """Globs of what ``import`` finds before ``module``: a package and compiled code of the same name."""
     name = module.removesuffix(".py")

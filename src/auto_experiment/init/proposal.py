@@ -149,7 +149,7 @@ def options_of(look: Look, code: Code, text: str) -> Options:
     if path and (keys := settings.settings_of(look, path)) and not propose(found).proposals:
         if settings.takes_words(code):
             return Options(f"{path} and name=value", keys, places={o.name: path for o in keys})
-        return Options(f"settings in {path}", keys, settable=False, lines=_for_a_file(keys), where=path)
+        return Options(f"settings in {path}", keys, settable=False, lines=_for_a_file(keys, code), where=path)
     if not found:
         return _constants(code)
     return options
@@ -235,19 +235,34 @@ _PARSER = (
 )
 
 
-def _for_a_file(keys: tuple[ScriptOption, ...]) -> tuple[str, ...]:
-    if not any("." in option.name for option in keys):
+def _for_a_file(keys: tuple[ScriptOption, ...], code: Code) -> tuple[str, ...]:
+    """Lines that stand on their own: what they need is imported, and a parser is named only where there is one."""
+    nested = any("." in option.name for option in keys)
+    parser = _parser_of(code)
+    words = f"_, words = {parser}.parse_known_args()" if parser else 'words = [w for w in sys.argv[1:] if "=" in w]'
+    needed = ", ".join(["functools"] * nested + ["sys"] * (not parser))
+    first = (*((f"import {needed}",) if needed else ()), words)
+    if not nested:
         return (
-            "args, words = parser.parse_known_args()",
+            *first,
             'for name, value in (word.split("=") for word in words):  # cfg: what was read from the file',
             "    cfg[name] = type(cfg[name])(value)",
         )
     return (
-        "args, words = parser.parse_known_args()",
+        *first,
         'for path, value in (word.split("=") for word in words):  # cfg: what was read from the file',
         '    part = functools.reduce(dict.get, path.split(".")[:-1], cfg)',
         '    part[path.split(".")[-1]] = type(part[path.split(".")[-1]])(value)',
     )
+
+
+def _parser_of(code: Code) -> str:
+    """What the script calls its parser of argparse; "" when it has none."""
+    for node in ast.walk(code.tree):
+        made = node.value if isinstance(node, ast.Assign) else None
+        if isinstance(made, ast.Call) and ast.unparse(made.func).endswith("ArgumentParser"):
+            return ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
+    return ""
 
 
 # -- the command --------------------------------------------------------------------------------------------------
@@ -262,6 +277,8 @@ def _command(
     words = [*_start(code)]
     if options.how == "Lightning CLI":
         words.append("fit")
+    if not options.settable and options.where in look.files and _first_word_is_a_file(code):
+        words.append(options.where)  # else the first name=value would be taken for it
     missing = []
     for option in options.all if options.settable else ():
         if not option.required or option.default:
@@ -275,6 +292,14 @@ def _command(
         else:
             words += [option.name, value]
     return _with_python(look, command.join(words), python), missing
+
+
+def _first_word_is_a_file(code: Code) -> bool:
+    """``open(sys.argv[1])``, also behind a default."""
+    return not _parser_of(code) and any(
+        isinstance(node, ast.Call) and "sys.argv[1]" in ast.unparse(node) and ast.unparse(node.func).endswith("open")
+        for node in ast.walk(code.tree)
+    )
 
 
 def _guess(name: str, option: ScriptOption, folders: list[str]) -> str:

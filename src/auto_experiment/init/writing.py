@@ -192,7 +192,7 @@ def _script(proposal: Proposal) -> str:
     if not proposal.script:
         if proposal.notebooks:
             return f"only notebooks ({in_words(proposal.notebooks)}): {_CONVERTS} a script of one"
-        return "none found that trains something"
+        return "none found that trains something: write `- Training: your_script.py` under # Codebase"
     count = len(proposal.options.all)
     many = f"{count} option{'s' * (count != 1)}" if proposal.options.settable else ""
     how = ", ".join(filter(None, (many, proposal.options.how)))

@@ -170,6 +170,7 @@ def refuse_disk_without_locks(folder: str) -> None:
             fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in NOT_POSSIBLE:
+            error.filename = folder  # not a name of the probe's, which nobody knows
             raise
         raise LedgerRefused(
             f"{folder}: this file system cannot lock files ({error.strerror}); "

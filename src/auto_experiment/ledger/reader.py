@@ -318,7 +318,7 @@ class Reader:
     def trials(self) -> list[sqlite3.Row]:
         """What a planner without memory needs of each ended training and of each failed dry run, oldest first."""
         return self._all(
-            "SELECT id, experiment, params, value, counts, state, fault, objective, reason FROM attempt "
+            "SELECT id, experiment, intent_at, params, value, counts, state, fault, objective, reason FROM attempt "
             "WHERE (kind = 'full' OR passed = 0) AND state NOT IN ('queued', 'running') ORDER BY id"
         )
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from auto_experiment.errors import ModelError
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
@@ -63,13 +64,17 @@ class AnthropicModel:
         if must_call and tools and "tool_choice" not in self._peculiar:
             request = {**request, "tool_choice": {"type": "any"}}
         answer = _Answer(self._line)
-        with contextlib.closing(
-            self._line.ask(lambda client: client.messages.with_streaming_response.create, request)
-        ) as parts:
-            for kind, data in parts:
-                if answer.take(kind, data):
-                    break
-        return answer.reply(tools, request["max_tokens"])
+        try:
+            with contextlib.closing(
+                self._line.ask(lambda client: client.messages.with_streaming_response.create, request)
+            ) as parts:
+                for kind, data in parts:
+                    if answer.take(kind, data):
+                        break
+            return answer.reply(tools, request["max_tokens"])
+        except ModelError as error:
+            error.heard = answer.chars
+            raise
 
 
 def _load() -> Any:
@@ -202,6 +207,12 @@ class _Answer:
             self._raw[index] = []
         self._ended = True
         return True
+
+    @property
+    def chars(self) -> int:
+        """How much of it has come, its thinking too."""
+        words = [block.get(f"_{name}", ()) for block in self._blocks.values() for name in ("text", "thinking")]
+        return sum(len(piece) for pieces in (*self._raw.values(), *words) for piece in pieces)
 
     def _once(self, right: bool) -> None:
         if not right:

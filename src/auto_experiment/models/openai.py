@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from auto_experiment.errors import ModelError
 from auto_experiment.models.base import Message, Reply, Stop, Talk, Tool, ToolCall, Usage
 from auto_experiment.models.checks import Called, calls_of, clean, cleaned, count, is_cut, usage_of
 from auto_experiment.models.talk import ListTalk, overhead_of
@@ -91,11 +92,15 @@ class OpenAIModel:
         self, request: dict[str, Any], tools: Sequence[Tool], max_tokens: int
     ) -> tuple[Reply, list[dict[str, Any]]]:
         answer = _Answer(self._line)
-        with contextlib.closing(self._line.ask(_create, request)) as parts:
-            for kind, data in parts:
-                if answer.take(kind, data):
-                    break
-        return answer.reply(tools, max_tokens)
+        try:
+            with contextlib.closing(self._line.ask(_create, request)) as parts:
+                for kind, data in parts:
+                    if answer.take(kind, data):
+                        break
+            return answer.reply(tools, max_tokens)
+        except ModelError as error:
+            error.heard = answer.chars
+            raise
 
 
 def _load() -> Any:
@@ -204,23 +209,28 @@ class _Answer:
         if not self._said:
             raise self._line.broken("the stream ended before the answer did")
         called = [Called(call["id"], call["name"], "".join(call["raw"])) for call in self._calls]
-        usage = _usage(self._usage)
-        stop = self._stop(bool(called), is_cut(called, tools), usage, max_tokens)
+        stop = self._stop(bool(called), is_cut(called, tools), _answered(self._usage) >= max_tokens)
         calls = calls_of(called) if stop is Stop.TOOLS else ()
         text = self._joined("content")
-        reply = Reply(clean(text), calls, stop, self._said, usage, self._model)
+        reply = Reply(clean(text), calls, stop, self._said, _usage(self._usage), self._model)
         return reply, self._kept(text, called, calls)
 
-    def _stop(self, has_calls: bool, cut: bool, usage: Usage | None, max_tokens: int) -> Stop:
+    def _stop(self, has_calls: bool, cut: bool, full: bool) -> Stop:
         """Only TOOLS brings calls, and only when nothing of them is missing, whatever the server says."""
         stop = _STOPS.get(self._said, Stop.UNKNOWN)
-        if stop.is_whole and (cut or (usage is not None and usage.output_tokens >= max_tokens)):
+        if stop.is_whole and (cut or full):
             return Stop.TRUNCATED
         if stop.is_whole and self._joined("refusal"):
             return Stop.REFUSED
         if stop is Stop.END and has_calls:
             return Stop.TOOLS  # many servers say "stop" after calls too
         return Stop.UNKNOWN if stop is Stop.TOOLS and not has_calls else stop
+
+    @property
+    def chars(self) -> int:
+        """How much of it has come, its reasoning too."""
+        lists = (*self._text.values(), *(call["raw"] for call in self._calls))
+        return sum(len(piece) for pieces in lists for piece in pieces)
 
     def _joined(self, name: str) -> str:
         return "".join(self._text.get(name, ()))
@@ -247,13 +257,21 @@ def _kept_call(call: ToolCall, raw: str, more: Mapping[str, Any]) -> dict[str, A
     return {**cleaned(more), "id": call.id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
+def _answered(said: object) -> int:
+    """Tokens of the answer, as far as that is said."""
+    return (count(said.get("completion_tokens")) or 0) if isinstance(said, Mapping) else 0
+
+
 def _usage(said: object) -> Usage | None:
-    """Here the prompt's tokens include those that were read from the cache and written to it."""
+    """Here the prompt's tokens include those that were read from the cache and written to it. Some servers leave the
+    tokens of reasoning out of the answer's and count them in the total only; they are billed as the answer is."""
     if not isinstance(said, Mapping):
         return None
     details = said.get("prompt_tokens_details")
     details = details if isinstance(details, Mapping) else {}
     read, written = details.get("cached_tokens"), details.get("cache_write_tokens")
     whole, cached = count(said.get("prompt_tokens")), (count(read) or 0) + (count(written) or 0)
-    out = count(said.get("completion_tokens"))
+    out, total = count(said.get("completion_tokens")), count(said.get("total_tokens"))
+    if None not in (whole, out, total):
+        out = max(out or 0, (total or 0) - (whole or 0))
     return usage_of(None if whole is None else whole - cached, out, read, written)

@@ -55,11 +55,13 @@ class Errand:
         return answer
 
     def answer(self) -> Mapping[str, Any] | None:
-        """What it said, once it has ended; None while it has not."""
+        """What it said, once it has ended (nothing, when it was not to be heard); None while it has not."""
         status = self._child.poll()
         if status is None:
             return None
-        said = b"{}" if status == 0 else b""  # what nobody was to hear, it has written into the log itself
+        if self._child.stdout is None and status == 0:  # not to be heard: its faults are in the log
+            return {}
+        said = b""
         if self._child.stdout is not None:
             os.set_blocking(self._child.stdout.fileno(), False)
             said = self._child.stdout.read(_MOST_BYTES) or b""

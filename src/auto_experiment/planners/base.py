@@ -24,7 +24,8 @@ class Fate(str, Enum):
     MEASURED = "measured"  # a value that counts
     DIVERGED = "diverged"  # NaN or out of memory: this corner of the space does not train
     STOPPED = "stopped"  # ended early by a rule or a human; ``value`` is the last word of an unfinished run, or None
-    FAILED = "failed"  # a crash, a loss, a refused dry run: says nothing about the space
+    CRASHED = "crashed"  # it ended itself with an error, or its dry run did, in the code as it is now
+    FAILED = "failed"  # killed, lost, hung, or a crash of code that was changed since: says nothing about the space
 
 
 @dataclass(frozen=True)

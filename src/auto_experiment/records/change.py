@@ -19,12 +19,14 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class FileChange:
-    """One file that differs between two trees. ``kind``: "added", "changed" or "deleted"."""
+    """One file that differs between two trees. ``kind``: "added", "changed" or "deleted". ``code``: else it is data, or
+    what a run leaves behind."""
 
     path: str
     kind: str
     added: int  # lines
     deleted: int
+    code: bool = True
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from auto_experiment.report.facts import Facts
 from auto_experiment.report.markup import fit
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 _LONGEST_NAME = 60
 
 

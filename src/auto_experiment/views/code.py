@@ -67,11 +67,16 @@ def _replaced(document: Mapping[str, Any]) -> list[str]:
 
 
 def summary(changes: Sequence[FileChange]) -> str:
-    """ "2 files changed, 1 added"."""
-    counts = [(kind, sum(c.kind == kind for c in changes)) for kind in ("changed", "added", "deleted")]
+    """ "2 files changed, 1 added", of the code; then how many other files differ, which runs may have written."""
+    code = [change for change in changes if change.code]
+    other = len(changes) - len(code)
+    beside = f"{other} {'other file' if other == 1 else 'other files'} (data, or what runs write)" if other else ""
+    if not code and beside:
+        return f"the same code, {beside}"
+    counts = [(kind, sum(c.kind == kind for c in code)) for kind in ("changed", "added", "deleted")]
     (first, count), *others = [(kind, count) for kind, count in counts if count] or [("changed", 0)]
     told = [f"{count} file{'' if count == 1 else 's'} {first}", *(f"{count} {kind}" for kind, count in others)]
-    return ", ".join(told)
+    return ", ".join([*told, *([beside] if beside else [])])
 
 
 def table(changes: Sequence[FileChange], most: int = _MOST_FILES) -> list[str]:

@@ -13,18 +13,18 @@ from auto_experiment.watch.metrics.reading import Reading
 _COUNT = r"\d[\d,]*(?:\.\d+)?(?:[kKM](?![\w/]))?"
 # The first letter comes alone and first: that lets the regex engine skip to it, which halves the cost of a line.
 _NAMED = re.compile(
-    r"(?P<word>[EeGgTtCcSsIiUuBbMm](?<![\w./-].)(?i:(?<=e)poch(?:s(?=\s+\d+/\d))?|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
-    r"|(?<=b)atch(?:_id|_idx)?|(?<=t)rial|(?<=t)ree|(?<=t)ick|lobal[ _]?step|rain(?:ing)?[ _]step|urrent[ _]step"
-    r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode"
+    r"(?P<word>[EeGgTtCcSsIiUuBbMmRr](?<![\w./-].)(?i:(?<=e)poch(?:s(?=\s+\d+/\d))?|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
+    r"|(?<=b)atch(?:_id|_idx)?|(?<=t)rial|(?<=t)ree|(?<=t)ick|lobal[ _-]?step|rain(?:ing)?[ _]step|urrent[ _]step"
+    r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=\[))[\[(#]?\s{0,9}"
-    rf"(?P<done>{_COUNT})(?![\w%]|\.\d)"
+    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
+    rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d)"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
 )
 _LEADING = re.compile(
-    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?\[\s*(?P<done>\d+)\s*(?:/\s*(?P<total>\d+)\s*)?\](?=\s*[\w\t:,|-])"
+    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?\[\s*(?P<done>\d+)\s*(?:/\s*(?P<total>\d+)\s*)?\](?=\s*[\w\t:,|-]|\[\d+/)"
 )
 _RATE = r"(?:\s*\[[\d:?]+(?:<[^,\]]*)?(?:,\s*[\d.?,e+-]*\s*[^\s,\]]*/[^\s,\]]+)?)?"
 _TQDM = re.compile(
@@ -52,13 +52,17 @@ _COMPACT = re.compile(
 )
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
-    r"\s{0,80}(?:(?P<word>s|i|it|e|ep|ep\.)[:=](?P<letter>\d+)(?=\s)"
-    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])))"
+    r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=](?P<letter>\d+)(?=\s)"
+    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
+    r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])))"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
 )
+# "-----12------"
+_RULED = re.compile(r"\s{0,9}[-=*#~]{3,80}\s?(?P<done>\d{1,9})\s?[-=*#~]{3,80}\s*$")
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
 _GONE = "\x00"  # no character of a line
-_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is |[:=] )")
+_AT_END = re.compile(r"(?i)\s(?:at|after|for|in)\s+(?=is |[:=]\s?[-.\d]|[:=] )")
+_AFTER_COUNTER = re.compile(r"is |[:=]\s?[-.\d]|[:=] ")
 # After these the word of a counter ends the name of something that is measured: "return per episode: 12.3".
 _NO_COUNT = re.compile(r"(?i)\b(?:per(?:\s\w+)?|final|fps|last|each)\s+$")
 _EVALUATES = re.compile(
@@ -68,14 +72,15 @@ _EVALUATES = re.compile(
 _FAR = 120  # characters before a counter that are looked at
 _TOO_SHORT = 4  # characters for any of these words:
 _PAST = re.compile(
-    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until|total)\b[^\d,;|]{0,60}$"
+    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until)\b[^\d,;|]{0,60}$"
+    r"|\btotal\b\W{0,3}(?:\w+\W{1,3})?$"
 )
 _LIMIT = re.compile(
     r"\b(?P<name>max_iter(?:s|ations)?|max_(?:train_)?steps|(?:total|num)_(?:train_)?(?:steps|iters|iterations)"
     r"|(?:max|num|total|num_train)_epochs?|epochs)[\"']?\s*[:=]\s*(?P<value>[1-9]\d{0,9})(?![\d.\w])"
 )
 
-_OTHER_WORDS = re.compile("trial|tree|tick")
+_OTHER_WORDS = re.compile("trial|tree|tick|round|cycle|generation")
 
 # Bars of work around the training: their counts are not the run's progress.
 _SIDE_WORK = re.compile(
@@ -190,13 +195,19 @@ def _spots(text: str) -> list[_Spot]:
         is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
         is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
         rest = text[match.end() :].lstrip()
-        is_after = rest.startswith(("is ", ": ", "= ")) and _AT_COUNTER.search(before) is not None
+        is_after = _AFTER_COUNTER.match(rest) is not None and _AT_COUNTER.search(before) is not None
         total = slice(*match.span("total")) if match["total"] else None
         spots.append(
             _Spot(*match.span(), match["word"].lower(), slice(*match.span("done")), total, match["phase"],
                   not is_now or is_best or is_aside, is_after)
         )  # fmt: skip
     return spots
+
+
+def behind_bar(text: str) -> int:
+    """Where a bar ends that the words of another process were written behind; 0 where there is none."""
+    bar = _TQDM.search(text)
+    return text.find("]", bar.end("total")) + 1 if bar is not None else 0
 
 
 def take_limits(text: str, into: Reading) -> None:
@@ -220,10 +231,13 @@ def _take_leading(text: str, into: Reading) -> str:
     if "|" in text and "/" in text and (match := _SPLIT_BRACKET.search(text)) is not None:
         into.epoch, into.epoch_total = float(match["done"]), float(match["total"])
         return f"{text[: match.start()]}{match['word']} | {text[match.end() :]}"
+    if into.bar is None and (match := _RULED.match(text)) is not None:
+        into.step = float(match["done"])
+        return ""
     if into.bar is not None or (match := _COUNT_FIRST.match(text)) is None:
         return text
     word, letter, done, total = match.groups()
-    if word and word[0] == "e":
+    if word and word[0] in "eE":
         into.epoch = float(letter)
     else:
         into.step, into.step_total = float(letter or done), float(total) if total else None
@@ -254,7 +268,7 @@ def _take_named(spot: _Spot, text: str, into: Reading) -> bool:
             into.epoch, into.epoch_total, into.epoch_whole = done, total, done.is_integer()
     elif not done.is_integer():
         return False
-    elif "batch" not in word or into.step is None:
+    elif "batch" not in word or (into.step is None and (total is not None or not _BRACKET.search(text))):
         into.step, into.step_total = done, total
         of_training = "global" in word or "timestep" in word or (total is None and word[:2] in {"st", "up"})
         into.trains = into.trains or of_training

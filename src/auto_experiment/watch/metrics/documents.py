@@ -28,9 +28,13 @@ _EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train
 _MESSAGES = ("message", "msg", "event", "text", "log")  # of a logger that writes documents: the line itself
 _DIGIT = re.compile(r"\d")
 _LONGEST_LIST = 20
+_RESULTS = ("results/", "metrics/", "scores/")  # beside them stand the settings that led there
 _LONG_NAMES = ("name", "metric", "key", "tag")
 
-_WRAPPED = re.compile(r"(?:(?:np|numpy|torch|jnp)\.)?(?:float\d*|int\d+|tensor|array)\(\s*([^(),]*)(?:,[^()]*)?\)")
+_WRAPPED = re.compile(
+    r"(?:(?:np|numpy|torch|jnp|tf)\.)?(?:float\d*|int\d+|[tT]ensor|array|(?:Device)?Array)\(\s*([^(),]*)(?:,(?:[^()]|\(\))*)?\)"
+    r"|<tf\.Tensor: shape=\(\), dtype=\w+, numpy=([^>]*)>"
+)
 _BARE = re.compile(r"(?<=[:\[,\s])(-?)(nan|inf|NaN|Infinity|None|True|False)(?=\s*[,}\]])")
 _JSON_WORDS = {"nan": "NaN", "inf": "Infinity", "None": "null", "True": "true", "False": "false"}
 _CUT_PAIR = re.compile(rf"[\"']([A-Za-z_][^\"']{{0,59}})[\"']\s*:\s*[\"']?({NUMBER})[\"']?(?=\s*[,}}])")
@@ -48,6 +52,9 @@ def read(text: str, into: Reading) -> bool:
     document = _load(text[start.start() : end])
     if document is not None and end and _DIGIT.search(text, end):
         into.rest = text[end:]
+    if document is not None and (histories := _histories(document)):
+        into.pairs.extend(histories)
+        return True
     items = list(_flat(document)) if document is not None else _cut(text[start.start() :])
     if document is not None and _one_metric(document, into):
         return True
@@ -62,7 +69,10 @@ def read(text: str, into: Reading) -> bool:
             numbers.append((key, value))
     if not into.has_counter and start.start():
         counters.take(text[: start.start()], into)  # "epoch 3: {'accuracy': 0.86}"
+    stated = [pair for pair in numbers if pair[0].startswith(_RESULTS)]
     # A dump of settings: no counter, and at least as many words as numbers.
+    if stated and not into.has_counter:
+        numbers, others = stated, 0
     if into.has_counter or others < len(numbers):
         into.pairs.extend((key, value) for key, value in numbers if is_metric_name(key))
     return True
@@ -80,7 +90,7 @@ def _load(body: str) -> dict[str, Any] | None:
 
 def _as_json(body: str) -> str:
     """A Python dict of plain values in JSON's spelling; what does not fit stays wrong and is refused by the parser."""
-    body = _WRAPPED.sub(r"\1", body) if "(" in body else body
+    body = _WRAPPED.sub(r"\1\2", body) if "(" in body else body
     body = _BARE.sub(lambda m: m[1] + _JSON_WORDS.get(m[2], m[2]), body)
     return body if '"' in body else body.replace("'", '"')
 
@@ -92,6 +102,15 @@ def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]
                 yield f"{key}/{inner}", deep
         else:
             yield key, value
+
+
+def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
+    """Keras's history: lists of numbers, one for each epoch, and nothing else."""
+    lists = list(document.values())
+    if len(lists) < 2 or not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists):
+        return []
+    reports = [(name, _number(value)) for name, values in document.items() for value in values]
+    return [(name, value) for name, value in reports if value is not None and is_metric_name(name)]
 
 
 def _cut(text: str) -> list[tuple[str, Any]]:

@@ -3,11 +3,11 @@
 1. The very name always wins; then the only one of that name in a group (``eval/mean_reward``).
 2. The same words, written differently: case, punctuation, order, words for the same thing (validation = valid = val =
    eval = dev, accuracy = acc, "mean average precision" = mAP, top-1 accuracy = acc@1, recall at 1 = R@1) and words that
-   say nothing (mean, total, score).
+   say nothing (mean, total, score); then the same letters, parted differently ("log-prob AUC" = LOGPROB AUC).
 3. A name with more words ("f1" for ``klue_re_micro_f1``, "reward" for ``rollout/ep_rew_mean``), when it is the only one
    with so few more; never one of a spread, a bound, a goal or another rank (std, max, target, top-5).
 4. A name with fewer words, when what is left says where and not what ("coco AP", "train loss" for ``loss``).
-5. What the log calls best or final at its end, when it prints nothing else of that name.
+5. What the log calls best or final at its end, when it prints nothing else of that name; "correct" for an accuracy.
 
 A name without a split ("accuracy") means, at each of these steps in this order: the metric of the validation split, the
 one without a split, that of the test split, that of the training split. A test value is never chosen where a validation
@@ -67,7 +67,7 @@ _PHRASES = [
     for pattern, spelling in (
         (r"mean[\s_-]*average[\s_-]*precision|mean[\s_-]*ap\b", "map"),
         (r"average[\s_-]*precision", "ap"),
-        (r"mean[\s_-]*(?:iou|intersection[\s_-]*over[\s_-]*union)", "miou"),
+        (r"mean[\s_-]*(?:iou|iu\b|intersection[\s_-]*over[\s_-]*union)", "miou"),
         (r"intersection[\s_-]*over[\s_-]*union", "iou"),
         (r"mask[\s_/-]*(?=m?ap\b)", "segm "),
         (r"(?<!b)box[\s_/-]*(?=m?ap\b)", "bbox "),
@@ -76,11 +76,27 @@ _PHRASES = [
         (r"character[\s_-]*error[\s_-]*rate", "cer"),
         (r"fr[e\u00e9]chet[\s_-]*inception[\s_-]*distance", "fid"),
         (r"inception[\s_-]*score", "is"),
+        (r"peak[\s_-]*signal[\s_-]*(?:to[\s_-]*)?noise(?:[\s_-]*ratio)?", "psnr"),
+        (r"structural[\s_-]*similarity(?:[\s_-]*index)?(?:[\s_-]*measure)?", "ssim"),
         (r"root[\s_-]*mean[\s_-]*squared?[\s_-]*error", "rmse"),
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
         (r"end[\s_-]*point[\s_-]*error", "epe"),
+        (r"mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "mape"),
         (r"negative[\s_-]*log[\s_-]*likelihood", "nll"),
+        (r"(?:marginal[\s_-]*log|log[\s_-]*marginal)[\s_-]*likelihood", "mll"),
+        (r"log[\s_-]*likelihood", "ll"),
+        (r"evidence[\s_-]*lower[\s_-]*bound", "elbo"),
+        (r"equal[\s_-]*error[\s_-]*rate", "eer"),
+        (r"(?:phoneme|phone)[\s_-]*error[\s_-]*rate", "per"),
+        (r"normali[sz]ed[\s_-]*mutual[\s_-]*info\w*", "nmi"),
+        (r"adjusted[\s_-]*rand(?:[\s_-]*index)?", "ari"),
+        (r"normali[sz]ed[\s_-]*discounted[\s_-]*cumulative[\s_-]*gain", "ndcg"),
+        (r"unlabell?ed[\s_-]*attachment(?:[\s_-]*score)?", "uas"),
+        (r"labell?ed[\s_-]*attachment(?:[\s_-]*score)?", "las"),
+        (r"coefficient[\s_-]*of[\s_-]*determination|\br[\s_-]?(?:squared?|\^2)", "r2"),
+        (r"kullback[\s_-]*leibler", "kl"),
+        (r"\blanguage[\s_-]*model(?:l?ing)?\b", "lm"),
         (r"bits[\s_-]*per[\s_-]*(?:character|char)", "bpc"),
         (r"bits[\s_-]*per[\s_-]*byte", "bpb"),
         (r"mean[\s_-]*reciprocal[\s_-]*rank", "mrr"),
@@ -95,6 +111,7 @@ _PHRASES = [
         (r"learning[\s_-]*rate", "lr"),
         (r"cross[\s_-]*entropy", "ce"),
         (r"f[\s_-]1\b|f1[\s_-]*score", "f1"),
+        (r"\bnet[\s_]*output\b[\s_#]*\d*:?", " "),  # Caffe's "Test net output #0: loss"
         (r"\((?:b|m|p)\)", " "),  # mAP50(B): Ultralytics' boxes, masks, poses
         (r"coco_eval_(bbox|segm)\b", r"\1 ap "),  # DETR's list of COCO's twelve, of which AP is the first
         (r"\brouge[\s_-]?(l(?:sum)?|\d)\b", r"rouge \1"),
@@ -111,10 +128,12 @@ _SAME = {
     "accuracy": "acc", "accuracies": "acc", "perplexity": "ppl", "losses": "loss", "err": "error", "errors": "error",
     "reward": "rew", "rewards": "rew", "returns": "return", "ret": "return", "episodic": "ep", "undiscounted": "ep",
     "length": "len", "episode": "ep", "prec": "precision", "rec": "recall", "meanap": "map",
+    "generator": "g", "discriminator": "d", "gen": "g", "disc": "d", "coefficient": "coef", "coeff": "coef",
+    "correlation": "corr",
 }  # fmt: skip
 _SILENT = {
     "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
-    "ep", "rollout", "rate", "macro",
+    "ep", "rollout", "rate", "macro", "coef",
 }  # fmt: skip
 _TASKS = frozenset({"bbox", "segm", "keypoints"})
 _ELSE = {
@@ -125,7 +144,8 @@ _ELSE = {
 _LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
-    "eval",
+    "eval", "clustering", "classification", "detection", "recognition",
+    "segmentation", "percent",
 }  # fmt: skip
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
@@ -142,6 +162,7 @@ class _Name(NamedTuple):
     own: str  # the word that says the split
     words: frozenset[str]  # those that say something, in one spelling
     all: frozenset[str]
+    letters: str  # the words that say something, in their order, without what parts them
 
 
 def match_objective(
@@ -184,7 +205,7 @@ def match_objective(
 
 
 def _first(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
-    tiers = (_same_words, _more_words, _fewer_words, _at_the_end)
+    tiers = (_same_words, _same_letters, _more_words, _fewer_words, _at_the_end, _correct)
     return next((answer for tier in tiers if (answer := tier(metric, asked, parts))), None)
 
 
@@ -225,6 +246,10 @@ def _same_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
     bare = [name for name, part in parts.items() if part.split == asked.split and not part.words]
     named = any(asked.words <= part.all for part in parts.values())
     return _one(bare, "the only value of that split", asked) if not named and asked.words <= _PLAIN else None
+
+
+def _same_letters(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    return _by_split(metric, asked, parts, lambda part: part.letters == asked.letters, "same name")
 
 
 def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
@@ -276,6 +301,13 @@ def _at_the_end(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
         return closing == asked.words or closing == _other_map(asked.words)
 
     return _by_split(metric, asked, parts, fits, "what the log says at its end")
+
+
+def _correct(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
+    """What is correct is the accuracy, where nothing else of that name is printed."""
+    if asked.words != {"acc"}:
+        return None
+    return _by_split(metric, asked, parts, lambda part: part.words == {"correct"}, "the nearest to an accuracy")
 
 
 def _other_top1(words: frozenset[str]) -> frozenset[str] | None:
@@ -330,4 +362,4 @@ def _parts(name: str) -> _Name:
     if "precision" in rest and "top1" in rest:  # prec@1 of the ImageNet example
         rest = ["acc" if word == "precision" else word for word in rest]
     loud = [word for word in rest if word not in _SILENT] or rest
-    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest))
+    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest), "".join(loud))

@@ -9,7 +9,7 @@ NUMBER = (
     r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
     r"|\d+\.?\d*(?:[eE][-+]?\d+)?"
     r"|\.\d+(?:[eE][-+]?\d+)?"
-    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]))"
+    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]| ?(?:iteration|step|batche|value|grad)s\b))"
 )
 _THOUSANDS = re.compile(r"[kKM](?![\w/])")
 _LONGEST = 40  # characters of a number
@@ -34,6 +34,8 @@ _NOT_A_METRIC = re.compile(
 _UNIT = re.compile(rf"{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b|[A-Za-z]+(?!\w)")
 
 _UNIT_WORD = re.compile(rf"{_UNITS}|[A-Za-z]+/(?:s|sec|second|it|iter|step|batch|epoch|min|h)")
+# What an error may be measured in, or a mark that stands for something else: "mae: 3.2 ms", "average loss = 0.83 h".
+_MEASURES = re.compile(r"\s(?:s|ms|sec|seconds|min|minutes|h|hours|d|days|px|pixels|Hz|W)(?![\w%/:=])")
 _QUANTITY = re.compile(rf"\d+(?:\.\d+)?(?:m|{_UNITS})")
 
 
@@ -71,6 +73,11 @@ def past_unit(text: str, end: int) -> int:
     """Where the unit of the number at ``end`` ends; ``end`` when it has none."""
     unit = _UNIT.match(text, end)
     return unit.end() if unit else end
+
+
+def measures(text: str, end: int) -> bool:
+    """Does a unit apart follow the number at ``end`` that a metric itself may have?"""
+    return _MEASURES.match(text, end) is not None
 
 
 def is_unit(word: str) -> bool:

@@ -37,6 +37,8 @@ class _Count:
 
     def take(self, done: float, total: float | None, unit: str) -> bool:
         old = self.at
+        if old is not None and old.total is not None and total is None and done < old.done:
+            return False  # another loop's
         moved = old is None or done != old.done
         self.moves += old is None or done > old.done
         if total is None and old is not None and old.total is not None and done <= old.total:
@@ -91,7 +93,8 @@ class Place:
         epochs = max(self._epochs.values(), key=lambda count: count.moves, default=None)
         epoch = epochs.at if epochs else None
         bar = self._bar()
-        inner = self._steps.at or bar
+        once = self._steps.at is not None and self._steps.moves == 1 and self._steps.at.total is None
+        inner = bar if once and bar is not None and bar.total else self._steps.at or bar
         if bar is not None and self._steps.at == Progress(bar.done, None, "step"):
             inner = bar  # the same count, with its total
         if epoch is None or inner is None or epochs is None:
@@ -161,6 +164,8 @@ class Place:
         for bar in self._bars.values():  # in the order of their latest redraw
             if bar.done and (best is None or bar.credit >= best.credit):
                 best = bar
+        if best is None and len(self._bars) == 1:  # drawn, and no more
+            best = next(bar for bar in self._bars.values())
         return Progress(best.done, best.total, "step") if best else None
 
     def _take_bar(self, done: float, total: float | None) -> bool:

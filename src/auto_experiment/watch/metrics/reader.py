@@ -354,6 +354,9 @@ class LogReader:
         line = strip_ansi(raw.decode("utf-8", "replace"))
         if "\0" in line:  # a hole that a truncated file leaves
             line = line.replace("\0", "")
+        if clue and "%|" in line and "^C" not in line and (end := counters.behind_bar(line)):
+            self._metrics(line[:end], points)
+            line = line[end:]
         reported = clue and faults.feed(line, self.lines + 1, self._above_in(raw))
         if not reported:
             faults.heard(line)

@@ -10,6 +10,28 @@ from auto_experiment.watch.metrics.numbers import NUMBER
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
 
+_TENSORS = (
+    ("Tensor(", rf"\b(?:tf\.)?(?:Eager)?Tensor\(({NUMBER})(?:, (?:[^()]|\(\))*)?\)"),
+    ("Array(", rf"\b(?:\w+\.)?(?:Device)?Array\(({NUMBER})(?:, [^()]*)?\)"),
+    ("numpy=", rf"<tf\.Tensor: shape=\(\), dtype=\w+, numpy=({NUMBER})>"),
+    ("shape=[", rf"\bTensor\(shape=\[1?\](?:[^()\[]|\(\w*\)){{0,90}}[\[ ]({NUMBER})\]?\)"),
+)
+_VALUE_FIRST = rf"({NUMBER}(?:\s?%)?) ((?:[A-Za-z][\w.-]{{0,20}} )?(?i:loss|acc|accuracy|error|perplexity|f1|reward))"
+_VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]|\s?[:=])")
+
+_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est|[Dd]ev)\. (?=[A-Z][\w ]{0,24}:)")
+
+# "val loss improved to 0.5", "Validation loss decreased (0.6 --> 0.5)", "val_acc increased from 0.6 -> 0.7"
+_BETTER = re.compile(
+    r"(?i)(?:\bepoch 0\d{4}: )?(?:best\b\W{0,3})?\b((?:[a-z][\w@.-]{0,30} ){0,2}[a-z][\w@./-]{0,40}?) (?:has |is )?"
+    r"(?:improved|decreased|increased|dropped|reduced|went (?:up|down))\b:?"
+    rf"(?: from)?\s{{0,3}}\(?\s?(?:{NUMBER}\s?%?)?\s?(?:to|-{{1,3}}>|=>|\u2192)\s{{0,3}}({NUMBER}\s?%?)"
+    r"(?!.{0,300}\w\s?[:=]\s?[-.\d])"
+)
+_BETTER_MARKS = tuple(
+    f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
+)
+
 # (what must be in the line, the pattern, what it says)
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
@@ -36,8 +58,27 @@ _REWRITES = (
     ),
     # Lightning's checkpoints: "'val_loss' reached 6.49 (best 6.49), saving"
     (" reached ", re.compile(rf"'([\w/@.-]{{1,60}})' reached ({NUMBER}) \(best .*"), r"\1=\2"),
+    # ... and its early stopping's "Metric val_loss improved by 0.004 >= min_delta = 0.0. New best score: 0.028"
+    (
+        "ew best score",
+        re.compile(rf"Metric ([\w/@.-]{{1,60}}) improved.{{0,60}}New best score: ({NUMBER})"),
+        r"best \1: \2",
+    ),
+    # Kaldi's "objective function for 'output' is -0.51 + -0.007 = -0.52 over 512000 frames"
+    (
+        "ve function for '",
+        re.compile(rf"\bobjective function for '([\w-]+)' is ({NUMBER})(?: \+ {NUMBER} = {NUMBER})? over \S+ frames"),
+        r"| objective function for \1: \2",
+    ),
+    # "Train. loss: 0.5, AUC: 0.7"
+    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "alid. ", "est. ", "ev. ")),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
+    # what prints a tensor of one number: tf.Tensor(0.5, shape=(), dtype=float64), Array(0.5, dtype=float32),
+    # <tf.Tensor: shape=(), dtype=float32, numpy=0.5>, Tensor(shape=[1], dtype=float32, [0.5])
+    *((mark, re.compile(pattern), r"\1") for mark, pattern in _TENSORS),
+    # "0.98 C.E. loss, 94 % accuracy"
+    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "acc, ", "ccuracy, ")),
     # Windows' NaN and infinity
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
@@ -46,6 +87,11 @@ _REWRITES = (
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
     ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
     (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
+    ("Total T: ", re.compile(r"\bTotal T: (\d+) Episode Num: \d+ Episode T: \d+"), r"timesteps: \1"),  # TD3
+    ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
+    *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
+    # one name, "mAP@0.5:0.95", and no value
+    *((mark, re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-") for mark in ("@0.5", "@.5", "@[")),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),

@@ -18,7 +18,8 @@ _MANY = 4  # such words on one line
 _ENTRY = re.compile(r"\s*(?:[-*|] )?[\"']?([A-Za-z_][\w.\-/ ]{0,40}?)[\"']?\s*[:=]\s*(.*?),?\s*")
 _ITEM = re.compile(r"\s*- |\s*[\])}],?\s*$")  # of a list among the entries, or its end
 _TIME = re.compile(r"[\"']?\d+:\d\d")  # tells of a run, not of its settings
-_SHOUTED = re.compile(r"[A-Z][A-Z\d]*(?:_[A-Z\d]+)+")  # BASE_LR
+_MEASURES = "MAE|R?MSE|F1|AUC|ACC|PPL|BLEU|WER|R2|MRR|NDCG|PSNR|SSIM"  # F1_MACRO is a result
+_SHOUTED = re.compile(rf"(?!(?:{_MEASURES})_)[A-Z][A-Z\d]*(?:_[A-Z\d]+)+")  # BASE_LR
 _AMOUNTS = ("num_", "n_", "max_", "min_")
 _LEAST_WORDS = 5  # lines above whose value is a word, before a metric's own name is taken for a setting's
 
@@ -26,6 +27,7 @@ _LEAST_WORDS = 5  # lines above whose value is a word, before a metric's own nam
 def is_list_of_settings(text: str) -> bool:
     """Many names with words for values, on one line. A metric or two among numbers is none."""
     plain = "=True" in text or "=False" in text or "=None" in text or "='" in text
+    plain = plain and "stop_gradient=" not in text  # of Paddle's tensors
     return plain and text.count("=") >= _MANY and len(_WORDS_IN_LINE.findall(text)) >= _MANY
 
 

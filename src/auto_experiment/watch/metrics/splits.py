@@ -12,7 +12,7 @@ from functools import lru_cache
 
 WORDS = {
     "train": "train", "training": "train", "trn": "train", "tr": "train",
-    "val": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
+    "val": "val", "vali": "val", "valid": "val", "validation": "val", "validate": "val", "dev": "val",
     "eval": "val", "evaluation": "val",
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip

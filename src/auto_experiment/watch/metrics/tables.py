@@ -34,8 +34,9 @@ _EPOCH = {"epoch", "epochs", "ep", "e", "current_epoch", "epoch_num", "epoch #"}
 _STEP = {
     "step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "#", "batch", "round", "tree", "trees",
     "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
-    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation",
+    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "episode", "cycle",
 }  # fmt: skip
+_WALKED = {"step", "steps", "total_timesteps", "timestep", "timesteps", "timestepssofar", "totalenvinteracts"}
 _COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
 _NO_METRIC = {
     "images", "labels", "instances", "targets", "img_size", "gpu_mem", "support", "dur", "count", "counts", "samples",
@@ -54,6 +55,8 @@ _LABELS = {
     "set",
     "stage",
     "dataset",
+    "dset",
+    "subset",
     "task",
     "model",
     "",
@@ -154,7 +157,7 @@ def _take_pair(name: str, value: float, group: str, into: Reading) -> None:
     low = name.rsplit("/", 1)[-1].lower()
     if low in _EPOCH:
         into.epoch, into.epoch_whole = value, value.is_integer()
-    elif low in {"step", "total_timesteps"}:
+    elif low in _WALKED:
         into.step = value
     elif low not in _COUNTED and not _is_no_metric(name):
         into.pairs.append((group + name, value))
@@ -322,8 +325,9 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
         values = [(f"{split}_{cells[0]}", _value(cell)) for split, cell in zip(names[1:], cells[1:], strict=True)]
         into.pairs.extend((name, value) for name, value in values if value is not None and is_metric_name(name))
         return bool(into.pairs)
-    if len(set(names)) < len(names):  # category | AP | category | AP: two rows of classes side by side
-        return True
+    twice = {name for i, name in enumerate(names) if name in names[:i]}
+    if names[0] in twice or any(map(_is_counter, twice)):
+        return True  # category | AP | category | AP: two rows of classes side by side
     found: list[tuple[str, float]] = []
     counted: list[tuple[str, float, float | None]] = []
     label: str | None = None
@@ -339,7 +343,7 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
         elif (value := _value(cell)) is not None:
             if low in labels and label is None and name != "":
                 label = cell
-            elif name and not _is_no_metric(name) and is_metric_name(name):
+            elif name and not _is_no_metric(name) and is_metric_name(name) and not (twice and name in dict(found)):
                 found.append((name, value))
             elif name == "":
                 label = cell

@@ -19,6 +19,7 @@ from auto_experiment.watch.metrics.numbers import (
     is_quantity,
     is_something_else,
     is_unit,
+    measures,
     past_unit,
     to_float,
 )
@@ -39,7 +40,8 @@ _CLOSED = {"[": "]", '"': '"', "'": "'"}
 # Groups of three after a comma, which must not begin with 0, a padded NaN, and a share of at most 1.
 _DIGITS_MATTER = re.compile(r"\d,\d{3}|(?i:nan|inf|infinity)\.\d|/\s*\d+\s*\(\s*\d?\.\d")
 _MEAN = re.compile(rf"\s{{0,4}}\(\s{{0,9}}({NUMBER})\s?\)")
-_FRACTION = re.compile(rf"\s*/\s*\d+\s*\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)")
+_FRACTION = re.compile(rf"\s*/\s*\d+\s*(?:\(\s*(?:({NUMBER})\s?%|([01]?\.\d+))\s*\)|=\s{{0,9}}({NUMBER})(?![\w/]))")
+_VARIANT = re.compile(r"\d+[ \t]+\d+\.\d")  # "Prec@1 05 87.9": a number that belongs to the name
 # Constructors with keyword arguments (Namespace(lr=0.1), Conv2d(3, 64, kernel_size=3)), shell traces and source lines.
 _LOADED = re.compile(r"(?i)\W{0,4}(?:resum|restor|load)\w{0,4}\b.{0,60}\b(?:checkpoint|weights|best|from|state)\b")
 _CALL = re.compile(r"\b(?:[A-Z]\w*|namespace|dict)\([^()]*\w ?=")
@@ -91,7 +93,7 @@ _NEVER = {
     "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
     "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https", "ts",
     "localhost", "replica", "task", "stepid", "jobid", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
-    "class_id",
+    "class_id", "number", "fold", "counter",
 }  # fmt: skip
 _NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
 _METRIC_WORDS = {
@@ -198,6 +200,8 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
         value = to_float(text[reported]) if reported is not None else None
         if value is None and named.name and ends_like_metric(named.name):
             value = in_thousands(text[digits], text, end)
+            if value is None and measures(text, end):
+                value = to_float(text[digits])
         apart = named.apart or apart
         name = named.name
         if name is None or value is None:
@@ -238,6 +242,8 @@ def _spots(text: str) -> list[_Spot]:
         bare = not (":" in sep or "=" in sep or ">" in sep)
         end, number = match.end(), slice(*match.span("value"))
         place = _place_of_value(text, end, number, opened, percent)
+        if bare and _VARIANT.match(text, number.start) is not None:
+            place = None
         mean = None if opened or text[end : end + 1] not in {" ", "("} else _MEAN.match(text, end)
         spots.append(
             _Spot(match.start(), end, past_unit(text, end), bare, sep == ":", number, place,
@@ -254,7 +260,7 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
     if after in _PLAIN:
         return number
     if "/" in after and (fraction := _FRACTION.match(text, end)) is not None:
-        return slice(*fraction.span(1 if fraction[1] else 2))  # "Accuracy: 9896/10000 (99%)": the share is the metric
+        return slice(*fraction.span(fraction.lastindex or 0))  # "Accuracy: 9896/10000 (99%)": the share is the metric
     if not percent and is_something_else(text, end):
         return None
     return number
@@ -291,9 +297,10 @@ def _name_before(chunk: str) -> _Name:
     while words and (words[0].lower() in _LEVELS or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])):
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
-    if "with" in before[2:]:  # "trial 8 finished with value: 0.94"
-        words = words[before.index("with", 2) :]
-        before = ["", *(word.lower() for word in words)]
+    for link in ("with", "is"):  # "trial 8 finished with value: 0.94", "the result of it is test acc: 0.9"
+        if link in before[2:-1]:
+            words = words[before.index(link, 2) :]
+            before = ["", *(word.lower() for word in words)]
     numbers = [
         i
         for i, word in enumerate(words)

@@ -144,6 +144,7 @@ class _Event:
     follows: bool
     line: int
     remark: bool = False  # a line of somebody's words: a traceback that comes after it says more
+    loose: bool = False  # an error's line without a traceback: the process may well have gone on
 
 
 class FaultReader:
@@ -272,9 +273,9 @@ class FaultReader:
         elif _KILLED.search(stripped):
             self._record(Fault.KILLED, stripped, line)
         elif (match := _BARE.match(stripped)) is not None:
-            self._record(_classify(match["text"]), match["text"], line)
+            self._record(_classify(match["text"]), match["text"], line, loose=True)
         elif _ERROR_EXIT.match(stripped):
-            self._record(Fault.EXCEPTION, stripped, line)
+            self._record(Fault.EXCEPTION, stripped, line, loose=True)
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
@@ -300,14 +301,16 @@ class FaultReader:
         return True
 
     def _scheduler(self, fault: Fault, text: str, line: int) -> None:
-        """The kernel or the scheduler says why the process was killed: more than the signal that it died of."""
-        if self._event is not None and self._event.fault in {Fault.KILLED, Fault.INTERRUPTED}:
+        """The kernel or the scheduler says why the process was killed: more than the signal that it died of, and than
+        an error that it had outlived."""
+        old = self._event
+        if old is not None and (old.loose or old.fault in {Fault.KILLED, Fault.INTERRUPTED}):
             self._event = None
         self._record(fault, text, line)
 
-    def _record(self, fault: Fault, text: str, line: int, *, remark: bool = False) -> None:
+    def _record(self, fault: Fault, text: str, line: int, *, remark: bool = False, loose: bool = False) -> None:
         follows = _FOLLOWS.search(text) is not None and "Watchdog caught" not in text
-        new = _Event(fault, clean(text, _LONGEST_TEXT) or None, follows, line, remark)
+        new = _Event(fault, clean(text, _LONGEST_TEXT) or None, follows, line, remark, loose)
         if self._event is None or _says_more(new, self._event):
             self._event = new
 
