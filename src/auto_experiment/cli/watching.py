@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -40,6 +41,7 @@ _GPUS_EVERY_S = 10.0
 _LAST_WORDS_S = 0.5  # for a terminal that takes nothing
 _FIRST_LINES = 10
 _LONGEST = 2000  # characters of a line
+_DAY = re.compile(r"^\d{4}-\d\d-\d\d ")  # in front of what a controller says; not of what else comes into its log
 GOODBYE = b"\0"
 WATCH_HINT = "q leaves the view; the loop goes on"
 RUN_HINT = "Ctrl-C ends the loop, a training goes on; elsewhere: auto-experiment watch"
@@ -129,7 +131,7 @@ class LogLines:
         *whole, self._rest = (self._rest + self._log.read()).split(b"\n")
         found = [clean(line.decode("utf-8", "replace"), _LONGEST) for line in whole]
         lines, self._before = [*self._before, *found], []
-        return [line[len("2026-01-01 ") :] for line in lines]
+        return [_DAY.sub("", line) for line in lines]
 
     def seen(self) -> None:
         pass

@@ -202,7 +202,7 @@ def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], no
 
 
 def _md(text: str) -> str:
-    """Text from logs, briefs and titles as one cell of Markdown: no table, heading or HTML of its own."""
+    """Text from logs, briefs and titles as one cell of Markdown: no table, heading, link or HTML of its own."""
     return (
         one_line(text)
         .replace("\\", "\\\\")
@@ -210,11 +210,9 @@ def _md(text: str) -> str:
         .replace("<", "&lt;")
         .replace("`", "\\`")
         .replace("*", "\\*")
+        .replace("](", "]\\(")
     )
 
 
 def _code(text: str) -> str:
     return " ".join(text.replace("`", "'").split())
-
-
-__all__ = ["experiment_name", "render", "write_report"]
