@@ -224,7 +224,7 @@ class Gpus:
         self._place = place
         self._look: Callable[[], FoundGpus] | None = None
         self._thread: threading.Thread | None = None
-        self._next = 0.0
+        self._next = time.monotonic() + _SOON_S  # the first frame comes first: a look takes two processes
         self._found: tuple[Gpu, ...] = ()
 
     def now(self) -> tuple[Gpu, ...]:
