@@ -34,10 +34,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from auto_experiment.errors import ConfigError, MissingKey, UsageError
+from auto_experiment.files import read_text
 from auto_experiment.paths import ProjectPaths
 from auto_experiment.records.brief import Parameter
 from auto_experiment.search_space import FORMS, parse_mapping
-from auto_experiment.yaml_file import YamlFile, plain, shown
+from auto_experiment.yaml_file import YamlFile, loose_mapping, plain, shown
 
 CONFIG_NAME = "config.yaml"
 COMMAND_LINE = "command line"
@@ -609,6 +610,19 @@ def load_config(project_dir: str, path: str | None = None, overrides: Mapping[st
         with contextlib.suppress(ValidationError):  # a wrong key that the command line has replaced
             config._written = _named(Config.model_validate(document.values), project_dir)  # noqa: SLF001  its own factory
     return _named(config, project_dir)
+
+
+def readable_config(project_dir: str, path: str | None = None) -> Config:
+    """What can be read, section by section, of a config that is refused as a whole: where the files lie, and which
+    variable holds a key, is no other because a key elsewhere is misspelt. Never fails."""
+    kept: dict[str, Any] = {}
+    for name, value in loose_mapping(read_text(path or os.path.join(project_dir, CONFIG_NAME)) or "").items():
+        with contextlib.suppress(ValidationError, UsageError):
+            Config.model_validate({name: value})
+            kept[name] = value
+    with contextlib.suppress(ValidationError, UsageError):
+        return _named(Config.model_validate(kept), project_dir)
+    return Config()
 
 
 def _overridden(values: dict[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 
 from auto_experiment.brief import load_brief
-from auto_experiment.config import Config, Environment, load_config, paths_of, read_environment
+from auto_experiment.config import Config, Environment, load_config, paths_of, read_environment, readable_config
 from auto_experiment.errors import EnvironmentNotReady, UsageError
 from auto_experiment.objective import BARE, PERCENT, Objective, is_ratio
 from auto_experiment.paths import ProjectPaths
@@ -48,11 +48,11 @@ class Place:
         return load_config(self.root, self.config_file, self.overrides)
 
     def loose_config(self) -> Config:
-        """For ending a run: that must work also when the config has become unreadable meanwhile."""
+        """For ending a run: that must work also when the config has been broken meanwhile."""
         try:
             return self.config()
         except UsageError:
-            return Config()
+            return readable_config(self.root, self.config_file)
 
     def paths(self, config: Config) -> ProjectPaths:
         return paths_of(config, self.root)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import yaml
 
 from auto_experiment.errors import ConfigError
+from auto_experiment.texts import visible
 
 MAX_BYTES = 100_000  # no config is this long, and reading YAML takes about 10 s a megabyte
 
@@ -29,7 +30,7 @@ def shown(value: object) -> str:
 
 def plain(text: str) -> str:
     """Text that may stand in a message: one line, no control characters, not too long."""
-    printable = "".join(char if char.isprintable() else "?" for char in text)
+    printable = visible(text)
     return printable if len(printable) <= 80 else f"{printable[:77]}..."
 
 

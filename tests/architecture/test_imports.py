@@ -15,7 +15,7 @@ ROOT = Path(auto_experiment.__file__).parent
 PACKAGE = "auto_experiment"
 
 LAYERS = (
-    {"records", "errors", "clock", "jsonable", "redact", "__init__"},
+    {"records", "errors", "clock", "jsonable", "redact", "texts", "__init__"},
     {"objective", "paths", "files", "command", "goal", "search_space", "script_options", "yaml_file", "environ_block"},
     {"hosts", "models", "ledger", "config", "brief", "demo", "skills"},
     {"launchers", "project"},

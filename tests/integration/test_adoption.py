@@ -61,6 +61,14 @@ class TestATrainingThatIsStillGoing:
         assert follow.wait() == 0
         assert "step 3/3 val_acc=0.9" in follow.text
 
+        shown = work.cli("status").stdout
+        assert "now         training exp001/run01 ended after " in shown
+        assert "the next `run` records it" in shown
+        [run] = work.json("status")["current_runs"]
+        assert run["elapsed_s"] == work.json("status")["current_runs"][0]["elapsed_s"], "it grows no more"
+        assert "  exp001  ended, not recorded" in work.cli("list").stdout
+        assert "the next `run` records it" not in work.cli("run", "--max-cycles", 1).stdout + work.cli("status").stdout
+
     def test_is_adopted_and_never_started_again(self, project):
         work = project(HELD.format(end="sys.exit(0)"))
         first = work.start("run")

@@ -348,6 +348,13 @@ def test_a_script_that_is_no_python_is_said_by_check_and_ends_in_exit_status_2(p
     assert "no dry run has ever" not in work.cli("run", "--max-cycles", 1).stdout
 
 
+def test_a_finite_space_of_which_nothing_could_run_ends_in_exit_status_2(project):
+    work = project("import sys; sys.exit(3)\n", brief=GOAL + "\n# Search Space\n- --x: [1, 2]\n")
+    said = work.cli("run", status=2).stdout
+    assert "ended: the search space is used up" in said
+    assert "no dry run has ever passed, the last one for this: exit status 3; mend" in said
+
+
 def test_check_says_a_name_in_the_search_space_that_the_script_does_not_take(project):
     """Such a name fails every dry run but the baseline's, and would do so all night."""
     script = (

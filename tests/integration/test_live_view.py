@@ -232,8 +232,10 @@ def test_when_the_view_is_killed_the_lines_go_on(project, terminal):
 @pytest.mark.parametrize("slow", ["import time; time.sleep(5)", "raise SystemExit(1)"], ids=["slow", "broken"])
 def test_nothing_is_lost_when_the_view_comes_too_late_or_never(project, terminal, slow):
     work, screen = prepared(project), terminal()
-    work.write("late/sitecustomize.py", f"import sys\nif '--beside' in sys.orig_argv:\n    {slow}\n")
-    work.env["PYTHONPATH"] = f"{work.root}/late:{work.env['PYTHONPATH']}"
+    late = work.desk / "late" / "sitecustomize.py"  # one that lies in the project is not loaded
+    late.parent.mkdir()
+    late.write_text(f"import sys\nif '--beside' in sys.orig_argv:\n    {slow}\n")
+    work.env["PYTHONPATH"] = f"{late.parent}:{work.env['PYTHONPATH']}"
     run = work.start("run", "--max-cycles", 1, **screen.streams)
     assert run.wait() == 0
     work.until(lambda: "REPORT.md" in screen.all)

@@ -21,6 +21,7 @@ from auto_experiment.config import (
     value_of,
 )
 from auto_experiment.errors import ConfigError, MissingKey
+from auto_experiment.project import Place
 from auto_experiment.records.brief import Parameter
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -380,6 +381,26 @@ def test_notes_stay_in_the_vault(project, folder):
 def test_a_placeholder_that_nobody_fills_in_is_named(project, word):
     message = refusal(project, f"obsidian: {{project_subdir: 'notes/{word}'}}")
     assert f"{word} stands for nothing here: did you mean {{project_name}}?" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "workspace", "variable"),
+    [
+        (
+            "project: {workspace: elsewhere}\nagent: {api_key_env: MY_KEY}\nmonitor: {pol_interval: 5}",
+            "elsewhere",
+            "MY_KEY",
+        ),
+        ("project: {workspace: elsewhere, x: 1}\nagent: {api_key_env: MY_KEY}", "workspace", "MY_KEY"),
+        ("project: [", "workspace", ""),
+        ("- a list", "workspace", ""),
+        ("1: 2\nproject: 7", "workspace", ""),
+    ],
+)
+def test_of_a_broken_config_the_sections_that_can_be_read_count(project, text, workspace, variable):
+    refusal(project, text)
+    found = Place.of(str(project)).loose_config()
+    assert (found.project.workspace, found.agent.api_key_env) == (workspace, variable)
 
 
 def test_who_is_told_is_no_matter_of_the_experiments(project):

@@ -112,6 +112,7 @@ def test_at_200_by_50_there_is_more_of_it():
         ({"state": "paused", "until": None}, "paused, training"),
         ({"state": "stopped", "reason": "interrupted by SIGINT"}, "no controller is running (interrupted by SIGINT)"),
         ({"state": "stopped", "phase": None}, "epoch 53 when its log was last read; what runs goes on"),
+        ({"state": "stopped", "shown": replace(SHOWN, over=True)}, "it has ended after 1m40s; the next run records it"),
         ({"directive": "try adam"}, "pending: try adam"),
         ({"trouble": "ledger.db: is damaged"}, "trouble   ledger.db: is damaged"),
         ({"best": ""}, "best      none yet that counts"),

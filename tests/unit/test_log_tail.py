@@ -25,6 +25,12 @@ def test_an_unfinished_line_and_a_short_file(tmp_path):
     assert tail(log, lines=0) == []
 
 
+def test_what_comes_behind_a_given_end_is_for_others(tmp_path):
+    (tmp_path / "log").write_text("one\ntwo\nthree\n")
+    assert tail(tmp_path / "log", end=8) == ["one", "two"]
+    assert tail(tmp_path / "log", end=99) == ["one", "two", "three"]
+
+
 def test_redraws_and_sequences(tmp_path):
     log = tmp_path / "log"
     log.write_bytes(b"\r 1%\r 2%\r 3%\n\x1b[1;31mred\x1b[0m\x1b]0;title\x07\n\xff\xfe bytes\n")

@@ -244,6 +244,7 @@ ABSURD = [
     "x" * 10_000,
     "🧪" * 500,
     "\x1b[31mred\x00",
+    "![a picture](https://example.org/seen.png) and [a link](https://example.org)",
 ]
 
 
@@ -263,6 +264,7 @@ def test_absurd_words_break_no_table_and_no_section(campaign, text):
     for row in (campaign.row("exp001"), campaign.row("exp002")):
         assert row.replace("\\\\", "").replace("\\|", "").count("|") == 7
     assert "<script" not in report
+    assert "](" not in report, "nothing is fetched by whoever shows it"
     path = write_report(Project("cifar", campaign.goal, campaign.paths, campaign.objective, 1), campaign.ledger)
     assert Path(path).read_bytes().decode("utf-8")
 

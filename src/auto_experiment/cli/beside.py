@@ -38,7 +38,7 @@ class Beside:
         self._ours: socket.socket | None = None  # None before the view, and after it
         self._unshown: deque[str] | None = None  # what was said before the view could be seen; None once it can
         self._late = 0.0
-        self._lock = threading.Lock()  # a heartbeat's sample of the GPUs speaks from a thread
+        self._lock = threading.Lock()  # a heartbeat's look at the GPUs speaks from a thread
 
     def __enter__(self) -> Beside:  # noqa: PYI034  typing.Self needs Python 3.11
         return self

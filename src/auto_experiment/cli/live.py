@@ -180,6 +180,8 @@ class _Drawing:
             return Text(shown.state)
         if shown.elapsed_s is None:
             return Text("about to start")
+        if self.live.state == "stopped" and shown.over:
+            return Text(f"it has ended after {_short(shown.elapsed_s)}; the next run records it")
         elapsed_s = shown.elapsed_s + self.age
         elapsed, progress = _short(elapsed_s), shown.progress
         if self.live.state == "stopped":

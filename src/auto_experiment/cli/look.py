@@ -3,6 +3,7 @@ reports."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import re
@@ -135,7 +136,7 @@ def no_experiment(exp: str, count: int) -> UsageError:
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many lines.")
 @project_option
 def logs_command(exp: str | None, follow: bool, lines: int, project: str) -> None:
-    """The training log of an experiment (default: the newest one)."""
+    """The training log of an experiment (default: the newest one that has one)."""
     from auto_experiment.watch.log_tail import tail
 
     with opened(project) as (found, ledger):
@@ -143,33 +144,37 @@ def logs_command(exp: str | None, follow: bool, lines: int, project: str) -> Non
         if not os.path.exists(path):
             raise UsageError(f"{path}: has not been written yet")
         size = os.path.getsize(path)
-        for line in tail(path, lines=lines, chars=2000):
+        for line in tail(path, lines=lines, chars=2000, end=size):
             click.echo(line)
         if follow and ledger:
             _follow(path, size, ledger)
 
 
 def _log_path(found: Project, ledger: Reader | None, exp: str | None) -> str:
-    count = ledger.experiment_count() if ledger else 0
-    if ledger is None or not count:
+    newest = ledger.newest_attempt() if ledger else None
+    if ledger is None or newest is None:
         raise UsageError("nothing has run yet; `auto-experiment run` starts")
-    attempts = ledger.attempts(experiment_number(exp) if exp else count)
+    if not exp:
+        return found.paths.train_log(newest.name)
+    number = experiment_number(exp)
+    if ledger.experiment(number) is None:
+        raise no_experiment(exp, ledger.experiment_count())
+    attempts = ledger.attempts(number)
     if not attempts:
-        raise no_experiment(exp or "", count)
+        raise UsageError(f"{experiment_name(number)} has started nothing, so it has no log")
     return found.paths.train_log(attempts[-1].name)
 
 
 def _follow(path: str, offset: int, ledger: Reader) -> None:
-    from auto_experiment.watch.log_tail import Growing, clean
+    from auto_experiment.watch.log_tail import Growing, printable
 
-    log = Growing(path, offset)
+    log, decoder = Growing(path, offset), codecs.getincrementaldecoder("utf-8")("replace")
     name = path.rsplit(f"{os.sep}runs{os.sep}", maxsplit=1)[-1]
     while True:
         ended = os.path.exists(os.path.join(os.path.dirname(path), "exit.json"))  # also when no controller stores it
-        alive = not ended and any(name.startswith(a.name) for a in ledger.open_attempts())
+        alive = not ended and any(name.startswith(f"{a.name}{os.sep}") for a in ledger.open_attempts())
         if data := log.read():
-            text = data.decode("utf-8", "replace").replace("\r", "\n")
-            sys.stdout.write("\n".join(clean(line) for line in text.split("\n")))
+            sys.stdout.write(printable(decoder.decode(data).replace("\r", "\n")))
             sys.stdout.flush()
         elif not alive:
             return
@@ -280,7 +285,7 @@ def metrics_command(log: str, objective: str | None, direction: str | None, as_j
     if as_json:
         print_json(document)
     else:
-        click.echo(reading.as_text(document, curves, plain=not has_braille(sys.stdout)))
+        click.echo(reading.as_text(document, curves, ascii_only=not has_braille(sys.stdout)))
 
 
 _LONGEST_OBJECTIVE = 200

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -40,6 +41,7 @@ _GPUS_EVERY_S = 10.0
 _LAST_WORDS_S = 0.5  # for a terminal that takes nothing
 _FIRST_LINES = 10
 _LONGEST = 2000  # characters of a line
+_DAY = re.compile(r"^\d{4}-\d\d-\d\d ")  # in front of what a controller says; not of what else comes into its log
 GOODBYE = b"\0"
 WATCH_HINT = "q leaves the view; the loop goes on"
 RUN_HINT = "Ctrl-C ends the loop, a training goes on; elsewhere: auto-experiment watch"
@@ -122,14 +124,14 @@ class LogLines:
         self.descriptor: int | None = None
         self.over = False
         size = os.path.getsize(path) if os.path.isfile(path) else 0
-        self._before = tail(path, lines=_FIRST_LINES, chars=_LONGEST)
+        self._before = tail(path, lines=_FIRST_LINES, chars=_LONGEST, end=size)
         self._log, self._rest = Growing(path, size), b""
 
     def read(self) -> list[str]:
         *whole, self._rest = (self._rest + self._log.read()).split(b"\n")
         found = [clean(line.decode("utf-8", "replace"), _LONGEST) for line in whole]
         lines, self._before = [*self._before, *found], []
-        return [line[len("2026-01-01 ") :] for line in lines]
+        return [_DAY.sub("", line) for line in lines]
 
     def seen(self) -> None:
         pass
@@ -222,7 +224,7 @@ class Gpus:
         self._place = place
         self._look: Callable[[], FoundGpus] | None = None
         self._thread: threading.Thread | None = None
-        self._next = 0.0
+        self._next = time.monotonic() + _SOON_S  # the first frame comes first: a look takes two processes
         self._found: tuple[Gpu, ...] = ()
 
     def now(self) -> tuple[Gpu, ...]:

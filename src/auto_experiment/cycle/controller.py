@@ -46,7 +46,7 @@ from auto_experiment.ledger.rows import (
 )
 from auto_experiment.ledger.writer import Transaction
 from auto_experiment.objective import Objective
-from auto_experiment.planners.base import IN_VAIN, NoPlan
+from auto_experiment.planners.base import IN_VAIN, SPACE_USED_UP, NoPlan
 from auto_experiment.project import bar_of
 from auto_experiment.records.change import LaunchRequest
 from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
@@ -110,7 +110,7 @@ class Controller:
             while not (reason := self._patience.through(self.advance)):
                 self._monitor.check()
             never_ran = "" if self._coded or not self._cycles else budget.unrunnable(self._ledger)
-            in_vain = IN_VAIN in reason and bool(never_ran)
+            in_vain = bool(never_ran) and (IN_VAIN in reason or SPACE_USED_UP in reason)
             ending = Ending(reason, wrong=in_vain or reason.startswith(budget.UNMEASURABLE))
             reports = self._patience.through(self._conclude)
         except StopAsked as stop:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from auto_experiment import clock
+from auto_experiment import clock, texts
 
 TITLE = "# Memory Log"
 KEY_RESULTS = "## Key Results"
@@ -59,8 +59,7 @@ class Edits:
 
 def one_line(text: str, limit: int = _ENTRY_MAX) -> str:
     """Any text as one line of at most ``limit`` characters that cannot be taken for a heading."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    flat = flat.lstrip("#").strip()
+    flat = texts.one_line(text).lstrip("#").strip()
     return flat if len(flat) <= limit else flat[: max(limit - 1, 0)].rstrip() + "…"
 
 

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from auto_experiment import __version__
+from auto_experiment import __version__, clock
 from auto_experiment.cycle.parts import Parts
 from auto_experiment.errors import DiskFault
 from auto_experiment.ledger.rows import CycleRow, Phase
@@ -30,7 +30,7 @@ class Session:
         crashed = last is not None and last.ended_at is None
         open_cycle = None if cycle is None or cycle.phase is Phase.DONE else cycle
         with self._ledger.transaction() as tx:
-            self._ledger.session = tx.session(socket.gethostname(), _boot_id(), os.getpid(), __version__)
+            self._ledger.session = tx.session(socket.gethostname(), clock.boot_id(), os.getpid(), __version__)
             if self._fence:
                 tx.event("fence", mode=self._fence[0], said=self._fence[1])
             if open_cycle and open_cycle.parked:
@@ -61,11 +61,3 @@ class Session:
 
 def why_report(plan: Plan) -> str:
     return plan.reason or "the plan asked for the report"
-
-
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

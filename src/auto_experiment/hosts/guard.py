@@ -24,6 +24,7 @@ from auto_experiment.files import atomic_write
 from auto_experiment.hosts.hand import changing_directive, joined, noted, size_of_notes
 from auto_experiment.hosts.protected import PACKAGE, Protected, above, is_below, tops
 from auto_experiment.paths import ProjectPaths
+from auto_experiment.texts import visible
 
 MOST_NAMES = 200_000  # that are known
 MOST_FILES = 20_000  # that are looked at
@@ -110,7 +111,7 @@ class Guard:
         if self._ledger is not None and not self._enforced:
             said += self._ledger.put_back()
         self._let_go()
-        return tuple(map(_one_line, said))
+        return tuple(map(visible, said))
 
     # what is looked at
 
@@ -309,11 +310,6 @@ class Guard:
         for handle in self._homes.values():
             os.close(handle)
         self._homes, self._things = {}, {}
-
-
-def _one_line(text: str) -> str:
-    """A name may hold anything but "/", terminal sequences too."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _same(one: _Kept | None, other: _Kept | None) -> bool:

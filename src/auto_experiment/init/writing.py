@@ -14,6 +14,7 @@ from auto_experiment.init.modules import in_words
 from auto_experiment.init.objectives import sample_of
 from auto_experiment.init.proposal import Proposal
 from auto_experiment.init.ranges import Proposal as Line
+from auto_experiment.texts import visible
 
 _MOST_NAMED = 12
 _WIDE = 150
@@ -154,7 +155,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def told(proposal: Proposal) -> list[str]:
     """What was found, a line each."""
-    return [f"{name:12}{_plain(text)}" for name, text in _told(proposal) if text]
+    return [f"{name:12}{visible(text)}" for name, text in _told(proposal) if text]
 
 
 def _told(proposal: Proposal) -> Iterable[tuple[str, str]]:
@@ -210,10 +211,6 @@ def _space_in_words(proposal: Proposal) -> str:
 
 def _inside(proposal: Proposal) -> bool:
     return proposal.python.file.startswith(proposal.root + os.sep)
-
-
-def _plain(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def what_next(folder: str, brief: str, edits: Sequence[str]) -> list[str]:

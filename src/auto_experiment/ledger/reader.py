@@ -248,6 +248,10 @@ class Reader:
             _attempt(row) for row in self._all(f"SELECT {light} FROM attempt WHERE id > {first} ORDER BY id", after)
         ]
 
+    def newest_attempt(self) -> AttemptRow | None:
+        row = self._one(f"SELECT {_ATTEMPT} FROM attempt ORDER BY id DESC LIMIT 1")
+        return _attempt(row) if row else None
+
     def open_attempts(self) -> list[AttemptRow]:
         return [
             _attempt(row)

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from auto_experiment.errors import ModelError, ModelFault
+from auto_experiment.texts import one_line
 
 BASE, CAP = 1.0, 300.0  # seconds: doubles from one to five minutes
 JITTER = 0.8  # never less than this part of it: a day without an answer costs 24 requests in its first hour
@@ -212,7 +213,7 @@ def _without(words: str, sent: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * _WORDS]).split())[:_WORDS]
+    return one_line(text[: 4 * _WORDS])[:_WORDS]
 
 
 def _line(where: str, did: str, code: str, words: str, todo: str) -> str:

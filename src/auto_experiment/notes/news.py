@@ -19,6 +19,7 @@ from auto_experiment.project import Project
 from auto_experiment.records.lesson import Result
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.run import Kind
+from auto_experiment.texts import one_line
 from auto_experiment.views.standing import standing
 
 TARGET, BEST, FAILED, PARKED, ENDED = "target reached", "new best", "failed", "waiting", "ended"
@@ -148,5 +149,5 @@ def _title(ledger: Reader, number: int) -> str:
 
 def _line(text: str, most: int) -> str:
     """Text from elsewhere as one piece of a line that calls nobody: a chat must not take `@everyone` for its own."""
-    flat = " ".join("".join(char if char.isprintable() else " " for char in text).split()).replace("@", "@\u200b")
+    flat = one_line(text).replace("@", "@\u200b")
     return flat if len(flat) <= most else f"{flat[: most - 3]}..."

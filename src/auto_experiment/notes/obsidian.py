@@ -13,6 +13,7 @@ from typing import Any
 from auto_experiment.clock import human, local
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.project import Project
+from auto_experiment.texts import one_line
 from auto_experiment.views.listing import listing, shown_value
 from auto_experiment.views.standing import standing
 from auto_experiment.views.status import spent, status
@@ -189,7 +190,7 @@ def _link(folder: str, note: str, shown: str, *, block: str = "", cell: bool = F
 
 def _text(text: str, most: int = 160) -> str:
     """Text from models, logs and humans as one piece of a line: no link, tag, table, comment or HTML of its own."""
-    flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    flat = one_line(text)
     if len(flat) > most:
         flat = f"{flat[: most - 3]}..."
     return _SPECIAL.sub(r"\\\1", flat).replace("<", "&lt;").replace("%%", "%\u200b%")

@@ -15,7 +15,8 @@ from auto_experiment.records.lesson import Reflection, Result
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Plan
 
-IN_VAIN = "in a row gave no value that counts"  # in the reason of a plan that gives up
+# in the reason of a plan that has nothing more to try
+IN_VAIN, SPACE_USED_UP = "in a row gave no value that counts", "the search space is used up"
 
 
 class Fate(str, Enum):

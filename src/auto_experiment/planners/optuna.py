@@ -14,7 +14,7 @@ from auto_experiment.errors import UsageError
 from auto_experiment.models.base import Steps, decided
 from auto_experiment.objective import Objective
 from auto_experiment.planners import directives
-from auto_experiment.planners.base import IN_VAIN, Leading, NoPlan, PlanView, ReflectView
+from auto_experiment.planners.base import IN_VAIN, SPACE_USED_UP, Leading, NoPlan, PlanView, ReflectView
 from auto_experiment.records.brief import Scalar
 from auto_experiment.records.lesson import Finding, Next, Reflection, Result
 from auto_experiment.records.outcome import Outcome
@@ -53,7 +53,7 @@ def _plan(view: PlanView, *, ends: bool) -> Plan:
     params = _next_params(view)
     if params is None:
         settings = math.prod(p.size for p in view.space)
-        used_up = f"the search space is used up: all {settings:.0f} settings were tried"
+        used_up = f"{SPACE_USED_UP}: all {settings:.0f} settings were tried"
         return Plan(Action.REPORT, reason=f"{used_up}; give a wider one in the brief or in a directive")
     return _search_plan(view, params)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+from auto_experiment.texts import one_line
+
 _LOOKED_AT = 8  # characters of the given text for each one that may be kept: blanks are squeezed
 
 
 def flat(text: str, limit: int) -> str:
     """One line of at most ``limit`` characters, without control and invisible characters."""
-    words = "".join(c if c.isprintable() else " " for c in text[: _LOOKED_AT * limit]).split()
-    return cut(" ".join(words), limit)
+    return cut(one_line(text[: _LOOKED_AT * limit]), limit)
 
 
 def block(text: str, limit: int) -> str:

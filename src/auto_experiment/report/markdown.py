@@ -16,6 +16,7 @@ from auto_experiment.project import Project
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.report.caveats import caveats
 from auto_experiment.report.time_spent import span_of, time_spent
+from auto_experiment.texts import one_line
 from auto_experiment.views.listing import listing, shown_value, unfinished
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import spent, unsettled
@@ -201,13 +202,17 @@ def _limits(project: Project, ledger: Reader, attempts: Sequence[AttemptRow], no
 
 
 def _md(text: str) -> str:
-    """Text from logs, briefs and titles as one cell of Markdown: no table, heading or HTML of its own."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`").replace("*", "\\*")
+    """Text from logs, briefs and titles as one cell of Markdown: no table, heading, link or HTML of its own."""
+    return (
+        one_line(text)
+        .replace("\\", "\\\\")
+        .replace("|", "\\|")
+        .replace("<", "&lt;")
+        .replace("`", "\\`")
+        .replace("*", "\\*")
+        .replace("](", "]\\(")
+    )
 
 
 def _code(text: str) -> str:
     return " ".join(text.replace("`", "'").split())
-
-
-__all__ = ["experiment_name", "render", "write_report"]

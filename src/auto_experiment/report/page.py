@@ -15,6 +15,8 @@ from auto_experiment.report.drawing import Figures
 from auto_experiment.report.facts import Best, Detail, Facts, Row, RunFacts, short
 from auto_experiment.report.markup import Html, el, fit, join, lines, raw, words
 from auto_experiment.views.status import spent
+from auto_experiment.views.terminal import counted
+from auto_experiment.views.terminal import short as brief
 
 _TITLE, _TEXT, _COMMAND = 300, 2_000, 4_000  # characters
 _PRINTED = 60  # experiments: the details of more would be hundreds of pages
@@ -134,13 +136,13 @@ def _tried(facts: Facts) -> str:
     if not count:
         return "Nothing has been tried yet."
     told = [f"{facts.results[key]} {said}" for key, said in _RESULTS if facts.results.get(key)]
-    text = f"{_several(count, 'experiment')}{_took(facts)}: {', '.join(told)}."
+    text = f"{counted(count, 'experiment')}{_took(facts)}: {', '.join(told)}."
     names = list(dict.fromkeys(name for trial in facts.trials for name in trial.params))
     varied = [name for name in names if len({str(t.params.get(name)) for t in facts.trials}) > 1]
     if varied:
         more = f" and {len(varied) - 8} more" if len(varied) > 8 else ""
         text += f" Varied: {', '.join(words(name, 40) for name in varied[:8])}{more}."
-    return text + (f" {_several(facts.coded, 'plan')} changed the code." if facts.coded else "")
+    return text + (f" {counted(facts.coded, 'plan')} changed the code." if facts.coded else "")
 
 
 _RESULTS = (
@@ -373,12 +375,8 @@ def _run(run: RunFacts) -> Html:
 
 
 def _metrics(run: RunFacts) -> str:
-    told = (f"{words(name, 60)} {_number(final)}" for name, final, _, _ in run.metrics)
+    told = (f"{words(name, 60)} {brief(final)}" for name, final, _, _ in run.metrics)
     return words(", ".join(told), _TEXT)
-
-
-def _number(value: object) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _diff(text: str) -> Html:
@@ -485,7 +483,7 @@ def _failures(facts: Facts, _figures: Figures) -> Part | None:
         cause = failure.fault.replace("_", " ") if failure.fault != "none" else failure.state
         counts[cause] = counts.get(cause, 0) + 1
     causes = ", ".join(f"{cause} {count}" for cause, count in sorted(counts.items(), key=lambda item: -item[1]))
-    said = f"{_several(facts.failure_count, 'attempt')} went wrong ({causes})."
+    said = f"{counted(facts.failure_count, 'attempt')} went wrong ({causes})."
     return (
         "failures",
         "Failures",
@@ -495,7 +493,7 @@ def _failures(facts: Facts, _figures: Figures) -> Part | None:
 
 def _provenance(facts: Facts, _figures: Figures) -> Part | None:
     objective, best = facts.objective, facts.best
-    read = ", ".join(f"{words(name, 60)} ({_several(count, 'training')})" for name, count in facts.read_as.items())
+    read = ", ".join(f"{words(name, 60)} ({counted(count, 'training')})" for name, count in facts.read_as.items())
     how = f"the {objective.select} value of a run, read from what the training printed or wrote" if objective else ""
     told = _pairs(
         ("objective", words(f"{objective}", 200) if objective else ""),
@@ -543,10 +541,6 @@ def _pairs(*pairs: tuple[str, str | Html]) -> Html:
     return (
         el("dl", *(child for name, value in shown for child in (el("dt", name), el("dd", value)))) if shown else raw("")
     )
-
-
-def _several(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def _when(text: str) -> str:

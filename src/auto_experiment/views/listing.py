@@ -14,6 +14,7 @@ from auto_experiment.project import Project
 from auto_experiment.records.lesson import Result
 from auto_experiment.records.run import Kind
 from auto_experiment.views.standing import Standing
+from auto_experiment.views.status import took_s
 
 
 def listing(project: Project, ledger: Reader | None, now: Standing | None, after: int = 0) -> list[dict[str, Any]]:
@@ -126,8 +127,8 @@ def unfinished(project: Project, ledger: Reader | None) -> str:
         sent_out = ledger.last_event("dispatch")
         at_work = cycle.phase is Phase.EXECUTE and sent_out is not None and sent_out.body["cycle"] == cycle.id
         return "code agent at work" if at_work else ""
-    if ledger.open_attempts():
-        return ""  # it goes on without a controller
+    if attempts := ledger.open_attempts():  # it goes on without a controller, or has ended without one
+        return "ended, not recorded" if all(took_s(project, a) is not None for a in attempts) else ""
     return f"not finished: {(reason or 'ended without a word (killed?)').partition(': ')[0]}"
 
 

@@ -80,7 +80,7 @@ def as_text(
         value, last = row["value"], row["runs"][-1] if row["runs"] else None
         body.append(
             [
-                _mark(row, best),
+                _mark(row, best, unfinished),
                 row["id"],
                 screen.cut(outcome(row, unfinished), longest),
                 _value(row, places),
@@ -97,7 +97,7 @@ def as_text(
     lines = [
         _line(padded, row, screen) for padded, row in zip(table(body, right=_right(wide)), [None, *rows], strict=True)
     ]
-    return "\n".join([*lines, *_footer(rows, all_rows, best, screen)])
+    return "\n".join([*lines, *_footer(rows, all_rows, best, unfinished, screen)])
 
 
 def _right(wide: bool) -> tuple[int, ...]:
@@ -116,10 +116,12 @@ def _line(padded: list[str], row: Row | None, screen: Screen) -> str:
     return f"{head}  {screen.cut(title, 0)}".rstrip()
 
 
-def _mark(row: Row, best: str | None) -> str:
+def _mark(row: Row, best: str | None, unfinished: str) -> str:
     if row["id"] == best:
         return "*"
-    running = row["result"] is None and row["runs"] and not RunState(row["runs"][-1]["state"]).is_final
+    running = (
+        row["result"] is None and not unfinished and row["runs"] and not RunState(row["runs"][-1]["state"]).is_final
+    )
     return ">" if running else _MARKS.get(row["result"] or "", " ")
 
 
@@ -175,12 +177,14 @@ def _why(run: Row) -> str:
     return "stopped" if run["state"] == RunState.STOPPED.value else ""
 
 
-def _footer(rows: Sequence[Row], all_rows: Sequence[Row], best: str | None, screen: Screen) -> list[str]:
+def _footer(
+    rows: Sequence[Row], all_rows: Sequence[Row], best: str | None, unfinished: str, screen: Screen
+) -> list[str]:
     results = Counter(row["result"] for row in all_rows)
     told = ", ".join(f"{results[key]:,} {word}" for key, word in _WORDS.items() if results[key])
     some = f"{len(rows):,} of " if len(rows) < len(all_rows) else ""
     lines = [f"{some}{counted(len(all_rows), 'experiment')}" + (f": {told}" if told else "")]
-    marks = {_mark(row, best) for row in rows}
+    marks = {_mark(row, best, unfinished) for row in rows}
     legend = [("*", "best so far"), ("+", "a best of its time"), ("x", "failed"), (">", "runs")]
     lines.append(", ".join(f"{mark} {word}" for mark, word in legend if mark in marks))
     if any(row["value"] is not None and not counts(row) for row in rows):

@@ -21,8 +21,8 @@ from auto_experiment.records.observation import Progress
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.views.gpus import in_one_line
 from auto_experiment.views.standing import standing
-from auto_experiment.views.status import status
-from auto_experiment.views.terminal import counted
+from auto_experiment.views.status import status, took_s
+from auto_experiment.views.terminal import counted, short
 from auto_experiment.watch.log_tail import clean
 from auto_experiment.watch.metrics.match import Match, match_objective
 
@@ -42,7 +42,8 @@ class Curve:
 @dataclass(frozen=True)
 class Shown:
     """The attempt that the view is about: the one that runs, else the newest one. ``state``: "running", "queued", or
-    how it ended. ``elapsed_s``: None when it runs no more, or not yet."""
+    how it ended. ``elapsed_s``: None when it runs no more, or not yet. ``over``: it has ended, and nobody has recorded
+    it yet."""
 
     run: str
     kind: str  # "dry run" | "training"
@@ -52,6 +53,7 @@ class Shown:
     progress: Progress | None
     metrics: tuple[tuple[str, str], ...]
     curves: tuple[Curve, ...]
+    over: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -105,7 +107,7 @@ def live(project: Project, ledger: Reader | None, gpus: Sequence[Gpu] = ()) -> L
         counts=(document["cycles"], document["experiments"], document["runs"]),
         best=_best(document["best"]),
         results=Curve(_line(objective.metric) if objective else "", tuple(values)),
-        shown=_shown(ledger, document["current_runs"], objective) if ledger else None,
+        shown=_shown(project, ledger, document["current_runs"], objective) if ledger else None,
         decisions=tuple(_line(text) for text in document["decisions"]),
         cost=_cost(document["llm"], ledger.unsettled_calls(None) if ledger else (0, None)),
         directive=_line(document["pending_directive"] or ""),
@@ -128,7 +130,9 @@ def _best(best: Mapping[str, Any] | None) -> str:
     return f"{best['value']:g}  {best['run']}  {_line(best['title'])}" if best else ""
 
 
-def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Objective | None) -> Shown | None:
+def _shown(
+    project: Project, ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Objective | None
+) -> Shown | None:
     attempt = _newest(ledger)
     if attempt is None:
         return None
@@ -146,17 +150,16 @@ def _shown(ledger: Reader, current: Sequence[Mapping[str, Any]], objective: Obje
         title=_line(experiment.title) if experiment else "",
         elapsed_s=facts["elapsed_s"] if facts else None,
         progress=Progress(**progress) if progress else None,
-        metrics=tuple((_line(name), _number(finals[name])) for name in first),
+        metrics=tuple((_line(name), short(finals[name])) for name in first),
         curves=tuple(Curve(_line(name), tuple(ledger.curve(attempt.id, name))) for name in chosen),
+        over=facts is not None and took_s(project, attempt) is not None,
     )
 
 
 def _newest(ledger: Reader) -> AttemptRow | None:
     """What runs, else what ran last: while a plan is made or code is written, that is of an earlier experiment."""
-    if attempts := ledger.open_attempts():
-        return attempts[-1]
-    newest = range(ledger.experiment_count(), 0, -1)
-    return next((attempts[-1] for number in newest if (attempts := ledger.attempts(number))), None)
+    attempts = ledger.open_attempts()
+    return attempts[-1] if attempts else ledger.newest_attempt()
 
 
 def _state(attempt: AttemptRow) -> str:
@@ -172,10 +175,6 @@ def _chosen(names: Sequence[str], objective: Objective | None) -> list[str]:
     losses = [name for name in names if "loss" in name.lower() and name not in chosen]
     losses.sort(key=lambda name: (name.lower() != "loss", "train" not in name.lower(), len(name)))
     return [*chosen, *losses][:2]
-
-
-def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _cost(llm: Mapping[str, float | None], asked: tuple[int, float | None] = (0, None)) -> str:

@@ -6,30 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from auto_experiment.views.chart import chart
+from auto_experiment.views.code import plain
+from auto_experiment.views.terminal import cells, counted, cut, pad, short
 
 _MOST_METRICS = 40
 _LONGEST_NAME = 44
 
 
-def as_text(document: Mapping[str, Any], curves: Mapping[str, Sequence[float]], *, plain: bool = False) -> str:
-    """``document``: that of ``metrics PATH --json``. ``curves``: values by metric, in order. ``plain``: ASCII only."""
-    return "\n".join([*_objective(document, curves, plain), *_metrics(document), *_closing(document)])
+def as_text(document: Mapping[str, Any], curves: Mapping[str, Sequence[float]], *, ascii_only: bool = False) -> str:
+    """``document``: that of ``metrics PATH --json``. ``curves``: values by metric, in order."""
+    return "\n".join([*_objective(document, curves, ascii_only), *_metrics(document), *_closing(document)])
 
 
-def _objective(document: Mapping[str, Any], curves: Mapping[str, Sequence[float]], plain: bool) -> Iterator[str]:
+def _objective(document: Mapping[str, Any], curves: Mapping[str, Sequence[float]], ascii_only: bool) -> Iterator[str]:
     found = document["objective"]
     if found:
         step = found["best_step"]
         at = "" if step is None else f" at {step:g}"
         yield (
-            f"objective   {found['name']}: best {_short(found['best'])}{at}, final {_short(found['final'])} "
-            f"({_values(found['count'])})"
+            f"objective   {found['name']}: best {short(found['best'])}{at}, final {short(found['final'])} "
+            f"({counted(found['count'], 'value')})"
         )
     note = document.get("objective_note")
     if note:
         yield f"            {note}" if found else f"objective   {note}"
     if found:
-        yield from (f"  {line}" for line in chart(curves.get(found["name"], ()), plain=plain))
+        yield from (f"  {line}" for line in chart(curves.get(found["name"], ()), plain=ascii_only))
     if found or note:
         yield ""
 
@@ -39,10 +41,10 @@ def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
     if not metrics:
         yield "metrics     none was read"
         return
-    width = min(max(map(len, metrics)), _LONGEST_NAME)
+    width = min(max(map(cells, metrics)), _LONGEST_NAME)
     yield f"{'metric':{width}}  {'final':>12}  values"
     for name, series in list(metrics.items())[:_MOST_METRICS]:
-        yield f"{_cut(name, width):{width}}  {_short(series['final']):>12}  {series['count']:>6}"
+        yield f"{pad(cut(plain(name), width, '~'), width)}  {short(series['final']):>12}  {series['count']:>6}"
     if len(metrics) > _MOST_METRICS:
         yield f"and {len(metrics) - _MOST_METRICS} more: --json shows all of them"
     yield ""
@@ -50,7 +52,7 @@ def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _closing(document: Mapping[str, Any]) -> Iterator[str]:
     for source in document.get("sources", ()):
-        yield f"from        {source['path']}: {source['kind']}, {source['metrics']} metrics"
+        yield f"from        {plain(source['path'])}: {source['kind']}, {source['metrics']} metrics"
     progress = document["progress"]
     if progress:
         total = "" if progress["total"] is None else f" of {progress['total']:g}"
@@ -61,15 +63,3 @@ def _closing(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"fault       {document['fault']}" + (f": {exception}" if exception else "")
     if document.get("note"):
         yield f"note        {document['note']}"
-
-
-def _values(count: int) -> str:
-    return f"{count} value" + ("" if count == 1 else "s")
-
-
-def _cut(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "~"
-
-
-def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import time
 from typing import Any
@@ -97,24 +99,30 @@ def _current(project: Project, attempt: AttemptRow) -> dict[str, Any]:
         "pid": attempt.pid,
         "command": attempt.command,
         "log": project.paths.train_log(attempt.name),
-        "elapsed_s": None if attempt.started_at is None else _elapsed_s(attempt),
+        "elapsed_s": None if attempt.started_at is None else _elapsed_s(project, attempt),
         "progress": attempt.summary.get("progress"),
         "metrics": {s["name"]: s["final"] for s in series},
     }
 
 
-def _elapsed_s(attempt: AttemptRow) -> float:
+def _elapsed_s(project: Project, attempt: AttemptRow) -> float:
     """By the boot's clock when the attempt was started since; else by the wall clock, which somebody may have set."""
+    if (took := took_s(project, attempt)) is not None:
+        return took
     claim = attempt.claim or {}
-    if claim.get("boot_id") == _boot_id() and claim.get("hostname") == os.uname().nodename:
+    if claim.get("boot_id") == clock.boot_id() and claim.get("hostname") == os.uname().nodename:
         elapsed = clock.since_boot() - claim["start_ticks"] / os.sysconf("SC_CLK_TCK")
     else:
         elapsed = time.time() - (clock.seconds(attempt.started_at) or 0.0)
     return max(round(float(elapsed), 1), 0.0)
 
 
-def _boot_id() -> str:
-    return (read_text("/proc/sys/kernel/random/boot_id") or "").strip()
+def took_s(project: Project, attempt: AttemptRow) -> float | None:
+    """How long an attempt took that has ended while no controller was there to record it; None when it has not."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        left = json.loads(read_text(os.path.join(project.paths.attempt(attempt.name), "exit.json")) or "")
+        return max(round(float(left["duration_s"]), 1), 0.0)
+    return None
 
 
 def _chars(path: str) -> int:

@@ -14,7 +14,7 @@ from auto_experiment.ledger.rows import experiment_name
 from auto_experiment.project import Project
 from auto_experiment.records.observation import Progress
 from auto_experiment.views.standing import best_attempt, standing
-from auto_experiment.views.status import spent
+from auto_experiment.views.status import spent, took_s
 from auto_experiment.views.terminal import LABEL, Screen, bar, compared, counted, decimals, fixed, number, stamp
 
 _METRICS = 4  # of a run that goes on
@@ -32,6 +32,7 @@ class Beside:
     ended_at: str | None = None  # when the last controller ended
     results: dict[str, int] = field(default_factory=dict)  # result -> experiments
     titles: dict[str, str] = field(default_factory=dict)  # of what runs
+    over: frozenset[str] = frozenset()  # runs that have ended, which nobody has recorded yet
     decided_at: tuple[str, ...] = ()
 
 
@@ -41,7 +42,8 @@ def beside(project: Project, ledger: Reader | None) -> Beside:
     now, session = standing(ledger, project.objective), ledger.last_session()
     best = best_attempt(ledger, now)
     earlier = best_attempt(ledger, now, before=best.id) if best else None
-    running = {attempt.experiment for attempt in ledger.open_attempts()}
+    attempts = ledger.open_attempts()
+    running = {attempt.experiment for attempt in attempts}
     rows = [row for row in map(ledger.experiment, running) if row]
     return Beside(
         best_at=best.ended_at if best else None,
@@ -49,6 +51,7 @@ def beside(project: Project, ledger: Reader | None) -> Beside:
         ended_at=session.ended_at if session else None,
         results=ledger.results(),
         titles={row.name: row.title for row in rows},
+        over=frozenset(attempt.run_name for attempt in attempts if took_s(project, attempt) is not None),
         decided_at=tuple(note.at for note in ledger.notes("decision", 5)),
     )
 
@@ -158,7 +161,10 @@ def _current(run: dict[str, Any], known: Beside, screen: Screen, *, read: bool) 
     since = "not started yet" if run["elapsed_s"] is None else human(run["elapsed_s"])
     pid = f", pid {run['pid']}" if run["pid"] else ""
     title = screen.cut(known.titles.get(run["experiment"], ""), 0)
-    lines = [f"{'now':{LABEL}}" + screen.fit(f"{kind} {run['run']}, {since}{pid}  {title}".rstrip(), before=LABEL)]
+    head = f"{kind} {run['run']}, {since}{pid}"
+    if not read and run["run"] in known.over:
+        head = f"{kind} {run['run']} ended after {since}, the next `run` records it"
+    lines = [f"{'now':{LABEL}}" + screen.fit(f"{head}  {title}".rstrip(), before=LABEL)]
     if run["progress"]:
         lines.append(" " * LABEL + screen.cut(_progress(run, screen, read=read), before=LABEL))
     shown = [f"{name} {number(value)}" for name, value in list(run["metrics"].items())[:_METRICS]]

@@ -132,6 +132,11 @@ def number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.{_DIGITS}g}"
 
 
+def short(value: object) -> str:
+    """Six significant digits, for a value that stands alone; what is no float as it is."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def decimals(values: Iterable[float]) -> int | None:
     """How many decimals show five significant digits of the largest of these values, so that a column of them can be
     read down; None when they lie too far apart for that."""

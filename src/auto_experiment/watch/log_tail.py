@@ -39,15 +39,16 @@ def clean(text: str, chars: int = 300) -> str:
     return text if len(text) <= chars else text[: max(chars - 1, 0)] + "…"
 
 
-def tail(path: str | os.PathLike[str], lines: int = 50, chars: int = 300) -> list[str]:
-    """The last ``lines`` lines that are not blank, oldest first; empty for anything but a readable regular file."""
+def tail(path: str | os.PathLike[str], lines: int = 50, chars: int = 300, end: int | None = None) -> list[str]:
+    """The last ``lines`` lines that are not blank, oldest first; empty for anything but a readable regular file.
+    ``end``: where the file is taken to end, for whoever reads on from there."""
     if lines <= 0:
         return []
     fd = _opened(path)
     if fd is None:
         return []
     try:
-        size = os.fstat(fd).st_size
+        size = os.fstat(fd).st_size if end is None else min(os.fstat(fd).st_size, end)
         data, whole = _end_of(fd, size, min(_MOST_BYTES, lines * chars * _BYTES_PER_CHAR + 4096))
     except OSError:
         return []

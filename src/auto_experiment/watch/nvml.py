@@ -32,7 +32,7 @@ def answer() -> dict[str, Any]:
     except pynvml.NVMLError as error:
         return {"error": str(error), "code": error.value}
     finally:
-        pynvml.nvmlShutdown()
+        _ask(pynvml, pynvml.nvmlShutdown)
 
 
 def _gpu(nvml: Any, index: int) -> Iterator[dict[str, Any]]:
