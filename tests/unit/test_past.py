@@ -17,7 +17,7 @@ from auto_experiment.config import load_config
 from auto_experiment.cycle import budget, past, think
 from auto_experiment.cycle.inputs import Inputs
 from auto_experiment.cycle.notebook import Notebook
-from auto_experiment.cycle.reflect import recall
+from auto_experiment.cycle.reflect import one_line_result, recall
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.ledger.writer import Writer
@@ -419,3 +419,28 @@ def test_a_prompt_is_as_long_at_cycle_ten_thousand_as_at_cycle_twenty(tmp_path):
         for first, *later in zip(*measured.values(), strict=True):
             assert all(abs(size - first) <= 0.05 * first for size in later), measured
     assert max(absurd[20]) < 30_000
+
+
+# --- the line of an experiment
+
+
+@pytest.mark.parametrize(
+    ("result", "facts", "line"),
+    [
+        (Result.IMPROVED, {"value": 0.5}, "acc=0.5 (new best)"),
+        (Result.IMPROVED, {"value": 0.5, "state": RunState.STOPPED, "fault": Fault.TIMEOUT}, "acc=0.5 (new best)"),
+        (Result.NOT_IMPROVED, {"value": 0.5}, "acc=0.5"),
+        (Result.INCONCLUSIVE, {"value_note": "acc was never printed"}, "inconclusive: no value"),
+        (Result.INCONCLUSIVE, {"state": RunState.STOPPED, "reason": "stop --run"}, "inconclusive: stop --run"),
+        (
+            Result.FAILED,
+            {"state": RunState.FAILED, "fault": Fault.CUDA_OOM, "reason": "exit status 1: RuntimeError: CUDA out of"},
+            "failed: cuda_oom",
+        ),
+        (Result.FAILED, {"state": RunState.FAILED, "reason": "dry run failed: no such flag"}, "failed: dry run"),
+        (Result.FAILED, {"state": RunState.LOST, "reason": "exit not observed"}, "failed: exit not observed"),
+    ],
+)
+def test_the_line_of_an_experiment_repeats_no_words_of_its_run(result, facts, line):
+    outcome = dataclasses.replace(Outcome.blank(RunState.FINISHED), **facts)
+    assert one_line_result(outcome, UP, result) == line

@@ -95,13 +95,6 @@ def _end_for_it(project: str, paths: ProjectPaths) -> str:
     return f"{what}, then it is "
 
 
-def _how_it_ended(paths: ProjectPaths, running: str) -> str:
-    """It may have come to its own end before anybody asked; its value counts then."""
-    with contextlib.closing(Reader.open(paths.ledger)) as ledger:
-        reason = next(a.reason for a in reversed(ledger.outline()) if a.run_name == running)
-    return "was ended" if reason == DIRECT_NOW_REASON else "had ended by itself"
-
-
 def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str]:
     """The newest cycle, and the run that goes on, "" for none."""
     ledger = Reader.open_if_any(paths.ledger)
@@ -115,6 +108,13 @@ def _going_on(paths: ProjectPaths) -> tuple[CycleRow | None, str]:
 def _after_a_pause(paths: ProjectPaths) -> str:
     pause = pause_of(paths)
     return f" (paused {pause}; {GO_ON})" if pause else ""
+
+
+def _how_it_ended(paths: ProjectPaths, running: str) -> str:
+    """It may have come to its own end before anybody asked; its value counts then."""
+    with contextlib.closing(Reader.open(paths.ledger)) as ledger:
+        reason = next(a.reason for a in reversed(ledger.outline()) if a.run_name == running)
+    return "was ended" if reason == DIRECT_NOW_REASON else "had ended by itself"
 
 
 @click.command("pause", epilog="Example: auto-experiment pause --project ~/cifar")

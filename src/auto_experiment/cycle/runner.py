@@ -481,4 +481,5 @@ def _log_gone(path: str) -> str:
 def _ended_line(outcome: Outcome, now: Standing) -> str:
     value = "" if outcome.value is None else f", {now.objective.metric}={outcome.value:g}"
     why = f" ({outcome.reason})" if outcome.reason else ""
-    return f"{outcome.state.value}{why} after {human(outcome.duration_s)}{value}"
+    after = "" if outcome.duration_s is None else f" after {human(outcome.duration_s)}"
+    return f"{outcome.state.value}{why}{after}{value}"

@@ -46,8 +46,7 @@ def make_project(folder: str, env: Environment) -> list[str]:
         done += [f"{'proposal':12}auto-experiment init --print {folder}"] if found else []
         return [*found, *done, *what_next(folder, FILES[0], ())]
     edits = to_edit(brief) if found else ["every heading that you need"]
-    none = [] if found or new else [f"{'script':12}none was found: write `- Training: your_script.py` under # Codebase"]
-    return [*found, *none, *done, *what_next(folder, FILES[0], edits)]
+    return [*found, *done, *what_next(folder, FILES[0], edits)]
 
 
 def proposed_brief(folder: str, env: Environment) -> str:

@@ -17,7 +17,9 @@ _NEVER = re.compile(
     r"|constants?|types|configurator)$"
 )
 _TEST_FOLDER = re.compile(r"(?i)(?:^|/)(?:tests?|testing|docs?|examples?_tests?|benchmarks?|migrations)(?:/|$)")
-_TRAINS = re.compile(r"(?i)(?:^|[_ -])(?:train(?:er|ing)?|fit|pre_?train(?:ing)?|fine_?tun(?:e|ing)|learn)(?:[_ -]|$)")
+_TRAINS = re.compile(
+    r"(?i)(?:^|[_ -])(?:train(?:er|ing)?|fit|pre_?train(?:ing)?|fine_?tun(?:e|ing)|learn)(?:[_ -]|\d|$)"
+)
 _STARTS = re.compile(r"(?i)^(?:main|run|experiment|launch|start|app|cli)$|^run_|^main_|_main$")
 _OTHER = re.compile(
     r"(?i)(?:^|[_-])(?:eval\w*|valid\w*|infer\w*|predict\w*|demo|sample\w*|generate\w*|export\w*|convert\w*|prepare\w*|preprocess\w*"
