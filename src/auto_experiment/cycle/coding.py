@@ -73,7 +73,8 @@ class Coding:
     def _send_out(self, step: Step, model: Model, terms: Terms, failed: str) -> None:
         cycle = step.cycle
         number = self._ledger.sent_out(cycle.id) + 1
-        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(step.plan.task.split())[:_SAID]}")
+        task = step.plan.task or failed.partition("\n")[0]
+        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(task.split())[:_SAID]}")
         view = self._view(step, failed)
         with self._ledger.transaction() as tx:
             tx.event("dispatch", cycle=cycle.id, number=number)
