@@ -309,6 +309,9 @@ def test_an_objective_that_is_never_printed_is_said_after_the_first_run(project)
     work = project(prints(0.1, 0.2, metric="top9"), config={"objective": {"metric": "val_acc"}})
     done = work.cli("run", "--max-cycles", 1)
     assert re.search(r"val_acc was never printed; the log shows: .*top9", done.stdout)
+    asked = "  no val_acc in the dry run, whose log shows top9: is it printed later?"
+    assert done.stdout.index(asked) < done.stdout.index("  training: pid"), "before the hours of a training"
+    assert "exp001: inconclusive: no value" in done.stdout
     (row,) = work.json("list")
     assert (row["result"], row["value"]) == ("inconclusive", None)
     assert "never printed" in report(work)

@@ -260,6 +260,9 @@ def test_a_command_whose_dry_run_fails_is_the_code_agents_business(model_project
     assert full(work)[0].value == pytest.approx(0.73), said
     first = next(h for h in script.model.heard if "launch_experiment" in h.tools)
     assert "no such layer" in str(first.said[0])
+    assert any("code agent, dispatch 1: dry run failed: " in line for line in said), (
+        "what it is sent out for, where the plan has no task"
+    )
 
 
 def test_one_call_for_a_reflection_and_the_next_plan(model_project):

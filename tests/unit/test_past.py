@@ -4,6 +4,7 @@ as after twenty."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from auto_experiment import clock
 from auto_experiment.config import load_config
 from auto_experiment.cycle import budget, past, think
 from auto_experiment.cycle.inputs import Inputs
+from auto_experiment.cycle.reflect import one_line_result
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.ledger.writer import Writer
@@ -338,3 +340,28 @@ def test_a_prompt_is_as_long_at_cycle_two_thousand_as_at_cycle_twenty(tmp_path):
     """At cycle ten thousand too: ``make drill DRILL=prompts``."""
     failures, measured = prompts.lengths((20, 300, 2_000), tmp_path)
     assert not failures, measured
+
+
+# --- the line of an experiment
+
+
+@pytest.mark.parametrize(
+    ("result", "facts", "line"),
+    [
+        (Result.IMPROVED, {"value": 0.5}, "acc=0.5 (new best)"),
+        (Result.IMPROVED, {"value": 0.5, "state": RunState.STOPPED, "fault": Fault.TIMEOUT}, "acc=0.5 (new best)"),
+        (Result.NOT_IMPROVED, {"value": 0.5}, "acc=0.5"),
+        (Result.INCONCLUSIVE, {"value_note": "acc was never printed"}, "inconclusive: no value"),
+        (Result.INCONCLUSIVE, {"state": RunState.STOPPED, "reason": "stop --run"}, "inconclusive: stop --run"),
+        (
+            Result.FAILED,
+            {"state": RunState.FAILED, "fault": Fault.CUDA_OOM, "reason": "exit status 1: RuntimeError: CUDA out of"},
+            "failed: cuda_oom",
+        ),
+        (Result.FAILED, {"state": RunState.FAILED, "reason": "dry run failed: no such flag"}, "failed: dry run"),
+        (Result.FAILED, {"state": RunState.LOST, "reason": "exit not observed"}, "failed: exit not observed"),
+    ],
+)
+def test_the_line_of_an_experiment_repeats_no_words_of_its_run(result, facts, line):
+    outcome = replace(Outcome.blank(RunState.FINISHED), **facts)
+    assert one_line_result(outcome, UP, result) == line

@@ -189,6 +189,16 @@ def test_what_the_model_cost(campaign, usd, shown):
     assert ("unknown" in text) == (usd is None)
 
 
+def test_what_changed_in_a_command_is_told_where_there_is_no_search_space(campaign):
+    """As with a model: an experiment with another command is not "the command as it stands"."""
+    campaign.stands()
+    for command in ("python t.py", "python t.py --lr 0.3", "python t.py --lr 0.1 --amp", "python t.py"):
+        campaign.experiment(0.5, command=command)
+    assert [row.changed for row in gather(campaign.project, campaign.ledger, None).rows] == [
+        "the command as it stands", "new: --lr 0.3", "new: --lr 0.1, --amp", "nothing in the command",
+    ]  # fmt: skip
+
+
 def test_what_changed_is_told_against_what_it_started_from(campaign):
     campaign.stands()
     campaign.experiment(0.5, params={"--lr": 0.1, "--width": 16})
