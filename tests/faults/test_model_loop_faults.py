@@ -91,7 +91,8 @@ def test_b16_the_budget_is_reached_in_mid_cycle(tmp_path, number, usd, results):
     with ModelServer(mind) as server:
         budget = {"usd": MOST_USD}
         prices = {"input": 3, "output": 15}
-        with thoughtful(tmp_path / "p", server, agent={"prices": prices, "max_cycles": 1}, budget=budget) as project:
+        agent = {"prices": prices, "max_cycles": 1}
+        with thoughtful(tmp_path / "p", server, "anthropic", agent=agent, budget=budget) as project:
             asks = hasty(project)
 
             def minds(config):
