@@ -215,6 +215,7 @@ def test_the_end_does_not_wait_for_the_minute(desk, receiver):
     assert "stopped: 3 cycles done" in board.read_text()
     work.later(0)
     assert len(receiver.got) == 1
+    assert work.said == [], "who writes the report goes on looking; a child that nobody hears is no fault"
 
 
 def test_a_fault_at_the_end_is_written_into_the_log(desk, tmp_path):

@@ -55,10 +55,12 @@ class Errand:
         return answer
 
     def answer(self) -> Mapping[str, Any] | None:
-        """What it said, once it has ended; None while it has not."""
+        """What it said, once it has ended (nothing, when it was not to be heard); None while it has not."""
         status = self._child.poll()
         if status is None:
             return None
+        if self._child.stdout is None and status == 0:  # not to be heard: its faults are in the log
+            return {}
         said = b""
         if self._child.stdout is not None:
             os.set_blocking(self._child.stdout.fileno(), False)
