@@ -13,8 +13,10 @@ from urllib.parse import quote
 import pytest
 
 from auto_experiment.agent import snapshots
+from auto_experiment.cycle import patience
 from auto_experiment.cycle.parts import Minds
 from auto_experiment.errors import ModelError, ModelFault
+from auto_experiment.hosts import fence
 from auto_experiment.models.prices import Prices
 from auto_experiment.models.redacted import RedactedModel
 from auto_experiment.models.scripted import ScriptedModel, call, words
@@ -198,6 +200,24 @@ def test_no_module_of_the_project_is_loaded_outside_of_the_fence(model_project, 
     assert not loaded.exists(), said
     assert (work.root / "workspace/report.html").exists(), said
     assert ours == []
+
+
+@pytest.mark.parametrize("act", [
+    "os.rename('workspace', 'elsewhere')", "os.unlink('workspace/controller.lock')", "os.unlink('workspace/ledger.db')",
+])  # fmt: skip
+def test_a_training_that_takes_the_ledger_away_does_not_end_the_campaign(model_project, monkeypatch, act):
+    """Where no kernel forbids it: it is put back, and the training that goes on is adopted."""
+    monkeypatch.setattr(fence, "_which", lambda _name: "")
+    monkeypatch.setattr(fence, "_try_landlock", lambda *_: (0, "not here"))
+    monkeypatch.setattr(patience, "FIRST_S", 0.1)
+    takes = "import os, time\nif not judge.DRY:\n    " + act + "\n    time.sleep(0.7)\n"
+    work = model_project(TRAIN.replace("for step", f"{takes}for step"))
+    ending, said = run(work, Script(think=[plan(command="python train.py")]))
+    assert ending.reason == "enough", said
+    (one,) = full(work)
+    assert (one.state, one.n) == (RunState.FINISHED, 1), said
+    assert len(work.judged(dry=False)) == 1, "started once"
+    assert any("was moved to" in line or "made anew" in line or ": put back" in line for line in said), said
 
 
 def test_a_refused_launch_goes_back_into_the_same_dispatch(model_project):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from auto_experiment.cycle.inputs import Inputs
+from auto_experiment.errors import LedgerError, NotNow
 from auto_experiment.hosts.guard import HELD, Guard
 from auto_experiment.ledger.writer import Writer
 
@@ -24,14 +25,18 @@ class Guarding:
         if self._make is None:
             yield
             return
-        guard = self._make(inputs)
+        guard, refused = self._make(inputs), None
         guard.before(own)
         try:
             yield
+        except LedgerError as error:  # what runs has taken the ledger or its lock away, and here it comes back
+            refused = error
         finally:
             found = guard.after()
             if found:
                 self._tell(what, found)
+        if refused is not None:
+            raise NotNow(f"{what} took away what the controller writes to; it was put back") if found else refused
 
     def _tell(self, what: str, found: tuple[str, ...]) -> None:
         with self._ledger.transaction() as tx:

@@ -45,9 +45,11 @@ class LedgerKeeper:
 
     def put_back(self) -> tuple[str, ...]:
         """What was found, a sentence each; () when nobody else has touched it."""
+        lock = self._writer.renew_lock()
+        found: tuple[str, ...] = (f"{lock} was removed or replaced: made anew",) if lock else ()
         if self._kept is None or self._unchanged():
-            return ()
-        found = self._put_back(self._kept)
+            return found
+        found += self._put_back(self._kept)
         self.drop()
         return found
 

@@ -334,6 +334,13 @@ class Writer(Reader):
         self._db.backup(kept)
         return kept
 
+    def renew_lock(self) -> str:
+        """The lock's path when its file was gone and is there again; "" when it was there."""
+        if self._lock.held:
+            return ""
+        self._lock.renew()
+        return self._lock.path
+
     def put_back(self, kept: sqlite3.Connection) -> None:
         """Make a copy the ledger again, whatever stands in its place, and go on with it."""
         self._lock.renew()
