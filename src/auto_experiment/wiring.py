@@ -177,7 +177,16 @@ def prices_of(config: Config, access: Access) -> Prices | None:
 
 
 def redactor_of(config: Config, env: Environment) -> Redactor:
-    return Redactor.of(env.variables, env.key_names(config))
+    """Of what environment and config hold that is secret."""
+    redactor = Redactor.of(env.variables, env.key_names(config))
+    redactor.learn(_secrets_in(config))
+    return redactor
+
+
+def _secrets_in(config: Config) -> Iterator[str]:
+    """The file is read by the model, if it likes, and stands in the record of the code."""
+    yield from Redactor.of(config.experiment.env).secrets
+    yield from (secret for address in config.notify for secret in secrets_of(address))
 
 
 def load_nothing_from(root: str) -> None:
@@ -193,11 +202,11 @@ def load_nothing_from(root: str) -> None:
 
 
 def keep_secret(config: Config, env: Environment, redactor: Redactor) -> None:
-    """The keys and addresses that a config names are hidden in what we write; the keys are gone from our
-    /proc/PID/environ."""
+    """The keys that a config names, and the secrets that stand in it, are hidden in what we write; the keys are gone
+    from our /proc/PID/environ."""
     names = env.key_names(config)
     redactor.learn(env.variables.get(name, "") for name in names)
-    redactor.learn(secret for address in config.notify for secret in secrets_of(address))
+    redactor.learn(_secrets_in(config))
     forget(names)
 
 

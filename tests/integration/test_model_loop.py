@@ -608,6 +608,31 @@ def test_twenty_secrets_are_in_no_sink(model_project, monkeypatch):
     assert IN_ENVIRONMENT["HF_TOKEN"] in log, "it has what is its own"
 
 
+def test_a_secret_in_the_config_is_in_no_sink(model_project):
+    """`experiment.env` is a place for a key of W&B, and a model may read config.yaml."""
+    secret = "0123456789abcdef" * 2 + "76543210"
+    show = "import os\nprint('key', os.environ['WANDB_API_KEY'])\n"
+    work = model_project(
+        show + TRAIN, config={"experiment": {"env": {"WANDB_API_KEY": secret, "MODE": "offline_mode"}}}
+    )
+    script = Script(
+        think=[plan(task="look")],
+        code=[call("read_file", path="config.yaml"), call("run_shell", command="cat config.yaml"), launch()],
+    )
+    config, env = Place.of(str(work.root)).config(), Place.of(str(work.root)).env
+    model = RedactedModel(script.model, redactor_of(config, env))
+    minds = Minds(Leader(model), None, model, PRICES)
+    with controller_of(Place.of(str(work.root)), [].append, minds=lambda _config: minds) as controller:
+        controller.run()
+    assert f"key {secret}" in Path(work.paths.train_log(full(work)[0].name)).read_text()
+    heard = str(script.model.heard)
+    assert "WANDB_API_KEY: [secret]" in heard
+    assert "offline_mode" in heard
+    assert secret not in heard
+    with work.ledger() as ledger:
+        assert secret not in "\n".join(ledger._db.iterdump())
+
+
 def test_another_kind_of_provider_takes_over_with_the_next_run(model_project):
     space = "\n# Search Space\n- --lr: 0.1 .. 0.2\n"
     work = model_project(brief=BRIEF + space)
