@@ -292,6 +292,27 @@ def test_a_directive_between_makes_the_plan_void(model_project):
     assert [a.command for a in full(work)] == ["python train.py", "python train.py --seed 3"]
 
 
+@pytest.mark.parametrize("by", ["plan", "reflection"])
+def test_a_directive_is_planned_for_before_the_campaign_ends(model_project, by):
+    """Whoever asks for the report has not read what came meanwhile."""
+    work = model_project()
+
+    def asks_for_the_report(_heard):
+        Path(work.paths.directive).write_text("try lr 2\n")
+        return enough() if by == "plan" else reflection(next="report")
+
+    first = plan(command="python train.py")
+    after = plan(command="python train.py --lr 2", reason="as asked")
+    script = Script(think=[first, after], reflect=[asks_for_the_report])
+    if by == "plan":
+        script = Script(think=[first, asks_for_the_report, after], reflect=[reflection()])
+    ending, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py", "python train.py --lr 2"], said
+    assert any("try lr 2" in str(heard.said) for heard in script.model.heard if heard.tools[0] == "submit_plan")
+    assert not Path(work.paths.directive).exists()
+    assert ending.reason == "enough"
+
+
 def test_each_plan_starts_from_the_best_code(model_project):
     work = model_project()
     worse = BETTER.replace("0.7", "0.2")
