@@ -256,6 +256,20 @@ def test_a_fork_bomb_is_over_with_its_limit(run):
     assert not left()
 
 
+def test_in_a_fence_the_first_process_goes_first(monkeypatch):
+    """A bomb forks faster than it can be looked at; with the first process the kernel ends all inside."""
+    from auto_experiment.launchers import shim
+
+    done = []
+    monkeypatch.setattr(shim, "strike", lambda one, number: done.append((one, number)))
+    monkeypatch.setattr(shim, "fell", lambda *_, **more: done.append(("fell", more["rounds"])) or {})
+    tether = object.__new__(shim.Tether)
+    tether.nest, tether.outer = "nest", 0
+    tether.fell_all()
+    assert done[0] == ("nest", signal.SIGKILL)
+    assert ("fell", shim.NEST_ROUNDS) in done
+
+
 class TestTemporary:
     def test_it_is_empty_private_and_the_same(self, monkeypatch, tmp_path):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
