@@ -22,7 +22,7 @@ from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.environ_block import forget
-from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
+from auto_experiment.errors import ConfigError, EnvironmentNotReady, HostError, UsageError
 from auto_experiment.files import append_to, require_means, sweep_unfinished
 from auto_experiment.hosts.fence import NONE, Fence, shell_profile, training_profile
 from auto_experiment.hosts.guard import Guard
@@ -60,6 +60,7 @@ from auto_experiment.watch.monitor import Monitor
 
 CONFIG_FILE = "config_file"  # an event: another one than config.yaml, None for that
 _MOST_UNWRITTEN = 1 << 16
+_GIT_S, _MOST_TRACKED = 10.0, 4 << 20  # seconds, bytes of its list
 
 
 def inputs_of(place: Place) -> Inputs:
@@ -96,6 +97,17 @@ def _adopts(paths: ProjectPaths) -> bool:
         return False
     with closing(ledger):
         return any(attempt.claim for attempt in ledger.open_attempts())
+
+
+def tracked_in(place: Place) -> list[str]:
+    """The files that the project's repository tracks, by their paths; none where git cannot say."""
+    words = ["git", "-C", place.root, "-c", "core.fsmonitor=false", "ls-files", "-z"]
+    env = place.env.helper(place.loose_config(), place.root)
+    try:
+        told = LocalHost().run(words, env=env, timeout=_GIT_S, cap=_MOST_TRACKED)
+    except HostError:
+        return []
+    return told.stdout.decode("utf-8", "replace").split("\0")[:-1]
 
 
 def fence_of(place: Place) -> Fence:
