@@ -251,7 +251,7 @@ class Maker:
         else:
             result, finding = Result.FAILED, Finding.INCONCLUSIVE
         said = f"val_accuracy={outcome.value:.6g}" if outcome.counts and not dry else outcome.reason
-        decision = f"{name} ({plan.title}): {said}; another setting next"
+        decision = f"{name} ({plan.title}): {said}; try another setting"
         tx.lesson(cycle, Lesson(result, Reflection(finding, decision, Next.ITERATE, "" if improved else None)))
         tx.note("decision", decision, author="planner", plan=cycle)
         if improved:

@@ -37,6 +37,12 @@ _FORMS = re.compile(
     re.DOTALL,
 )
 
+# What each of these forms holds as it stands, but for "bearer": most texts hold none, and that is seen far faster.
+_HINTS = (
+    "sk-", "sk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "xox", "AIza", "ya29.",
+    "AKIA", "ASIA", "npm_", "pypi-", "dapi", "r8_", "nvapi-", "eyJ", "-----BEGIN", "://",
+)  # fmt: skip
+
 
 def nothing(text: str) -> str:
     """Where there is nothing to hide."""
@@ -75,7 +81,9 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._known is not None:
             text = self._edges(self._known.sub(HIDDEN, text))
-        return _FORMS.sub(HIDDEN, text)
+        if "bearer" in text.lower() or any(hint in text for hint in _HINTS):
+            text = _FORMS.sub(HIDDEN, text)
+        return text
 
     def deep(self, value: Any) -> Any:
         """The same for every text in lists and dictionaries."""

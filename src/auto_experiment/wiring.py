@@ -22,7 +22,7 @@ from auto_experiment.cycle.inputs import Inputs, activation, find_program, read_
 from auto_experiment.cycle.old_runs import refuse_blank, set_unknown_runs_aside
 from auto_experiment.cycle.parts import Minds, Parts
 from auto_experiment.environ_block import forget
-from auto_experiment.errors import ConfigError, EnvironmentNotReady, UsageError
+from auto_experiment.errors import ConfigError, EnvironmentNotReady, HostError, UsageError
 from auto_experiment.files import append_to, require_means, sweep_unfinished
 from auto_experiment.hosts.fence import NONE, Fence, shell_profile, training_profile
 from auto_experiment.hosts.guard import Guard
@@ -59,6 +59,7 @@ from auto_experiment.watch.monitor import Monitor
 
 CONFIG_FILE = "config_file"  # an event: another one than config.yaml, None for that
 _MOST_UNWRITTEN = 1 << 16
+_GIT_S, _MOST_TRACKED = 10.0, 4 << 20  # seconds, bytes of its list
 
 
 def inputs_of(place: Place) -> Inputs:
@@ -91,6 +92,17 @@ def _adopts(paths: ProjectPaths) -> bool:
         return False
     with closing(ledger):
         return any(attempt.claim for attempt in ledger.open_attempts())
+
+
+def tracked_in(place: Place) -> list[str]:
+    """The files that the project's repository tracks, by their paths; none where git cannot say."""
+    words = ["git", "-C", place.root, "-c", "core.fsmonitor=false", "ls-files", "-z"]
+    env = place.env.helper(place.loose_config(), place.root)
+    try:
+        told = LocalHost().run(words, env=env, timeout=_GIT_S, cap=_MOST_TRACKED)
+    except HostError:
+        return []
+    return told.stdout.decode("utf-8", "replace").split("\0")[:-1]
 
 
 def fence_of(place: Place) -> Fence:
@@ -172,7 +184,16 @@ def prices_of(config: Config, access: Access) -> Prices | None:
 
 
 def redactor_of(config: Config, env: Environment) -> Redactor:
-    return Redactor.of(env.variables, env.key_names(config))
+    """Of what environment and config hold that is secret."""
+    redactor = Redactor.of(env.variables, env.key_names(config))
+    redactor.learn(_secrets_in(config))
+    return redactor
+
+
+def _secrets_in(config: Config) -> Iterator[str]:
+    """The file is read by the model, if it likes, and stands in the record of the code."""
+    yield from Redactor.of(config.experiment.env).secrets
+    yield from (secret for address in config.notify for secret in secrets_of(address))
 
 
 def load_nothing_from(root: str) -> None:
@@ -188,11 +209,11 @@ def load_nothing_from(root: str) -> None:
 
 
 def keep_secret(config: Config, env: Environment, redactor: Redactor) -> None:
-    """The keys and addresses that a config names are hidden in what we write; the keys are gone from our
-    /proc/PID/environ."""
+    """The keys that a config names, and the secrets that stand in it, are hidden in what we write; the keys are gone
+    from our /proc/PID/environ."""
     names = env.key_names(config)
     redactor.learn(env.variables.get(name, "") for name in names)
-    redactor.learn(secret for address in config.notify for secret in secrets_of(address))
+    redactor.learn(_secrets_in(config))
     forget(names)
 
 

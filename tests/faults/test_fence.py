@@ -310,7 +310,7 @@ def attempt(yard, walls):
     def go(text):
         guard.before()
         env = {"PATH": os.environ["PATH"], "HOME": str(yard.home), **profile.env}
-        done = shell.run(yard.command(text), timeout=20, env=env, cwd=str(yard.project), fence=walls.words(profile))
+        done = shell.run(yard.command(text), timeout=60, env=env, cwd=str(yard.project), fence=walls.words(profile))
         assert not done.error, done
         between = (yard.protected(), yard.beyond())
         return done.output, guard.after(), between
@@ -420,7 +420,7 @@ def test_a_fifo_of_ours_cannot_be_written(yard, walls, kind):
         }[kind]()
         shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
         command = "echo stop > workspace/requests/poke; echo '{}' > workspace/requests/stop"
-        done = shell.run(command, timeout=20, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(made))
+        done = shell.run(command, timeout=60, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(made))
         assert not done.error
         with contextlib.suppress(BlockingIOError):
             assert os.read(reader, 100) == b"" or walls.mode != "bubblewrap"
@@ -484,7 +484,7 @@ def test_what_cannot_be_read(yard, walls, attempt):
     profile = shell_profile(yard.kept, temporary=str(yard.base / "tmp"), home=str(yard.home), variables={})
     shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
     command = f"cat secret/labels; cat {yard.home}/.ssh/id; cp -r secret s2; grep -r canary . {yard.home}"
-    done = shell.run(command, timeout=20, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(profile))
+    done = shell.run(command, timeout=60, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(profile))
     assert CANARY not in done.output or walls.mode != "bubblewrap"
 
 
@@ -498,7 +498,7 @@ def test_what_a_training_cannot_read(yard, walls, reads):
     profile = training_profile(yard.kept, out=out, reads_private=reads)
     shell = Shell(python=sys.executable, shim=str(SHIM), variables=os.environ)
     command = "cat secret/labels; echo kept > workspace/runs/exp002/run01/a1/out/model && echo up"
-    done = shell.run(command, timeout=20, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(profile))
+    done = shell.run(command, timeout=60, env=dict(os.environ), cwd=str(yard.project), fence=walls.words(profile))
     assert done.output.endswith("up\n"), done
     assert (CANARY in done.output) == (reads or walls.mode != "bubblewrap")
 
@@ -561,7 +561,7 @@ TRAINING = ("brief, appended to", "config, by moving the project", "frozen, by m
 
 def claim_of(base: Path) -> str:
     """Of the training, wherever it has moved its folder by now."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         for folder, _, names in os.walk(base):
             if folder.endswith("exp002/run01/a1") and "claim" in names:
@@ -804,7 +804,7 @@ def test_signs_of_life_are_seen_through_a_fence(yard, walls):
 def wait(condition):
     import time
 
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -90,9 +90,9 @@ def test_f08_one_that_hangs_does_not_outlive_a_killed_controller(tmp_path, alive
 
 
 def wait_for(what):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not what():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, "nvidia-smi outlived its time"
         time.sleep(0.01)
 
 

@@ -19,8 +19,10 @@ import pytest
 
 from auto_experiment.cli.checks import run_checks
 from auto_experiment.config import Environment
+from auto_experiment.errors import AutoExperimentError
 from auto_experiment.ledger.migrations import VERSION
 from auto_experiment.project import Place
+from auto_experiment.wiring import controller_of
 
 PYTHON = shlex.quote(sys.executable)
 GOAL = "# Goal\nReach a high accuracy\n\n"
@@ -52,6 +54,19 @@ def refused(work, *words, status=2, command="run"):
     return line
 
 
+def refused_here(work):
+    """The same of `run`, in this process: that main() makes one line and an exit status of the error is shown by the
+    others, and tables of forty mistakes need no forty starts of Python."""
+    before = tree(work.root)
+    place = Place(str(work.root), env=Environment(work.env))
+    with pytest.raises(AutoExperimentError) as refusal, controller_of(place, pytest.fail):
+        pytest.fail("it was taken")
+    assert refusal.value.exit_status == 2
+    assert tree(work.root) == before
+    (line,) = str(refusal.value).splitlines()
+    return line
+
+
 def missing(work):
     """What `check` finds missing, a text each. In this process: that the command exits with 3 is shown once, elsewhere."""
     before = tree(work.root)
@@ -61,9 +76,9 @@ def missing(work):
     return found
 
 
-def both(work, words, status=2):
-    """`run` refuses it, and `check` finds the same without changing anything."""
-    line = refused(work, status=status)
+def both(work, words, status=2, *, here=False):
+    """`run` refuses it, and `check` finds the same without changing anything. ``here``: in this process."""
+    line = refused_here(work) if here else refused(work, status=status)
     (found,) = missing(work)
     for word in words:
         assert word in line
@@ -102,7 +117,7 @@ def test_brief(project, data, words):
     path.unlink()
     if data is not None:
         path.write_bytes(data)
-    both(work, words)
+    both(work, words, here=True)
 
 
 def test_a_brief_that_is_a_folder(project):
@@ -149,7 +164,7 @@ CONFIGS = {
 def test_config(project, text, words):
     work = project()
     (work.root / "config.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
-    both(work, words)
+    both(work, words, here=True)
 
 
 @pytest.mark.parametrize("number", ["1e-3", "1E-3", "1.e-3", "0.001", "+1e-3", "1_0e-4"])
@@ -196,7 +211,7 @@ COMMANDS = {
 def test_command(project, command, words):
     work = project(config={"experiment": {"command": command}})
     (work.root / "data").mkdir()
-    both(work, words)
+    both(work, words, here=True)
 
 
 def test_a_missing_script_behind_setup(project):

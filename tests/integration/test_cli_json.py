@@ -311,6 +311,18 @@ def test_check_of_a_project_that_is_ready(project):
     assert not (work.root / "workspace").exists()
 
 
+def test_check_names_a_private_file_that_git_has(project):
+    """The agent's shell may ask git for it."""
+    work = project(config={"agent": {"provider": "anthropic", "private": ["held_out/**"]}})
+    work.env["ANTHROPIC_API_KEY"] = "x" * 20
+    work.write("held_out/test.csv", "1,2\n")
+    assert "private" not in work.cli("check").stdout.split(), "no repository"
+    subprocess.run(["git", "init", "-q", work.root], check=True)
+    assert "private" not in work.cli("check").stdout.split(), "not tracked"
+    subprocess.run(["git", "-C", work.root, "add", "-f", "held_out"], check=True)
+    assert "git has held_out/test.csv, and the agent's shell can ask it" in work.cli("check").stdout
+
+
 @pytest.mark.parametrize(
     ("break_it", "name", "words"),
     [

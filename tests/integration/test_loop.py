@@ -309,6 +309,9 @@ def test_an_objective_that_is_never_printed_is_said_after_the_first_run(project)
     work = project(prints(0.1, 0.2, metric="top9"), config={"objective": {"metric": "val_acc"}})
     done = work.cli("run", "--max-cycles", 1)
     assert re.search(r"val_acc was never printed; the log shows: .*top9", done.stdout)
+    asked = "  no val_acc in the dry run, whose log shows top9: is it printed later?"
+    assert done.stdout.index(asked) < done.stdout.index("  training: pid"), "before the hours of a training"
+    assert "exp001: inconclusive: no value" in done.stdout
     (row,) = work.json("list")
     assert (row["result"], row["value"]) == ("inconclusive", None)
     assert "never printed" in report(work)
@@ -564,11 +567,10 @@ def test_gpus_of_the_brief_are_said_and_given(project):
 
 
 def test_a_changed_brief_is_used_from_the_next_cycle_and_is_an_event(project):
-    work = project(MODES)
-    run = work.start("run", "--max-cycles", 2)
-    work.write("train.py", MODES)
-    run.said("exp001")
+    work = project(MODES, config={"experiment": {"command": f"{COMMAND} --mode held"}})
+    run = held_until_told(work, "--max-cycles", 2)
     work.write("PROJECT_BRIEF.md", brief("Reach a high accuracy", "- --acc: [0.125]"))
+    work.open("go")
     assert run.wait() == 0
     rows = work.json("list")
     assert rows[1]["runs"][-1]["params"] == {"--acc": 0.125}

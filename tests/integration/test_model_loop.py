@@ -260,6 +260,9 @@ def test_a_command_whose_dry_run_fails_is_the_code_agents_business(model_project
     assert full(work)[0].value == pytest.approx(0.73), said
     first = next(h for h in script.model.heard if "launch_experiment" in h.tools)
     assert "no such layer" in str(first.said[0])
+    assert any("code agent, dispatch 1: dry run failed: " in line for line in said), (
+        "what it is sent out for, where the plan has no task"
+    )
 
 
 def test_one_call_for_a_reflection_and_the_next_plan(model_project):
@@ -290,6 +293,27 @@ def test_a_directive_between_makes_the_plan_void(model_project):
     script = Script(think=[plan(command="python train.py"), obeyed], reflect=[directed])
     run(work, script)
     assert [a.command for a in full(work)] == ["python train.py", "python train.py --seed 3"]
+
+
+@pytest.mark.parametrize("by", ["plan", "reflection"])
+def test_a_directive_is_planned_for_before_the_campaign_ends(model_project, by):
+    """Whoever asks for the report has not read what came meanwhile."""
+    work = model_project()
+
+    def asks_for_the_report(_heard):
+        Path(work.paths.directive).write_text("try lr 2\n")
+        return enough() if by == "plan" else reflection(next="report")
+
+    first = plan(command="python train.py")
+    after = plan(command="python train.py --lr 2", reason="as asked")
+    script = Script(think=[first, after], reflect=[asks_for_the_report])
+    if by == "plan":
+        script = Script(think=[first, asks_for_the_report, after], reflect=[reflection()])
+    ending, said = run(work, script)
+    assert [a.command for a in full(work)] == ["python train.py", "python train.py --lr 2"], said
+    assert any("try lr 2" in str(heard.said) for heard in script.model.heard if heard.tools[0] == "submit_plan")
+    assert not Path(work.paths.directive).exists()
+    assert ending.reason == "enough"
 
 
 def test_each_plan_starts_from_the_best_code(model_project):
@@ -606,6 +630,31 @@ def test_twenty_secrets_are_in_no_sink(model_project, monkeypatch):
     log = Path(work.paths.train_log(full(work)[0].name)).read_text()
     assert OUR_KEY not in log.split("token: ")[0], "a training has no key in its environment"
     assert IN_ENVIRONMENT["HF_TOKEN"] in log, "it has what is its own"
+
+
+def test_a_secret_in_the_config_is_in_no_sink(model_project):
+    """`experiment.env` is a place for a key of W&B, and a model may read config.yaml."""
+    secret = "0123456789abcdef" * 2 + "76543210"
+    show = "import os\nprint('key', os.environ['WANDB_API_KEY'])\n"
+    work = model_project(
+        show + TRAIN, config={"experiment": {"env": {"WANDB_API_KEY": secret, "MODE": "offline_mode"}}}
+    )
+    script = Script(
+        think=[plan(task="look")],
+        code=[call("read_file", path="config.yaml"), call("run_shell", command="cat config.yaml"), launch()],
+    )
+    config, env = Place.of(str(work.root)).config(), Place.of(str(work.root)).env
+    model = RedactedModel(script.model, redactor_of(config, env))
+    minds = Minds(Leader(model), None, model, PRICES)
+    with controller_of(Place.of(str(work.root)), [].append, minds=lambda _config: minds) as controller:
+        controller.run()
+    assert f"key {secret}" in Path(work.paths.train_log(full(work)[0].name)).read_text()
+    heard = str(script.model.heard)
+    assert "WANDB_API_KEY: [secret]" in heard
+    assert "offline_mode" in heard
+    assert secret not in heard
+    with work.ledger() as ledger:
+        assert secret not in "\n".join(ledger._db.iterdump())
 
 
 def test_another_kind_of_provider_takes_over_with_the_next_run(model_project):

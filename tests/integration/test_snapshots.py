@@ -669,10 +669,9 @@ def test_killed_while_it_tells_git_the_files(repo):
 
 
 def test_a_git_that_outlives_its_recorder_is_waited_for(repo, tmp_path):
-    fake, over = tmp_path / "git", tmp_path / "over"
-    fake.write_text(
-        f'#!/bin/sh\ncase "$*" in *fast-import*) cat >/dev/null; sleep 1; touch {over};; *) exec {GIT} "$@";; esac\n'
-    )
+    fake, go, over = tmp_path / "git", tmp_path / "go", tmp_path / "over"
+    outlives = f"cat >/dev/null; while ! test -e {go}; do sleep 0.05; done; touch {over}"
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *fast-import*) {outlives};; *) exec {GIT} "$@";; esac\n')
     fake.chmod(0o755)
     code = RECORD.replace('"git"', repr(str(fake)))
     child = subprocess.Popen([sys.executable, "-c", code, str(repo), "record"], stdout=subprocess.PIPE)
@@ -682,9 +681,12 @@ def test_a_git_that_outlives_its_recorder_is_waited_for(repo, tmp_path):
     child.kill()
     child.wait()
     child.stdout.close()
+    later = threading.Timer(1.0, go.touch)
+    later.start()
     assert not over.exists()
     snaps(repo).record("x")
     assert over.exists()
+    later.join()
 
 
 def _children(pid: int, word: bytes) -> list[int]:

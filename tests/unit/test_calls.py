@@ -278,6 +278,14 @@ def test_the_budget_is_kept_to_one_call(ledger, most):
     assert len(world.requests) == calls
 
 
+def test_calls_of_before_there_was_a_price_count_in_a_budget(ledger):
+    """It is over the project's life: what was unknown then is known now, about."""
+    World(ledger, reply=reply_of(Usage(100_000, 0))).ask(terms(prices=None))
+    World(ledger).ask(terms(most_usd=0.5))
+    with pytest.raises(BudgetUsedUp, match=r"\$0\.30 of \$0\.3"):
+        World(ledger).ask(terms(most_usd=0.3))
+
+
 def test_a_call_that_never_came_back_counts_with_what_was_reserved(ledger):
     with ledger.transaction() as tx:
         tx.model_call(1, "think", "", 0.25)

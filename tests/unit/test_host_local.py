@@ -36,7 +36,7 @@ def is_there(pid: int) -> bool:
 
 
 def wait_until(condition) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.003)
@@ -55,7 +55,7 @@ class TestRun:
         assert sh(host, "kill -9 $$").code == -9
 
     def test_the_environment_is_exactly_what_was_given(self, host):
-        done = host.run(["/usr/bin/env"], env={"A": "1"}, timeout=20)
+        done = host.run(["/usr/bin/env"], env={"A": "1"}, timeout=60)
         assert done.stdout == b"A=1\n"
 
     def test_large_input_and_output_at_once(self, host):
@@ -72,17 +72,17 @@ class TestRun:
 
     def test_a_missing_program(self, host):
         with pytest.raises(HostError, match=r"cannot start '/no/such/program'.*check that it exists"):
-            host.run(["/no/such/program"], env=ENV, timeout=20)
+            host.run(["/no/such/program"], env=ENV, timeout=60)
 
     def test_a_nul_byte_in_an_argument(self, host):
         with pytest.raises(HostError):
-            host.run(["echo", "a\0b"], env=ENV, timeout=20)
+            host.run(["echo", "a\0b"], env=ENV, timeout=60)
 
     def test_the_timeout_ends_the_whole_group(self, host):
         began = time.monotonic()
         done = sh(host, "sleep 1000 & echo $!; echo $$; wait", timeout=0.3)
         assert done.code is None
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         for pid in done.stdout.split():
             wait_until(lambda pid=pid: not is_there(int(pid)))
 
@@ -93,13 +93,13 @@ class TestRun:
         began = time.monotonic()
         done = sh(host, "sleep 1000 & echo $!")
         assert done.code == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         wait_until(lambda: not is_there(int(done.stdout)))
 
     def test_a_detached_daemon_that_keeps_the_pipes_does_not_hold_us_up(self, host):
         began = time.monotonic()
         done = sh(host, "setsid sh -c 'echo $$; exec sleep 1000' & sleep 0.1")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
         os.kill(int(done.stdout), signal.SIGKILL)
 
     def test_neither_zombies_nor_descriptors_are_left(self, host):

@@ -260,7 +260,7 @@ def test_a_settings_file_that_is_the_first_word_is_named_in_the_command(tmp_path
     assert propose_in(tmp_path).command == "train.py base.yaml"
 
 
-def test_a_script_with_a_space_in_its_name_is_found_and_a_folder_without_one_is_told_so(tmp_path):
+def test_a_script_with_a_space_in_its_name_is_found(tmp_path):
     (tmp_path / "my train.py").write_text(
         "import argparse\nap = argparse.ArgumentParser()\nap.add_argument('--lr', type=float, default=0.1)\n"
         "for epoch in range(ap.parse_args().lr):\n    print(f'val_acc={acc}')\n"

@@ -28,7 +28,6 @@ KNOWN = {
         "burn_summary": "columns Min., Epoch, Max., Epoch",
         "coqui_tts": "an evaluation counts steps of its own on a line of its own",
         "detectron2_nan_abort": "the exception prints its losses once more",
-        "haiku_print": "two metrics around one slash",
         "lczero_train": "a network and its averaged weights print under one name",
         "lm_eval_table": "the metric's name is a cell of its row",
         "matlab_table_oom": "a header of several lines",

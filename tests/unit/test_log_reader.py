@@ -87,6 +87,19 @@ FORMATS = [
         "Epoch: [3]  [ 100/1251]  eta: 0:08:59  lr: 0.000100  loss: 6.9210 (6.9300)  time: 0.43  data: 0.0002  max mem: 9512",
         {"lr": 1e-4, "loss": 6.921, "data": 0.0002},
     ),
+    # names and values parted by slashes
+    ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
+    (
+        "Epoch 3 Train/Val loss: 0.5/0.6, acc train/val: 81%/75.5%",
+        {"Train loss": 0.5, "Val loss": 0.6, "train acc": 81, "val acc": 75.5},
+    ),
+    (
+        "train loss/acc: 0.5/0.81 | val loss/acc: 0.6/0.75",
+        {"train loss": 0.5, "train acc": 0.81, "val loss": 0.6, "val acc": 0.75},
+    ),
+    ("P/R/F1: 0.9/0.8/0.85 Acc@1/5 = 81.2/95.1", {"P": 0.9, "R": 0.8, "F1": 0.85, "Acc@1": 81.2, "Acc@5": 95.1}),
+    ("loss/acc: 0.5/0.6/0.7", {}),
+    ("Epoch/Step: 3/10", {}),
     # Keras
     (
         "1875/1875 [==============================] - 2s 1ms/step - loss: 0.2972 - accuracy: 0.9136 - val_loss: 0.1506",
@@ -476,6 +489,30 @@ FAULTS = [
     ("OVERFLOW! Rank 0 Skipping step. Attempted loss scale: 65536, reducing to 32768.0\n", Fault.NONE, None),
     ("step 1 loss_scale: inf\n", Fault.NONE, None),
     (TRACE + "ValueError: bad shape\n", Fault.EXCEPTION, "ValueError: bad shape"),
+    (
+        "W tensorflow/bfc_allocator.cc:245] Allocator (GPU_0_bfc) ran out of memory. This is not a failure, but may mean\n",
+        Fault.NONE,
+        None,
+    ),
+    (
+        "terminate called after throwing an instance of 'c10::Error'\n  what():  CUDA out of memory.\nAborted (core dumped)\n",
+        Fault.CUDA_OOM,
+        "what():  CUDA out of memory.",
+    ),
+    (
+        "F0203 10:00:00.000000  4711 blob.cpp:33] Check failed: shape[i] >= 0 (-2 vs. 0)\nAborted (core dumped)\n",
+        Fault.EXCEPTION,
+        "F0203 10:00:00.000000  4711 blob.cpp:33] Check failed: shape[i] >= 0 (-2 vs. 0)",
+    ),
+    ("*** Aborted at 16 (unix time) ***\n*** SIGSEGV (@0x0) ***\n", Fault.KILLED, "*** Aborted at 16 (unix time) ***"),
+    ("epoch 1 loss: 0.5\nExited with exit code 1.\n", Fault.EXCEPTION, "Exited with exit code 1."),
+    (TRACE + "ValueError: x\nSeed set to 7\nStarting training!\n", Fault.NONE, None),
+    (
+        "[rank0]: loss: 0.5\n" + TRACE.replace("Tr", "[rank1]: Tr") + "ValueError: x\nStarting training!\n",
+        Fault.EXCEPTION,
+        "ValueError: x",
+    ),
+    ("epoch 1 loss: 0.5\nTraining interrupted\n", Fault.INTERRUPTED, "Training interrupted"),
     (TRACE + "my.pkg.OddProblem\n", Fault.EXCEPTION, "my.pkg.OddProblem"),
     (TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
     (TRACE + "MemoryError\n", Fault.OOM, "MemoryError"),

@@ -3,11 +3,8 @@ as after twenty."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import sqlite3
-import sys
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,25 +13,21 @@ from auto_experiment import clock
 from auto_experiment.config import load_config
 from auto_experiment.cycle import budget, past, think
 from auto_experiment.cycle.inputs import Inputs
-from auto_experiment.cycle.notebook import Notebook
-from auto_experiment.cycle.reflect import recall
+from auto_experiment.cycle.reflect import one_line_result
 from auto_experiment.ledger.lock import ProjectLock
 from auto_experiment.ledger.rows import Phase
 from auto_experiment.ledger.writer import Writer
 from auto_experiment.objective import Objective
 from auto_experiment.planners.base import Fate, Previous, Repeats
-from auto_experiment.planners.briefing import plan_text, reflect_text
-from auto_experiment.project import Place
 from auto_experiment.records.brief import Brief
 from auto_experiment.records.lesson import Finding, Lesson, Next, Reflection, Result
 from auto_experiment.records.observation import Fault, Series
 from auto_experiment.records.outcome import Outcome
 from auto_experiment.records.plan import Action, Plan, fingerprint
 from auto_experiment.records.run import Kind, RunState, Spec
-from auto_experiment.views.standing import Standing, best_attempt, standing
-from auto_experiment.wiring import inputs_of
+from auto_experiment.views.standing import Standing, best_attempt
+from drill import prompts
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 UP = Objective("acc", "max")
 NOW = Standing(UP)
 
@@ -343,79 +336,32 @@ def test_a_brief_is_cut_where_the_config_says(campaign):
 # --- constant size
 
 
-@contextmanager
-def made(folder, count):
-    """A made project with ``count`` experiments, its memory rendered."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import make_ledger
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    paths = make_ledger.make(str(folder), count)
-    lock = ProjectLock.take(paths.lock)
-    ledger = Writer.open_with(paths.ledger, lock)
-    try:
-        yield paths, ledger, inputs_of(Place.of(str(folder)))
-    finally:
-        ledger.close()
-        lock.release()
+def test_a_prompt_is_as_long_at_cycle_two_thousand_as_at_cycle_twenty(tmp_path):
+    """At cycle ten thousand too: ``make drill DRILL=prompts``."""
+    failures, measured = prompts.lengths((20, 300, 2_000), tmp_path)
+    assert not failures, measured
 
 
-def sizes(paths, ledger, inputs):
-    """Of a THINK and of a REFLECT with the same log."""
-    now = standing(ledger, inputs.objective)
-    best = best_attempt(ledger, now)
-    cycle = ledger.experiment(best.experiment).cycle
-    notebook = Notebook(ledger, paths.memory_log)
-    notebook.write(inputs.config.memory, cycle)
-    view = think.plan_view(ledger, inputs, now, directive=None, memory=notebook.text())
-    last = ledger.attempts(ledger.experiment_count())[-1]
-    outcome = dataclasses.replace(recall(last), tail=tuple(f"step {n} {'x' * 20_000}" for n in range(60)))
-    plan = ledger.plan(ledger.last_cycle().id)
-    experiment = ledger.experiment(last.experiment)
-    shown = think.reflect_view(
-        ledger,
-        inputs,
-        now,
-        experiment=experiment,
-        before=best,
-        plan=plan,
-        result=Result.IMPROVED,
-        memory="",
-        ahead=view,
-    )
-    return len(plan_text(view)), len(reflect_text(shown, outcome, with_plan=True))
+# --- the line of an experiment
 
 
-def make_absurd(path):
-    """Every text of the experiments that may be shown, as long as a model or a human may have made it."""
-    db = sqlite3.connect(path)
-    long = "word " * 4000
-    shown = (
-        "(SELECT id FROM experiment WHERE id > (SELECT max(id) - 40 FROM experiment) UNION "
-        "SELECT * FROM (SELECT experiment FROM attempt WHERE counts = 1 ORDER BY value DESC LIMIT 40))"
-    )
-    db.execute(
-        f"UPDATE experiment SET title = ?, hypothesis = ?, success_criteria = ? WHERE id IN {shown}", (long,) * 3
-    )
-    db.execute(
-        f"UPDATE attempt SET command = 'python -S train.py --text ' || quote(?), reason = ? WHERE experiment IN {shown}",
-        (long, long),
-    )
-    db.execute("UPDATE note SET text = ? WHERE id > (SELECT max(id) - 300 FROM note)", (long,))
-    db.execute(f"UPDATE lesson SET decision = ? WHERE cycle IN {shown}", (long,))
-    db.commit()
-    db.close()
-
-
-def test_a_prompt_is_as_long_at_cycle_ten_thousand_as_at_cycle_twenty(tmp_path):
-    found, absurd = {}, {}
-    for count in (20, 300, 10_000):
-        with made(tmp_path / str(count), count) as (paths, ledger, inputs):
-            found[count] = sizes(paths, ledger, inputs)
-            make_absurd(paths.ledger)
-            absurd[count] = sizes(paths, ledger, inputs)
-    for measured in (found, absurd):
-        for first, *later in zip(*measured.values(), strict=True):
-            assert all(abs(size - first) <= 0.05 * first for size in later), measured
-    assert max(absurd[20]) < 30_000
+@pytest.mark.parametrize(
+    ("result", "facts", "line"),
+    [
+        (Result.IMPROVED, {"value": 0.5}, "acc=0.5 (new best)"),
+        (Result.IMPROVED, {"value": 0.5, "state": RunState.STOPPED, "fault": Fault.TIMEOUT}, "acc=0.5 (new best)"),
+        (Result.NOT_IMPROVED, {"value": 0.5}, "acc=0.5"),
+        (Result.INCONCLUSIVE, {"value_note": "acc was never printed"}, "inconclusive: no value"),
+        (Result.INCONCLUSIVE, {"state": RunState.STOPPED, "reason": "stop --run"}, "inconclusive: stop --run"),
+        (
+            Result.FAILED,
+            {"state": RunState.FAILED, "fault": Fault.CUDA_OOM, "reason": "exit status 1: RuntimeError: CUDA out of"},
+            "failed: cuda_oom",
+        ),
+        (Result.FAILED, {"state": RunState.FAILED, "reason": "dry run failed: no such flag"}, "failed: dry run"),
+        (Result.FAILED, {"state": RunState.LOST, "reason": "exit not observed"}, "failed: exit not observed"),
+    ],
+)
+def test_the_line_of_an_experiment_repeats_no_words_of_its_run(result, facts, line):
+    outcome = replace(Outcome.blank(RunState.FINISHED), **facts)
+    assert one_line_result(outcome, UP, result) == line

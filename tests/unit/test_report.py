@@ -273,7 +273,7 @@ def test_nan_breaks_nothing(campaign):
     campaign.stands()
     series = (Series("acc", 2, math.nan, None, None, None, None, None, bad=2),)
     campaign.experiment(None, fault=Fault.NAN, series=series, state=RunState.STOPPED, reason="nan rule: acc")
-    assert "nan rule" in campaign.row("exp001")
+    assert "stopped: nan" in campaign.row("exp001")
 
 
 def test_a_thousand_experiments(campaign):
@@ -287,16 +287,27 @@ def test_a_thousand_experiments(campaign):
 
 
 @pytest.mark.parametrize(
-    ("kind", "state", "reason", "shown"),
+    ("kind", "state", "reason", "fault", "shown"),
     [
-        ("dry", "failed", "dry run failed: no such flag", "dry run failed: no such flag"),
-        ("dry", "stopped", "stop --run", "dry run stopped: stop --run"),
-        ("full", "finished", None, "finished"),
-        ("full", "stopped", "nan rule: nan", "stopped: nan rule: nan"),
+        ("dry", "failed", "dry run failed: no such flag", "exception", "dry run failed: exception"),
+        ("dry", "stopped", "stop --run", "none", "dry run stopped: stop --run"),
+        ("full", "finished", None, "none", "finished"),
+        ("full", "stopped", "nan rule: nan", "nan", "stopped: nan"),
+        ("full", "killed", "killed by signal 9", "killed", "killed"),
+        ("full", "lost", "lost: exit not observed", "none", "lost: exit not observed"),
     ],
 )
-def test_how_it_ended_is_said_once(kind, state, reason, shown):
-    assert markdown._ending({"kind": kind, "state": state, "reason": reason}) == shown
+def test_how_it_ended_is_said_once(kind, state, reason, fault, shown):
+    """The words of a fault stand in the table of faults."""
+    assert markdown._ending({"kind": kind, "state": state, "reason": reason, "fault": fault}) == shown
+
+
+def test_parentheses_are_explained_where_there_are_some(campaign):
+    campaign.stands()
+    campaign.experiment(0.5)
+    assert "in parentheses" not in campaign.text
+    campaign.experiment(0.9, state=RunState.FAILED, exit_code=1, result=Result.FAILED)
+    assert "in parentheses" in campaign.text
 
 
 # -- what a model cost ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ probe that it removes."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from auto_experiment.config import Access, Config, access_of
 from auto_experiment.cycle.inputs import activation, require_program, training_command
 from auto_experiment.errors import AutoExperimentError, ConfigError, UsageError, disk_fault
 from auto_experiment.files import nearest_folder, read_text, require_means, room, want_of_room
-from auto_experiment.hosts.protected import has_second_names
+from auto_experiment.hosts.protected import has_second_names, pattern_of_all
 from auto_experiment.ledger.database import file_system, refuse_disk_without_locks, refuse_network_disk
 from auto_experiment.ledger.lock import holder
 from auto_experiment.ledger.reader import Reader
@@ -29,7 +30,8 @@ from auto_experiment.records.brief import Brief
 from auto_experiment.redact import Redactor, secrets_of
 from auto_experiment.script_options import parsed
 from auto_experiment.views.gpus import in_short
-from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of
+from auto_experiment.watch.log_tail import printable
+from auto_experiment.wiring import fence_of, gpus_of, model_of, prices_of, tracked_in
 
 _LIMIT_S = 10  # for a child process that looks at a vault or at addresses
 _TINY = 16  # tokens of the answer to a question that asks for one word
@@ -91,6 +93,7 @@ def _checks(place: Place, *, online: bool, notify_test: bool) -> Iterator[Check]
     yield from _workspace(paths.workspace, paths.ledger)
     yield _git(config, place)
     yield from _fence(config, place)
+    yield from _private(config, place)
     if config.obsidian.enabled:
         yield _notes(config, project_of(config, brief, paths), place)
     yield from _notify(config, project_of(config, brief, paths), place, test=notify_test)
@@ -229,6 +232,18 @@ def _fence(config: Config, place: Place) -> Iterator[Check]:
     if config.agent.provider != "optuna" and has_second_names():
         said = "this program's files are hard links into an installer's cache, which the agent's shell may write"
         yield Check("fence", None, said, "install it with UV_LINK_MODE=copy (conda: `always_copy: true`)")
+
+
+def _private(config: Config, place: Place) -> Iterator[Check]:
+    """A file that is hidden can still be read out of git, which the agent's shell may ask."""
+    if not config.agent.private or config.agent.provider == "optuna":
+        return
+    pattern = re.compile(pattern_of_all(config.agent.private))
+    tracked = [name for name in tracked_in(place) if pattern.fullmatch(name)]
+    if tracked:
+        more = f" and {len(tracked) - 1:,} more" if len(tracked) > 1 else ""
+        said = f"git has {printable(tracked[0])}{more}, and the agent's shell can ask it (git show)"
+        yield Check("private", None, said, "keep what no model may read out of the repository, its history too")
 
 
 def _notes(config: Config, project: Project, place: Place) -> Check:

@@ -213,9 +213,8 @@ def report_command(formats: str, config_file: str | None, tethered: bool, projec
 
 
 def _html(folder: str, config_file: str | None, found: Project, ledger: Reader) -> tuple[str, str]:
-    from auto_experiment.redact import Redactor
     from auto_experiment.report.html import write_html
-    from auto_experiment.wiring import snapshots_of
+    from auto_experiment.wiring import redactor_of, snapshots_of
 
     place = Place.of(folder, config_file)
     snapshots = snapshots_of(place) if os.path.isdir(found.paths.code) else None
@@ -225,8 +224,9 @@ def _html(folder: str, config_file: str | None, found: Project, ledger: Reader) 
             raise UsageError("there is no recorded code (any more)")
         return snapshots.changes(old, new), snapshots.diff(old, new, cap=_LONGEST_DIFF)
 
-    env = place.env.helper(place.loose_config(), place.root)
-    return write_html(found, ledger, diff=diff, hide=Redactor.of(place.env.variables), env=env)
+    config = place.loose_config()
+    env = place.env.helper(config, place.root)
+    return write_html(found, ledger, diff=diff, hide=redactor_of(config, place.env), env=env)
 
 
 def _tethered(folder: str, config_file: str | None) -> int:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from auto_experiment import clock
@@ -155,7 +155,8 @@ class Caller:
     def _require_budget(self, tokens: float, terms: Terms) -> None:
         if terms.most_usd is None:
             return
-        spent = self._ledger.spent_usd()
+        usual = replace(terms.prices, longer=()) if terms.prices else None  # it is the sum of many calls
+        spent = self._ledger.spent_usd() + (usd(usual, self._ledger.unpriced()) or 0.0)
         least = _cost(terms, Usage(int(tokens), _USUAL_OUTPUT)) or 0.0
         if spent + least > terms.most_usd:
             more = f", and the next call may need ${least:.2f}" if spent < terms.most_usd else ""

@@ -75,7 +75,8 @@ class Coding:
         number = self._ledger.sent_out(cycle.id) + 1
         if number > 1:  # where its launch could not be recorded, no other one is asked (and paid) for before it can
             self._code.record(f"dispatch {number} of {step.experiment.name}")
-        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(step.plan.task.split())[:_SAID]}")
+        task = step.plan.task or failed.partition("\n")[0]
+        self._say(f"  code agent, dispatch {cycle.dispatches + 1}: {' '.join(task.split())[:_SAID]}")
         view = self._view(step, failed)
         with self._ledger.transaction() as tx:
             tx.event("dispatch", cycle=cycle.id, number=number)

@@ -196,6 +196,9 @@ class Controller:
     def _next_cycle(self) -> str:
         now = self._state_objective(self._read_inputs())  # a goal that was lowered may be reached already
         best = best_attempt(self._ledger, now)
+        if self._asked_for_end and read_directive(self._paths):  # whoever asked did not know it
+            self._say(f"not the end yet ({self._asked_for_end}): a directive is pending, and it is planned for first")
+            self._asked_for_end = ""
         ended = self._asked_for_end or budget.why_end(self._ledger, self._inputs.config, now.objective, best)
         most = self._inputs.config.agent.max_cycles
         if not ended and 0 <= most <= self._cycles:

@@ -123,12 +123,12 @@ def _series(kept: Mapping[str, Any]) -> Series:
 
 
 def one_line_result(outcome: Outcome, objective: Objective, result: Result) -> str:
-    """For the terminal. Of a run that went wrong the line before has just said how, in full."""
+    """For the terminal. Of a run that went wrong the lines before have just said how, in full."""
+    if outcome.counts:
+        return f"{objective.metric}={outcome.value:g}" + (" (new best)" if result is Result.IMPROVED else "")
+    why = outcome.reason or (outcome.value_note and "no value") or outcome.state.value
     if outcome.reason.startswith("dry run failed"):
-        return f"{result.value}: dry run"
-    if outcome.fault is not Fault.NONE:
-        return f"{result.value}: {outcome.fault.value}"
-    if outcome.value is None or not outcome.counts:
-        return f"{result.value}: {outcome.reason or outcome.value_note or outcome.state.value}"
-    best = " (new best)" if result is Result.IMPROVED else ""
-    return f"{objective.metric}={outcome.value:g}{best}"
+        why = "dry run"
+    elif outcome.fault is not Fault.NONE:
+        why = outcome.fault.value
+    return f"{result.value}: {why}"

@@ -44,6 +44,7 @@ MAX_ATTEMPTS = 3  # starts of one run that infrastructure may cost before the ru
 UNREAD = "its log was not read"  # the value_note of a run that was given up
 MOVED = "the code changed during the dry run"
 _MOST_MOVED = 3  # dry runs in a row during which code may change
+_SHOWN_NAMES = 8  # metrics that are named when the objective is not among them
 _REFUSED_TAIL = 30  # lines of a failed dry run's log that whoever asked for it is shown
 WAIVED = "waived"  # the gate of a training that the config let start without a dry run
 
@@ -159,6 +160,9 @@ class Runner:
                 self._intend_full(tx, inputs, experiment.id, launch, gate=attempt.name, tree=attempt.tree)
                 tx.phase(cycle.id, Phase.TRAINING)
         self._say(f"  dry run passed: {verdict.said} ({human(outcome.duration_s)})")
+        if outcome.value is None and outcome.series and not self._ledger.measured(now.objective.identity):
+            shown = ", ".join(sorted(series.name for series in outcome.series)[:_SHOWN_NAMES])
+            self._say(f"  no {now.objective.metric} in the dry run, whose log shows {shown}: is it printed later?")
         return None
 
     def _store_cut(self, attempt: AttemptRow, outcome: Outcome, step: Step, why: str) -> None:
@@ -467,4 +471,5 @@ def _log_gone(path: str) -> str:
 def _ended_line(outcome: Outcome, now: Standing) -> str:
     value = "" if outcome.value is None else f", {now.objective.metric}={outcome.value:g}"
     why = f" ({outcome.reason})" if outcome.reason else ""
-    return f"{outcome.state.value}{why} after {human(outcome.duration_s)}{value}"
+    after = "" if outcome.duration_s is None else f" after {human(outcome.duration_s)}"
+    return f"{outcome.state.value}{why}{after}{value}"

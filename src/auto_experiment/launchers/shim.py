@@ -51,6 +51,7 @@ QUICK, SLOW = 0.02, 1.0  # seconds between two tries of something that should no
 LOOK = 0.05  # seconds between two looks at a log that has just grown; up to SLOW at one that is silent
 PATIENCE = 0.5  # how much later than it was written a line may be seen, as a share of the silence before it
 DOUBT = 10.0  # seconds between two checks that the holder of a FIFO is the claimant
+NEST_ROUNDS = 20  # looks for new processes in a fence that is to end: the kernel ends whoever was not seen
 NEST_PATIENCE = 60.0  # seconds until a fence must be up
 TETHER_GRACE = 2.0  # seconds between SIGTERM and SIGKILL for a command that ran into its limit
 TROUBLE = 10.0  # seconds that an attempt must be out of reach before `follow` says so
@@ -331,13 +332,15 @@ def tree() -> "Dict[int, Process]":
     return found
 
 
-def fell(find: "Callable[[], Dict[int, Process]]", spared: int = 0) -> "Dict[Tuple[int, int], Process]":
+def fell(
+    find: "Callable[[], Dict[int, Process]]", spared: int = 0, rounds: int = 1000
+) -> "Dict[Tuple[int, int], Process]":
     """SIGKILL for all that ``find`` shows. Everybody is stopped first, until nobody new turns up: one that can still
     run would start another in the place of each that falls. Of those that descend from us the whole group is stopped
     with them: who has forked and gone between the look and the blow has left another one in it. But not the group
     ``spared``: whoever is stopped and not killed would stay."""
     seen = {}  # type: Dict[Tuple[int, int], Process]
-    for _ in range(1000):  # a bomb that forks faster than this is met again by the next call
+    for _ in range(rounds):  # a bomb that forks faster than this is met again by the next call
         fresh = {(one.pid, one.ticks): one for one in find().values() if (one.pid, one.ticks) not in seen}
         if not fresh:
             break
@@ -1031,7 +1034,8 @@ class Tree:
     # signals
 
     def fell_all(self) -> "Dict[Tuple[int, int], Process]":
-        felled = fell(self.whole_tree, spared=self.outer)  # of its group is a training that has only just been forked
+        # spared: of its group is a training that has only just been forked
+        felled = fell(self.whole_tree, spared=self.outer, rounds=NEST_ROUNDS if self.nest else 1000)
         if self.nest:
             strike(self.nest, signal.SIGKILL)  # and the kernel ends whoever is left inside
         return felled
@@ -1429,6 +1433,13 @@ class Tether(Tree):
         self.line = line
         self.poll.register(line, select.POLLIN)
         self.on[line] = self.let_go
+
+    def fell_all(self) -> "Dict[Tuple[int, int], Process]":
+        """The kernel ends all that is inside a fence at once. It goes first: a bomb forks faster than anybody looks, and
+        here nobody asks how many they were."""
+        if self.nest:
+            strike(self.nest, signal.SIGKILL)
+        return Tree.fell_all(self)
 
     def let_go(self) -> None:
         """Whoever holds the other end has no more patience, or is gone."""

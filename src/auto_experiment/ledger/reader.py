@@ -29,6 +29,7 @@ from auto_experiment.ledger.rows import (
 from auto_experiment.records.observation import Fault
 from auto_experiment.records.plan import Plan, fingerprint
 from auto_experiment.records.run import Kind, RunState
+from auto_experiment.records.usage import Usage
 
 _SESSION = "id, host, boot_id, pid, started_at, ended_at, reason, version"
 _EXPERIMENT = "id, cycle, title, hypothesis, success_criteria, base, fingerprint"
@@ -553,6 +554,14 @@ class Reader:
         """What is known to be spent, or reserved for calls that never came back."""
         row = self._one("SELECT sum(coalesce(usd, usd_reserved)) FROM model_call")
         return float(row[0] or 0.0) if row else 0.0
+
+    def unpriced(self) -> Usage:
+        """The tokens of all calls that were made when no price was known."""
+        row = self._one(
+            "SELECT sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens) "
+            "FROM model_call WHERE coalesce(usd, usd_reserved) IS NULL"
+        )
+        return Usage(*(int(tokens or 0) for tokens in row)) if row else Usage(0, 0)
 
     def unsettled_calls(self, before: str | None) -> tuple[int, float | None]:
         """How many calls began and were never seen to end, and what is reserved for them; None where it is not known.

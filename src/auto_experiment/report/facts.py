@@ -28,6 +28,7 @@ from auto_experiment.report.curves import Curve, curves
 from auto_experiment.report.markdown import repeat_lines
 from auto_experiment.report.time_spent import TimeSpent, time_spent
 from auto_experiment.views import code
+from auto_experiment.views.experiment_text import changed
 from auto_experiment.views.listing import unfinished, value_of
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import status, unsettled
@@ -306,6 +307,7 @@ def _rows(
 ) -> Iterator[Row]:
     objective, best = now.objective if now else None, now.bar if now else None
     params: dict[str, Mapping[str, Any]] = {}
+    commands: dict[str, str] = {}
     leader = ""
     for experiment in experiments:
         own, lesson = attempts.get(experiment.id, []), lessons.get(experiment.cycle)
@@ -313,11 +315,12 @@ def _rows(
         value = value_of(own, objective)
         counts = value is not None and any(a.counts and a.value == value for a in own)
         params[experiment.name] = last.params if last else {}
+        commands[experiment.name] = last.command if last else ""
         yield Row(
             number=experiment.id,
             name=experiment.name,
             title=experiment.title,
-            changed=_changed(experiment, params, leader, tasks.get(experiment.cycle, "")),
+            changed=_changed(experiment, params, commands, leader, tasks.get(experiment.cycle, "")),
             value=value,
             counts=counts,
             delta=value - best if value is not None and best is not None and counts else None,
@@ -332,11 +335,18 @@ def _rows(
             best, leader = value, experiment.name
 
 
-def _changed(experiment: ExperimentRow, params: Mapping[str, Mapping[str, Any]], leader: str, task: str) -> str:
+def _changed(
+    experiment: ExperimentRow,
+    params: Mapping[str, Mapping[str, Any]],
+    commands: Mapping[str, str],
+    leader: str,
+    task: str,
+) -> str:
     """What is different from the experiment that it started from; else from the best one before it, else from the one
-    before."""
+    before. Where no parameter of the search space differs, the commands are compared."""
     mine = params[experiment.name]
-    theirs = params.get(experiment.base or "") or params.get(leader or experiment_name(experiment.id - 1), {})
+    before = leader or experiment_name(experiment.id - 1)
+    theirs = params.get(experiment.base or "") or params.get(before, {})
     if not theirs:
         parts = [f"{_bare(name)} = {short(value)}" for name, value in mine.items()]
     else:
@@ -345,8 +355,10 @@ def _changed(experiment: ExperimentRow, params: Mapping[str, Mapping[str, Any]],
             for name, value in mine.items()
             if theirs.get(name) != value
         ]
+    command, other = commands[experiment.name], commands.get(experiment.base or "") or commands.get(before, "")
+    parts = parts or (changed(command, other) if command and other else [])
     told = ([f"code: {task}"] if task else []) + parts
-    return ", ".join(told) or ("nothing in the parameters" if theirs else "the command as it stands")
+    return ", ".join(told) or ("nothing in the command" if other else "the command as it stands")
 
 
 def short(value: Any) -> str:

@@ -13,11 +13,12 @@ from auto_experiment.files import atomic_write
 from auto_experiment.ledger.reader import Reader
 from auto_experiment.ledger.rows import AttemptRow, experiment_name
 from auto_experiment.project import Project
+from auto_experiment.records.observation import Fault
 from auto_experiment.records.run import Kind, RunState
 from auto_experiment.report.caveats import caveats
 from auto_experiment.report.time_spent import span_of, time_spent
 from auto_experiment.texts import one_line
-from auto_experiment.views.listing import listing, shown_value, unfinished
+from auto_experiment.views.listing import counts, listing, shown_value, unfinished
 from auto_experiment.views.standing import Standing, best_attempt, standing
 from auto_experiment.views.status import spent, unsettled
 
@@ -122,7 +123,9 @@ def _experiments(project: Project, ledger: Reader, now: Standing | None) -> list
         lines.append(f"| {' | '.join(cells)} |")
     if not rows:
         lines.append("| | none yet | | | | |")
-    return [*lines, "", "A value in parentheses was reported by a run that failed or was cut short: it does not count."]
+    if any(row["value"] is not None and not counts(row) for row in rows):
+        lines += ["", "A value in parentheses was reported by a run that failed or was cut short: it does not count."]
+    return lines
 
 
 def _usd(usd: float | None) -> str:
@@ -131,7 +134,9 @@ def _usd(usd: float | None) -> str:
 
 def _ending(run: dict[str, Any]) -> str:
     where = "dry run " if run["kind"] == Kind.DRY.value else ""
-    ended, reason = f"{where}{run['state']}", run["reason"] or ""
+    ended, reason, fault = f"{where}{run['state']}", run["reason"] or "", run["fault"]
+    if fault != Fault.NONE.value:  # why it did is told below, under Faults
+        return ended if fault in ended else f"{ended}: {fault}"
     return _md(reason if reason.startswith(ended) else f"{ended}: {reason}" if reason else ended)
 
 

@@ -152,7 +152,7 @@ def _result(document: Mapping[str, Any], unfinished: str, known: Beside, screen:
         beside_it = [value, known.before[1]] if known.before else [value]
         places = decimals(beside_it)
         parts.append(f"{known.metric} {fixed(value, places)}" + ("" if counts(document) else ", which does not count"))
-        if known.before:
+        if known.before and counts(document):
             parts.append(compared(value, known.before[1], known.before[0], places))
     if document["finding"]:
         parts.append(f"the hypothesis: {document['finding']}")

@@ -360,7 +360,7 @@ class LogReader:
         reported = clue and faults.feed(line, self.lines + 1, self._above_in(raw))
         if not reported:
             faults.heard(line)
-            if faults.found and faults.says_finished(line):
+            if faults.found and (faults.says_finished(line) or (not self._speakers and faults.says_started(line))):
                 faults.went_on()
             self._metrics(line, points)
         elif inside and faults.inside and _at_the_margin(line):

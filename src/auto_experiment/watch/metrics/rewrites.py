@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.numbers import NUMBER
+from auto_experiment.watch.metrics.splits import WORDS as SPLITS
+from auto_experiment.watch.metrics.splits import split_of
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
 
@@ -19,7 +21,7 @@ _TENSORS = (
 _VALUE_FIRST = rf"({NUMBER}(?:\s?%)?) ((?:[A-Za-z][\w.-]{{0,20}} )?(?i:loss|acc|accuracy|error|perplexity|f1|reward))"
 _VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]|\s?[:=])")
 
-_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est|[Dd]ev)\. (?=[A-Z][\w ]{0,24}:)")
+_SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est)\. (?=[A-Z][\w ]{0,24}:)")
 
 # "val loss improved to 0.5", "Validation loss decreased (0.6 --> 0.5)", "val_acc increased from 0.6 -> 0.7"
 _BETTER = re.compile(
@@ -71,14 +73,14 @@ _REWRITES = (
         r"| objective function for \1: \2",
     ),
     # "Train. loss: 0.5, AUC: 0.7"
-    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "alid. ", "est. ", "ev. ")),
+    *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "lid. ", "est. ")),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
     # what prints a tensor of one number: tf.Tensor(0.5, shape=(), dtype=float64), Array(0.5, dtype=float32),
     # <tf.Tensor: shape=(), dtype=float32, numpy=0.5>, Tensor(shape=[1], dtype=float32, [0.5])
     *((mark, re.compile(pattern), r"\1") for mark, pattern in _TENSORS),
     # "0.98 C.E. loss, 94 % accuracy"
-    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "acc, ", "ccuracy, ")),
+    *((mark, _VALUES_FIRST, r"\2: \1, \4: \3") for mark in ("oss, ", "uracy, ")),
     # Windows' NaN and infinity
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
@@ -105,6 +107,15 @@ _EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 
+# "Train/Val loss: 0.5/0.6", "loss/acc = 0.5 / 81%": as many values as names, of which one at least is no count
+_SLASHED = re.compile(
+    r"((?:[A-Za-z][\w@.-]{0,20} )?[A-Za-z][\w@.-]{0,20}(?:\s?/\s?\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)"
+    r"\s?[:=]\s{0,3}"
+    rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
+)
+_BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
+_SLASH = re.compile(r"\s?/\s?")
+
 _BY_SIGN = tuple((sign, tuple(one for one in _REWRITES if sign in one[0])) for sign in ("%", "#", "poc"))
 _OTHERS = tuple(one for one in _REWRITES if not any(sign in one[0] for sign in ("%", "#", "poc")))
 _SHAPED_MARKS = tuple(shapes.text_of(shapes.of(mark)) for mark, *_ in _REWRITES)
@@ -117,12 +128,32 @@ def plain(text: str) -> str:
     for sign, rewrites in _BY_SIGN:
         if sign in text:
             text = _each(rewrites, text)
+    if "/" in text and _BEFORE_SLASH.search(text) is not None:
+        text = _SLASHED.sub(_without_slashes, text)
     return _each(_OTHERS, text)
 
 
 def is_plain(text: str) -> bool:
     """Does a line of the shape of ``text`` say nothing in a way of its own?"""
-    return text.isascii() and not any(mark in text for mark in _SHAPED_MARKS)
+    plain = text.isascii() and not any(mark in text for mark in _SHAPED_MARKS)
+    return plain and not ("/" in text and _BEFORE_SLASH.search(text) is not None)
+
+
+def _without_slashes(match: re.Match[str]) -> str:
+    """Each of the values with its name; what stands before the first name or behind the last belongs to all of them."""
+    values = _SLASH.split(match[2])
+    first, *names = _SLASH.split(match[1])
+    if len(values) != len(names) + 1:
+        return match[0]
+    before, _, first = first.rpartition(" ")
+    last, _, behind = names[-1].partition(" ")
+    full = [f"{name} {before} {behind}" for name in (first, *names[:-1], last)]
+    if not all(name.split()[0].lower() in SPLITS for name in full):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
+        of_all = f"{before} " if before.lower() in SPLITS and not any(map(split_of, names)) else ""
+        named = (re.sub(r"\d+$", name, first) if name.isdigit() else name for name in names)
+        full = [f"{before} {first}", *(of_all + name for name in named)]
+    each = zip(full, values, strict=True)
+    return ", ".join(f"{' '.join(name.split())}: {value}" for name, value in each)
 
 
 def _each(rewrites: Sequence[tuple[str, re.Pattern[str], str]], text: str) -> str:

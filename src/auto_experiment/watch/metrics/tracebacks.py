@@ -45,10 +45,12 @@ _KILLED = re.compile(
     r"(?: \(core dumped\))?(?:\s{2,}.*|:? ?\d*)?$"
     r"|^Fatal Python error: (?:Segmentation fault|Aborted|Bus error)|CANCELLED AT \d{4}-|TERM_OWNER"
     r"|is killed by signal: (?:Killed|Terminated)"
+    r"|^\*\*\* Aborted at \d+ \(unix time\)"
 )
 _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
     r"|Error: (?![-\d.]+\s*$).+"
+    r"|F\d{4} .{0,80}\] Check failed: .+"  # glog
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
@@ -59,6 +61,7 @@ _ERROR_EXIT = re.compile(
 )
 _INTERRUPTED = re.compile(
     r"\bKeyboardInterrupt\b|^\^C\W{0,3}$|^Exiting from training early"
+    r"|(?i:^\W{0,4}(?:training|run) (?:was )?interrupted\b)"
     r"|(?i:\binterrupted by (?:the )?user\b|\bkeyboard interrupt (?:detected|received|caught)\b)"
 )
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
@@ -73,6 +76,9 @@ _LIMIT = re.compile(
 _FINISHED = re.compile(
     r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*"
     r"\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
+)
+_STARTED = re.compile(
+    r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*\b(?:start|starting|started|begin|beginning) (?:the )?(?:training|testing)\b"
 )
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
@@ -134,6 +140,7 @@ CLUES = (
     b"exceed",
     b"timeout",
     b"timed out",
+    b"heck failed",
 )
 
 
@@ -191,6 +198,10 @@ class FaultReader:
     def says_finished(self, text: str) -> bool:
         """A word of the training itself that it came to its end: what was found before had been handled."""
         return self._event is not None and not self.inside and _FINISHED.search(text) is not None
+
+    def says_started(self, text: str) -> bool:
+        """Another run has begun in the same file; of several processes in one, it may be one beside the failed."""
+        return self._event is not None and not self.inside and _STARTED.search(text) is not None
 
     def went_on(self) -> None:
         """The run reported something new: what was found had been handled."""
@@ -265,7 +276,7 @@ class FaultReader:
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            bare = _BARE.match(stripped) is not None
+            bare = _BARE.match(stripped) is not None or stripped.startswith("what():")
             self._record(_classify(stripped), stripped, line, remark=not bare)
             self._last_words = self._last_words or bare
         elif _reports(_OOM, text):
@@ -275,7 +286,7 @@ class FaultReader:
         elif (match := _BARE.match(stripped)) is not None:
             self._record(_classify(match["text"]), match["text"], line, loose=True)
         elif _ERROR_EXIT.match(stripped):
-            self._record(Fault.EXCEPTION, stripped, line, loose=True)
+            self._record(Fault.EXCEPTION, stripped, line, remark=stripped.startswith("terminate called"), loose=True)
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
@@ -292,7 +303,7 @@ class FaultReader:
         match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
         status = int(match["status"]) if match else 0
         fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
-        if fault is None and status and "exited with code" in text:
+        if fault is None and status and "xited with " in text:
             fault = Fault.EXCEPTION
         if fault is None:
             return False
@@ -301,10 +312,12 @@ class FaultReader:
         return True
 
     def _scheduler(self, fault: Fault, text: str, line: int) -> None:
-        """The kernel or the scheduler says why the process was killed: more than the signal that it died of, and than
-        an error that it had outlived."""
+        """The kernel or the scheduler says why the process was killed: more than the signal that it died of; and its
+        time limit more than an error that the process had outlived."""
         old = self._event
-        if old is not None and (old.loose or old.fault in {Fault.KILLED, Fault.INTERRUPTED}):
+        if old is not None and (
+            old.fault in {Fault.KILLED, Fault.INTERRUPTED} or (old.loose and _TIMEOUT.search(text) is not None)
+        ):
             self._event = None
         self._record(fault, text, line)
 
@@ -318,7 +331,7 @@ class FaultReader:
 def _reports(memory: re.Pattern[str], text: str) -> bool:
     """Does the line report that memory ran out? A comment or a hint only speaks of it."""
     found = memory.search(text)
-    return found is not None and _REMARK.search(text[: found.start()]) is None
+    return found is not None and _REMARK.search(text[: found.start()]) is None and "is not a failure" not in text
 
 
 def _says_more(new: _Event, old: _Event) -> bool:
