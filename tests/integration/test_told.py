@@ -67,7 +67,7 @@ def test_an_address_is_in_no_sink(project, receiver):
     work = project(spilled, config={"notify": [receiver.address], "obsidian": {"enabled": True}})
     run = work.cli("run", "--max-cycles", 1)
     receiver.wait(1)
-    work.until(lambda: "stopped: 1 cycles" in Path(work.paths.notes, "Dashboard.md").read_text())
+    work.until(lambda: "stopped: 1 cycle done" in Path(work.paths.notes, "Dashboard.md").read_text())
     said = [work.cli("check", "--json", status=None).stdout, run.stdout, run.stderr, str(receiver.got)]
     for text in said:
         assert PASSWORD not in text
@@ -126,7 +126,7 @@ def test_what_a_killed_controller_had_not_told_yet_is_told_by_the_next_one(proje
     receiver.wait(1)
     assert first_lines(receiver)[0].startswith("new best: ")
     board = work.root / "vault/auto-experiment/project/Dashboard.md"
-    work.until(lambda: board.exists() and "stopped: 1 cycles" in board.read_text())
+    work.until(lambda: board.exists() and "stopped: 1 cycle done" in board.read_text())
     days = sorted((work.root / "vault/auto-experiment/project/Daily").iterdir())  # one, but at midnight
     lines = [line for day in days for line in day.read_text().splitlines() if line.startswith("- ")]
     ids = [line.rpartition("^")[2] for line in lines]
@@ -171,7 +171,7 @@ def test_a_human_writes_beside_us(project):
     mine = b"---\r\naliases: [x]\r\n---\r\n# My thoughts\r\n\r\n- [ ] call Ada \xc3\xbc\r\n"
     board.write_bytes(mine)
     work.cli("run", "--max-cycles", 1)
-    work.until(lambda: b"stopped: 1 cycles" in board.read_bytes())
+    work.until(lambda: b"stopped: 1 cycle done" in board.read_bytes())
     first = board.read_bytes()
     assert first.startswith(mine)
     assert first.count(b"\n") == first.count(b"\r\n")
