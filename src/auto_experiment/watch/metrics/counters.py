@@ -231,11 +231,13 @@ def _take_leading(text: str, into: Reading) -> str:
     if "|" in text and "/" in text and (match := _SPLIT_BRACKET.search(text)) is not None:
         into.epoch, into.epoch_total = float(match["done"]), float(match["total"])
         return f"{text[: match.start()]}{match['word']} | {text[match.end() :]}"
-    if into.bar is None and (match := _RULED.match(text)) is not None:
+    if into.bar is not None:
+        return text
+    if (match := _COUNT_FIRST.match(text)) is None:
+        if (match := _RULED.match(text)) is None:
+            return text
         into.step = float(match["done"])
         return ""
-    if into.bar is not None or (match := _COUNT_FIRST.match(text)) is None:
-        return text
     word, letter, done, total = match.groups()
     if word and word[0] in "eE":
         into.epoch = float(letter)
@@ -268,11 +270,16 @@ def _take_named(spot: _Spot, text: str, into: Reading) -> bool:
             into.epoch, into.epoch_total, into.epoch_whole = done, total, done.is_integer()
     elif not done.is_integer():
         return False
-    elif "batch" not in word or (into.step is None and (total is not None or not _BRACKET.search(text))):
+    elif "batch" not in word or (into.step is None and not _is_size(total, text)):
         into.step, into.step_total = done, total
         of_training = "global" in word or "timestep" in word or (total is None and word[:2] in {"st", "up"})
         into.trains = into.trains or of_training
     return True
+
+
+def _is_size(total: float | None, text: str) -> bool:
+    """Is a count of a batch its size, on a line that counts in brackets?"""
+    return total is None and "[" in text and _BRACKET.search(text) is not None
 
 
 def _take_bracket(text: str, into: Reading) -> str:

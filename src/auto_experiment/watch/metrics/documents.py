@@ -107,7 +107,7 @@ def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]
 def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
     """Keras's history: lists of numbers, one for each epoch, and nothing else."""
     lists = list(document.values())
-    if len(lists) < 2 or not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists):
+    if not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists) or len(lists) < 2:
         return []
     reports = [(name, _number(value)) for name, values in document.items() for value in values]
     return [(name, value) for name, value in reports if value is not None and is_metric_name(name)]

@@ -84,7 +84,7 @@ class Place:
 
     def progress(self) -> Progress | None:
         """What was printed last of the outermost loop; with the settings' total where the text prints none."""
-        found = self._furthest()
+        found = self._furthest() or self._drawn()
         if found is not None and found.total is None and found.done <= self._limits.get(found.unit, -1.0):
             return replace(found, total=self._limits[found.unit])
         return found
@@ -164,9 +164,12 @@ class Place:
         for bar in self._bars.values():  # in the order of their latest redraw
             if bar.done and (best is None or bar.credit >= best.credit):
                 best = bar
-        if best is None and len(self._bars) == 1:  # drawn, and no more
-            best = next(bar for bar in self._bars.values())
         return Progress(best.done, best.total, "step") if best else None
+
+    def _drawn(self) -> Progress | None:
+        """The only bar, which was drawn and has not moved."""
+        total = next(iter(self._bars), None) if len(self._bars) == 1 else None
+        return Progress(0.0, total, "step") if total else None
 
     def _take_bar(self, done: float, total: float | None) -> bool:
         bar = self._bars.pop(total, None) or _Bar(total)

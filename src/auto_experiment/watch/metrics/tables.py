@@ -325,7 +325,7 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
         values = [(f"{split}_{cells[0]}", _value(cell)) for split, cell in zip(names[1:], cells[1:], strict=True)]
         into.pairs.extend((name, value) for name, value in values if value is not None and is_metric_name(name))
         return bool(into.pairs)
-    twice = {name for i, name in enumerate(names) if name in names[:i]}
+    twice = _twice(names)
     if names[0] in twice or any(map(_is_counter, twice)):
         return True  # category | AP | category | AP: two rows of classes side by side
     found: list[tuple[str, float]] = []
@@ -362,6 +362,11 @@ def _take(names: tuple[str, ...], cells: list[str], into: Reading) -> bool:
     is_apart = any(name.lower() in _NAMED_APART and cell == label for name, cell in zip(names, cells, strict=True))
     into.pairs.extend(_labelled(label, found, is_apart=is_apart))
     return True
+
+
+@lru_cache(maxsize=64)
+def _twice(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name for i, name in enumerate(names) if name in names[:i])
 
 
 def _labelled(label: str | None, found: list[tuple[str, float]], *, is_apart: bool) -> Iterable[tuple[str, float]]:

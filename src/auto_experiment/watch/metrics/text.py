@@ -242,7 +242,7 @@ def _spots(text: str) -> list[_Spot]:
         bare = not (":" in sep or "=" in sep or ">" in sep)
         end, number = match.end(), slice(*match.span("value"))
         place = _place_of_value(text, end, number, opened, percent)
-        if bare and _VARIANT.match(text, number.start) is not None:
+        if bare and text[end : end + 1] in {" ", "\t"} and _VARIANT.match(text, number.start) is not None:
             place = None
         mean = None if opened or text[end : end + 1] not in {" ", "("} else _MEAN.match(text, end)
         spots.append(
@@ -298,7 +298,7 @@ def _name_before(chunk: str) -> _Name:
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
     for link in ("with", "is"):  # "trial 8 finished with value: 0.94", "the result of it is test acc: 0.9"
-        if link in before[2:-1]:
+        if link in before[2:-1] and (link == "with" or ends_like_metric(words[-1])):
             words = words[before.index(link, 2) :]
             before = ["", *(word.lower() for word in words)]
     numbers = [

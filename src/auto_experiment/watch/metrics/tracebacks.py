@@ -45,10 +45,12 @@ _KILLED = re.compile(
     r"(?: \(core dumped\))?(?:\s{2,}.*|:? ?\d*)?$"
     r"|^Fatal Python error: (?:Segmentation fault|Aborted|Bus error)|CANCELLED AT \d{4}-|TERM_OWNER"
     r"|is killed by signal: (?:Killed|Terminated)"
+    r"|^\*\*\* Aborted at \d+ \(unix time\)"
 )
 _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
     r"|Error: (?![-\d.]+\s*$).+"
+    r"|F\d{4} .{0,80}\] Check failed: .+"  # glog
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
@@ -59,6 +61,7 @@ _ERROR_EXIT = re.compile(
 )
 _INTERRUPTED = re.compile(
     r"\bKeyboardInterrupt\b|^\^C\W{0,3}$|^Exiting from training early"
+    r"|(?i:^\W{0,4}(?:training|run) (?:was )?interrupted\b)"
     r"|(?i:\binterrupted by (?:the )?user\b|\bkeyboard interrupt (?:detected|received|caught)\b)"
 )
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
@@ -134,6 +137,7 @@ CLUES = (
     b"exceed",
     b"timeout",
     b"timed out",
+    b"heck failed",
 )
 
 
@@ -265,7 +269,7 @@ class FaultReader:
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            bare = _BARE.match(stripped) is not None
+            bare = _BARE.match(stripped) is not None or stripped.startswith("what():")
             self._record(_classify(stripped), stripped, line, remark=not bare)
             self._last_words = self._last_words or bare
         elif _reports(_OOM, text):
@@ -275,7 +279,7 @@ class FaultReader:
         elif (match := _BARE.match(stripped)) is not None:
             self._record(_classify(match["text"]), match["text"], line, loose=True)
         elif _ERROR_EXIT.match(stripped):
-            self._record(Fault.EXCEPTION, stripped, line, loose=True)
+            self._record(Fault.EXCEPTION, stripped, line, remark=stripped.startswith("terminate called"), loose=True)
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
@@ -292,7 +296,7 @@ class FaultReader:
         match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
         status = int(match["status"]) if match else 0
         fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
-        if fault is None and status and "exited with code" in text:
+        if fault is None and status and "xited with " in text:
             fault = Fault.EXCEPTION
         if fault is None:
             return False
@@ -318,7 +322,7 @@ class FaultReader:
 def _reports(memory: re.Pattern[str], text: str) -> bool:
     """Does the line report that memory ran out? A comment or a hint only speaks of it."""
     found = memory.search(text)
-    return found is not None and _REMARK.search(text[: found.start()]) is None
+    return found is not None and _REMARK.search(text[: found.start()]) is None and "is not a failure" not in text
 
 
 def _says_more(new: _Event, old: _Event) -> bool:
