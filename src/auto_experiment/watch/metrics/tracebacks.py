@@ -305,10 +305,12 @@ class FaultReader:
         return True
 
     def _scheduler(self, fault: Fault, text: str, line: int) -> None:
-        """The kernel or the scheduler says why the process was killed: more than the signal that it died of, and than
-        an error that it had outlived."""
+        """The kernel or the scheduler says why the process was killed: more than the signal that it died of; and its
+        time limit more than an error that the process had outlived."""
         old = self._event
-        if old is not None and (old.loose or old.fault in {Fault.KILLED, Fault.INTERRUPTED}):
+        if old is not None and (
+            old.fault in {Fault.KILLED, Fault.INTERRUPTED} or (old.loose and _TIMEOUT.search(text) is not None)
+        ):
             self._event = None
         self._record(fault, text, line)
 
