@@ -510,6 +510,15 @@ FAULTS = [
     (TRACE + "my.Odd: step 5 failed, loss=3\n", Fault.EXCEPTION, "my.Odd: step 5 failed, loss=3"),
     (TRACE + "epoch 5 loss: 0.25\n" + "    more frames\nValueError: x\n", Fault.EXCEPTION, "ValueError: x"),
     (TRACE + "epoch 5 loss: 0.25\nepoch 6 loss: 0.25\n", Fault.NONE, None),
+    # without numbers: it begins, another run is appended, its loggers have much to say
+    (TRACE + "ImportError: no plugin\nW | 06-21 | jax | Falling back to cpu.\n", Fault.NONE, None),
+    (TRACE + "ImportError: no plugin\n[__main__][INFO] - Starting training!\n", Fault.NONE, None),
+    (TRACE + "ImportError: x\nTo restart the training, run it again\nCould not start training\n", Fault.EXCEPTION, "ImportError: x"),
+    ("nohup: ignoring input\n" + TRACE + "KeyboardInterrupt\nnohup: ignoring input\nReading data\n", Fault.NONE, None),
+    ("nohup: ignoring input\n" + TRACE + "KeyboardInterrupt\nnohup: ignoring input\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
+    ("nohup: ignoring input\n" + TRACE + "OSError: x\nnohup: ignoring input\n" + TRACE + "ValueError: y\n", Fault.EXCEPTION, "ValueError: y"),
+    (TRACE + "OSError: x\n" + "".join(f"[INFO] - doing {name} now\n" for name in "abcdefghijklmnopqrst"), Fault.NONE, None),
+    (TRACE + "OSError: x\n" + "".join(f"[INFO] - Killing subprocess {i}\n" for i in range(99)), Fault.EXCEPTION, "OSError: x"),
     # chains
     (TRACE + "KeyError: 'lr'\n\nDuring handling of the above exception, another exception occurred:\n\n" + TRACE + "RuntimeError: no config\n", Fault.EXCEPTION, "KeyError: 'lr'"),
     (TRACE + "ZeroDivisionError: division by zero\n\nThe above exception was the direct cause of the following exception:\n\n" + TRACE + "TrainError: failed\n", Fault.EXCEPTION, "ZeroDivisionError: division by zero"),

@@ -34,7 +34,7 @@ from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.series import SeriesTable
 from auto_experiment.watch.metrics.splits import after_validation
 from auto_experiment.watch.metrics.tables import Tables
-from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
+from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader, opening
 
 LONGEST_LINE = 64 * 1024
 _RECENT = 20
@@ -49,6 +49,7 @@ _LAST_REDRAWS = 2
 _TWO = 2
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
+_OPENINGS = 3  # lines
 _END = re.compile(rb"[\n\r\b]")
 _DIGIT = re.compile(rb"[0-9]")
 _DIGITS = b"0123456789"
@@ -96,6 +97,8 @@ class LogReader:
         self._place = Place()
         self._series = SeriesTable()
         self._faults = FaultReader()
+        self._openings: list[str] = []  # the first lines
+        self._begins_again = False  # one of them was the latest line after a fault
         self._bad_losses: set[str] = set()
         self._scales: dict[str, bool] = {}  # names that had a percent sign -> are they kept as percentages?
         self._beside: dict[str, bool] = {}  # names without a split -> only ever after those of the validation?
@@ -291,6 +294,9 @@ class LogReader:
         """Whole lines that report nothing: counted, and kept as the tail."""
         rows = range(self._at + len(lines) - 1, -1, -1)
         self.lines += len(lines)
+        if len(self._openings) < _OPENINGS:
+            for line in lines:
+                self._note_opening(line)
         newest = ((row, line) for row, line in zip(rows, reversed(lines), strict=False) if line and not line.isspace())
         kept = list(islice(newest, max(self._tail_lines, _RECENT)))[::-1]
         self._tail.extend([(row, line[:_LONGEST_TAIL]) for row, line in kept])
@@ -321,8 +327,23 @@ class LogReader:
         elif state and not state.isspace():
             self._tail.append((row, state[:_LONGEST_TAIL]))
             self._recent.append((row, state[:_LONGEST_RECENT]))
+        if len(self._openings) < _OPENINGS:
+            self._note_opening(state)
         if self._shown:
             self._keep_shown(row)
+
+    def _note_opening(self, line: bytes) -> None:
+        if len(self._openings) < _OPENINGS and line and not line.isspace():
+            self._openings.append(opening(_plain(line[:_LONGEST_RECENT], False)[1]))
+
+    def _notice_restart(self, line: str) -> None:
+        """After a fault the log's first lines once more, and then others: another run is appended, and goes on."""
+        is_opening = (
+            not self._faults.inside and (opening(prefixes.strip(line[:_LONGEST_RECENT])[1]) or None) in self._openings
+        )
+        if self._begins_again and not is_opening and line.strip():
+            self._faults.went_on()
+        self._begins_again = is_opening
 
     def _keep_shown(self, row: int) -> None:
         self._earlier[row] = self._shown
@@ -357,10 +378,12 @@ class LogReader:
         if clue and "%|" in line and "^C" not in line and (end := counters.behind_bar(line)):
             self._metrics(line[:end], points)
             line = line[end:]
+        if faults.found:
+            self._notice_restart(line)
         reported = clue and faults.feed(line, self.lines + 1, self._above_in(raw))
         if not reported:
             faults.heard(line)
-            if faults.found and faults.says_finished(line):
+            if faults.found and faults.says_it_goes_on(line):
                 faults.went_on()
             self._metrics(line, points)
         elif inside and faults.inside and _at_the_margin(line):

@@ -77,6 +77,15 @@ _FINISHED = re.compile(
     r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*"
     r"\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
 )
+_BEGUN = re.compile(  # and that it has begun, or gone on without what failed
+    r"(?i)^(?!.*\b(?:not|never|before|cannot|can't|fail\w*|un\w+)\b)"
+    r".*\b(?<!to )(?:(?:re)?start(?:ing|ed)?|begin(?:ning|s)?|began|resum(?:ing|ed))\b"
+    r"(?: \w+){0,2} (?:training|testing|fine-?tuning)\b"
+    r"|\btraining (?:has )?(?:started|begun|begins|starts)\b"
+    r"|\bfall(?:ing|s)? back (?:to|on)\b|\bcontinuing (?:without|with|anyway)\b"
+    r"|\b(?:skipping|ignoring) (?:it|this|that)\b"
+)
+_INFO = re.compile(r"^.{0,60}?\b(?:INFO|DEBUG)\b|^[\W\d]{0,40}[ID]\b")
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
 # Only ever the consequence of another process's or another line's fault.
@@ -108,9 +117,15 @@ _REMARK = re.compile(r"(?i)(?:^|\s)(?:#|//)\s|\b(?:avoid\w*|prevent\w*|against|u
 
 # A traceback that does not reach its exception within this many lines is not one.
 _LONGEST_TRACEBACK = 2000
+# As many different words of loggers come of no process that only ends.
+_MANY_INFOS = 20
 # A fault followed by this much other output, and then by another fault, had been handled.
 _FAR = 40
 _LONGEST_TEXT = 500
+_LONGEST_INFO = 80
+_DIGITS = re.compile(r"\d+")
+_TROUBLE = re.compile(r"(?i)warning|error|fatal|traceback|exception")
+_LEAST_LETTERS = 8  # of a line that is known again
 _SIGNALLED = {128 + number for number in (1, 2, 4, 6, 7, 8, 9, 11, 13, 15)}
 
 # One of them, whatever its case, is in every line that may tell of a fault. Kept few: every line pays for them.
@@ -165,6 +180,7 @@ class FaultReader:
         self._joins = False
         self._aside = self._by_a_hook = False  # what the traceback at hand is
         self._last_words = False  # the report of an exception was the last thing that was said
+        self._infos: set[str] = set()  # what loggers have said since, without its numbers
         self.unhandled: str | None = None  # by a thread, a process or a rank: it ended, however the others go on
 
     @property
@@ -192,14 +208,20 @@ class FaultReader:
                 return LogFault(Fault.NAN, event.text)
         return LogFault(event.fault, event.text)
 
-    def says_finished(self, text: str) -> bool:
-        """A word of the training itself that it came to its end: what was found before had been handled."""
-        return self._event is not None and not self.inside and _FINISHED.search(text) is not None
+    def says_it_goes_on(self, text: str) -> bool:
+        """Words of the training itself that it has begun or came to its end, or many of its loggers: what was found
+        before had been handled. ``text``: a line that is no part of a fault's report."""
+        if self._event is None or self.inside:
+            return False
+        if _INFO.match(text) is not None:
+            self._infos.add(_DIGITS.sub("", text)[-_LONGEST_INFO:])
+        return len(self._infos) >= _MANY_INFOS or any(said.search(text) for said in (_FINISHED, _BEGUN))
 
     def went_on(self) -> None:
         """The run reported something new: what was found had been handled."""
         self._event = None
         self._chained = []
+        self._infos.clear()
         self.inside = self._last_words = False
 
     def heard(self, text: str) -> None:
@@ -319,6 +341,14 @@ class FaultReader:
         new = _Event(fault, clean(text, _LONGEST_TEXT) or None, follows, line, remark, loose)
         if self._event is None or _says_more(new, self._event):
             self._event = new
+
+
+def opening(text: str) -> str:
+    """A line of a log's start, without its numbers, by which another run is known that is appended; "" when it says too
+    little. ``text``: without what loggers put in front."""
+    if _NOISE.search(text) or _TROUBLE.search(text) or sum(map(str.isalpha, text)) < _LEAST_LETTERS:
+        return ""
+    return _DIGITS.sub("0", text.rstrip())
 
 
 def _reports(memory: re.Pattern[str], text: str) -> bool:
