@@ -228,6 +228,14 @@ FORMATS = [
     ("error metric: 1-roc_auc", {}),
     ("[lm_eval.evaluator:164] done", {}),
     ("COMET INFO:     train_loss [6]     : (0.5713, 1.2315)", {}),
+    # names without a mark between them and their values, on lines that report nothing else
+    ("ADE 1.207 FDE 2.238", {"ADE": 1.207, "FDE": 2.238}),
+    (" * ADE 1.2", {"ADE": 1.2}),
+    ("numpy 1.26 pandas 2.1", {}),
+    ("Iter 7: SR 54.5%, Q 227.02, Pi -32.5", {"SR": 54.5, "Q": 227.02, "Pi": -32.5}),
+    ("loss is: 2.5, acc is: 0.07", {"loss": 2.5, "acc": 0.07}),
+    ("('loss', 0.5, 'acc', -0.7)", {"loss": 0.5, "acc": -0.7}),
+    ("sizes (3, 4, 5)", {}),
     # names with digits and marks
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),
@@ -330,6 +338,8 @@ PROGRESS = [
     ("[3][100/500] loss 0.5", Progress(3, None, "step")),
     ("100 [D loss: 0.69, acc.: 50.00%] [G loss: 0.8]", Progress(100, None, "step")),
     ("E:3 loss 0.5", Progress(3, None, "epoch")),
+    (" 50% ━━━━╸    5,000/10,000 [ 0:01:02 < 0:01:02 , 8 it/s ]", Progress(5000, 10000, "step")),
+    ("best acc 0.5 @ epoch 3", None),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 

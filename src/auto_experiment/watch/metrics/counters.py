@@ -36,6 +36,10 @@ _KERAS = re.compile(
     r"(?<![\w/.])(?P<done>\d+)/(?P<total>\d+|\?|Unknown) (?:\[[=>.\s]*\]|[━╸╺\s]*[━╸╺])"
     r"(?:\s*-?\s*(?:ETA: )?[\d:]+s?(?:\s[\d.]+\s?[mu]?s/\w+)?)?"
 )
+# rich's "50% ━━━━╸     500/1,000 [ 0:01:02 < 0:01:02 , 8 it/s ]"
+_RICH = re.compile(
+    r"(?:\d{1,3}%\s{1,3})?(?=[━╸╺])[━╸╺ ]{3,200}\s(?P<done>\d[\d,]*)/(?P<total>\d[\d,]*)\s{1,3}\[[^\]]{0,60}\]"
+)
 _BRACKET = re.compile(r"\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]")
 
 # [ Valid | 100/100 ], with the split left to the names after it
@@ -152,6 +156,8 @@ def _take_bars(text: str, into: Reading) -> str:
         text = _take_bar(_TQDM_OPEN, text, into)
     if "/" in text and into.bar is None and (" [" in text or "━" in text):
         text = _take_bar(_KERAS, text, into)
+        if into.bar is None and "━" in text:
+            text = _take_bar(_RICH, text, into)
     return text
 
 
@@ -192,7 +198,8 @@ def _spots(text: str) -> list[_Spot]:
         before = text[max(match.start() - _FAR, 0) : match.start()]
         if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
             continue
-        is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
+        marks = "(@" if match["total"] is None else "("
+        is_aside = before.rstrip()[-1:] in marks and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
         is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
         rest = text[match.end() :].lstrip()
         is_after = _AFTER_COUNTER.match(rest) is not None and _AT_COUNTER.search(before) is not None

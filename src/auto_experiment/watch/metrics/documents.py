@@ -50,8 +50,8 @@ def read(text: str, into: Reading) -> bool:
     into.style = "document"
     end = text.rfind("}") + 1
     document = _load(text[start.start() : end])
-    if document is not None and end and _DIGIT.search(text, end):
-        into.rest = text[end:]
+    before, after = text[: start.start()], text[end:] if document is not None and end else ""
+    into.rest = " | ".join(part for part in (before, after) if _DIGIT.search(part))
     if document is not None and (histories := _histories(document)):
         into.pairs.extend(histories)
         return True

@@ -21,6 +21,12 @@ _VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]
 
 _SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est)\. (?=[A-Z][\w ]{0,24}:)")
 
+# name,value,name,value and a tuple of them: ('loss', 0.5, 'acc', 0.7)
+_NAME_AND_VALUE = re.compile(rf"[(\"' ]{{0,4}}([A-Za-z_][\w@./ -]{{0,40}}?)\s?[\"']?,\s?({NUMBER})[,)]?")
+_NAMES_AND_VALUES = re.compile(
+    rf"\s{{0,9}}(?:[(\"' ]{{0,4}}[A-Za-z_][\w@./ -]{{0,40}}?\s?[\"']?,\s?{NUMBER}(?:,|\)?\s{{0,9}}$)){{2,50}}"
+)
+
 # "val loss improved to 0.5", "Validation loss decreased (0.6 --> 0.5)", "val_acc increased from 0.6 -> 0.7"
 _BETTER = re.compile(
     r"(?i)(?:\bepoch 0\d{4}: )?(?:best\b\W{0,3})?\b((?:[a-z][\w@.-]{0,30} ){0,2}[a-z][\w@./-]{0,40}?) (?:has |is )?"
@@ -38,6 +44,10 @@ _REWRITES = (
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
     # FastReID's "epoch/iter: 1/600"
     ("poch/it", re.compile(r"\b([Ee]poch)/(iter\w{0,6}): (\d+)/(\d+)\b"), r"\1 \3, \2 \4, "),
+    # Mugs's "0-epoch (99/44660): total loss 11.2"
+    ("-epoch ", re.compile(r"(?<![\w.])(\d{1,6})-epoch (?=[\[(]\d)"), r"epoch \1 "),
+    # "[eval @ 120,000] reward=5"
+    (" @ ", re.compile(r"\[\s?(train|test|val|valid|eval)\s?@\s?(\d[\d,]*)\s?\]"), r"\1 | step \2 | "),
     ("[it ", re.compile(r"\[it (?=\d)"), "[iter "),
     # Kaldi's "%WER 9.87 [ 1984 / 20138, ... ]"
     ("%W", re.compile(rf"(?<![\w%])%(W[A-Z]{{1,4}} {NUMBER})"), r"\1"),
@@ -117,12 +127,16 @@ def plain(text: str) -> str:
     for sign, rewrites in _BY_SIGN:
         if sign in text:
             text = _each(rewrites, text)
+    if "," in text and _NAMES_AND_VALUES.fullmatch(text) is not None:
+        return _NAME_AND_VALUE.sub(r"\1=\2, ", text)
     return _each(_OTHERS, text)
 
 
 def is_plain(text: str) -> bool:
     """Does a line of the shape of ``text`` say nothing in a way of its own?"""
-    return text.isascii() and not any(mark in text for mark in _SHAPED_MARKS)
+    if not text.isascii() or any(mark in text for mark in _SHAPED_MARKS):
+        return False
+    return "," not in text or _NAMES_AND_VALUES.fullmatch(text) is None
 
 
 def _each(rewrites: Sequence[tuple[str, re.Pattern[str], str]], text: str) -> str:

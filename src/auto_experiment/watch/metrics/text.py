@@ -56,8 +56,14 @@ _COMPARISON = re.compile(
     r"|\b(?:higher|lower|better|worse|greater|less) than (?:the )?(?:(?:current|previous|old|last) )?(?:best|min|max)"
     r"|\bdid not improve\b|\bwas not in top\b|reached .{1,40} \(best "
 )
+# A line of several names with their values and nothing else, with enough digits for no version, or under a star:
+# "ADE 1.207 FDE 2.238", " * ADE 1.2 FDE 2.2"
+_ONLY_VALUES = re.compile(
+    r"(?:\s{0,9}(?:[A-Za-z][\w@./-]{0,30}[ \t]{1,9}-?\d{1,9}\.\d{3,20}[,;| \t]{0,9}){2,}"
+    r"|\s{0,9}\*\s{1,9}(?:[A-Za-z][\w@./-]{0,30}[ \t]{1,9}-?\d{1,9}\.\d{1,20}[,;| \t]{0,9}){1,})"
+)
 _SENTENCE = re.compile(r"(?<=\w{4})\. ")
-_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
+_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-/\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
 _IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
@@ -193,7 +199,7 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
     start, apart = 0, None
     for at, end, past, bare, colon, digits, place, mean, percent in _spots_of(text):
         named = _name_before(text[max(start, at - _FAR) : at].removesuffix("-"))
-        if bare and not named.bare and not (named.alone and into.has_counter):
+        if bare and not named.bare and not (named.alone and _reports(text, into)):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past
         reported = mean if mean is not None and into.counts_batches else place
@@ -219,6 +225,11 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
         if percent:
             signed.append(len(found) - 1)
     return found, signed
+
+
+def _reports(text: str, into: Reading) -> bool:
+    """Is a line one of values, so that one word before each is its name?"""
+    return into.has_counter or into.counts_batches or _ONLY_VALUES.fullmatch(text) is not None
 
 
 def _spots_of(text: str) -> Sequence[_Spot]:
@@ -314,12 +325,14 @@ def _name_before(chunk: str) -> _Name:
         words = words[1:] if len(words) > 1 and (is_unit(words[0]) or words[0] == "/") else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
+    if len(words) > 1 and words[-1] == "is":
+        words = words[:-1]  # "loss is: 0.5"
     name = " ".join(words).rstrip(".")
     most = 4 if not any(word.lower() in _METRIC_WORDS for word in words) else _MOST_WORDS
     if len(words) > most or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
         return _Name(None, None, apart, bare=False)
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
-    alone = len(last.split()) == 1 and len(name) > 1 and name.lower() not in _NO_NAMES
+    alone = len(last.lstrip(" *").split()) == 1 and (len(name) > 1 or name.isupper()) and name.lower() not in _NO_NAMES
     return _Name(name, first, apart, bare=ends_like_metric(name), alone=alone)
 
 
