@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import lru_cache
 
 from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.numbers import NUMBER
 from auto_experiment.watch.metrics.splits import WORDS as SPLITS
 from auto_experiment.watch.metrics.splits import split_of
+
+_Rewrite = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
 
@@ -116,27 +119,35 @@ _SLASHED = re.compile(
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")
 
-_BY_SIGN = tuple((sign, tuple(one for one in _REWRITES if sign in one[0])) for sign in ("%", "#", "poc"))
-_OTHERS = tuple(one for one in _REWRITES if not any(sign in one[0] for sign in ("%", "#", "poc")))
-_SHAPED_MARKS = tuple(shapes.text_of(shapes.of(mark)) for mark, *_ in _REWRITES)
 
-
-def plain(text: str) -> str:
+def plain(text: str, shape: bytes) -> str:
+    """``shape``: that of ``text``."""
     if not text.isascii():  # wide marks of Chinese and Japanese, and other languages' words for an epoch
         text = _EPOCH.sub("epoch", text.translate(_WIDE))
         text = _ROUND.sub(r"epoch \1\2 ", text)
-    for sign, rewrites in _BY_SIGN:
-        if sign in text:
-            text = _each(rewrites, text)
-    if "/" in text and _BEFORE_SLASH.search(text) is not None:
-        text = _SLASHED.sub(_without_slashes, text)
-    return _each(_OTHERS, text)
+        shape = shapes.of(text)
+    fitting = _by_shape(shape) if len(text) <= shapes.LONGEST else _fitting(shapes.text_of(shape))
+    for pattern, said in fitting:
+        text = pattern.sub(said, text)
+    return text
 
 
 def is_plain(text: str) -> bool:
     """Does a line of the shape of ``text`` say nothing in a way of its own?"""
-    plain = text.isascii() and not any(mark in text for mark in _SHAPED_MARKS)
-    return plain and not ("/" in text and _BEFORE_SLASH.search(text) is not None)
+    return text.isascii() and not _fitting(text)
+
+
+@lru_cache(maxsize=shapes.MOST)
+def _by_shape(shape: bytes) -> tuple[_Rewrite, ...]:
+    return _fitting(shapes.text_of(shape))
+
+
+def _fitting(text: str) -> tuple[_Rewrite, ...]:
+    """What may have to be rewritten in a line of the shape of ``text``."""
+    found: list[_Rewrite] = [(pattern, said) for mark, pattern, said in _BY_SHAPE if mark in text]
+    if "/" in text and _BEFORE_SLASH.search(text) is not None:
+        found.append((_SLASHED, _without_slashes))
+    return tuple(dict.fromkeys(found))
 
 
 def _without_slashes(match: re.Match[str]) -> str:
@@ -156,8 +167,4 @@ def _without_slashes(match: re.Match[str]) -> str:
     return ", ".join(f"{' '.join(name.split())}: {value}" for name, value in each)
 
 
-def _each(rewrites: Sequence[tuple[str, re.Pattern[str], str]], text: str) -> str:
-    for mark, pattern, said in rewrites:
-        if mark in text:
-            text = pattern.sub(said, text)
-    return text
+_BY_SHAPE = tuple((shapes.text_of(shapes.of(mark)), pattern, said) for mark, pattern, said in _REWRITES)

@@ -162,7 +162,7 @@ def read(text: str, into: Reading) -> None:
     shape = shapes.of(text)
     is_plain, dumps = _kind(shape) if len(text) <= shapes.LONGEST else (False, False)
     if not is_plain:
-        text = rewrites.plain(text)
+        text = rewrites.plain(text, shape)
         dumps, shape = is_dump(text), shapes.of(text)
     if dumps:
         return

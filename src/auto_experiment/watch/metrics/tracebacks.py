@@ -276,7 +276,7 @@ class FaultReader:
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            bare = _BARE.match(stripped) is not None or stripped.startswith("what():")
+            bare = _BARE.match(stripped) is not None
             self._record(_classify(stripped), stripped, line, remark=not bare)
             self._last_words = self._last_words or bare
         elif _reports(_OOM, text):
@@ -286,7 +286,7 @@ class FaultReader:
         elif (match := _BARE.match(stripped)) is not None:
             self._record(_classify(match["text"]), match["text"], line, loose=True)
         elif _ERROR_EXIT.match(stripped):
-            self._record(Fault.EXCEPTION, stripped, line, remark=stripped.startswith("terminate called"), loose=True)
+            self._record(Fault.EXCEPTION, stripped, line, loose=True)
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
@@ -338,6 +338,8 @@ def _says_more(new: _Event, old: _Event) -> bool:
     """Of two faults the first is the cause, unless it only follows from others, is a remark, or is long past."""
     if old.follows or new.follows or new.fault is Fault.KILLED:
         return old.follows and not new.follows
+    if old.loose and new.fault in {Fault.OOM, Fault.CUDA_OOM}:
+        return True  # "Error using train", "terminate called after ...": the next line says why
     return (old.remark and not new.remark) or new.line - old.line > _FAR
 
 
