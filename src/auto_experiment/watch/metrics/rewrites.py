@@ -37,7 +37,7 @@ _BETTER_MARKS = tuple(
     f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
 )
 
-# (what must be in the line, the pattern, what it says)
+# (what must be in the line, without a digit; the pattern; what it says)
 _REWRITES = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
@@ -88,7 +88,7 @@ _REWRITES = (
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
     # a syslog's tab, as SageMaker shows it
-    ("#011", re.compile("#011"), "\t"),
+    ("#", re.compile("#011"), "\t"),
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
     ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
     (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
@@ -96,7 +96,7 @@ _REWRITES = (
     ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
     # one name, "mAP@0.5:0.95", and no value
-    *((mark, re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-") for mark in ("@0.5", "@.5", "@[")),
+    ("AP@", re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-"),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),
@@ -144,7 +144,7 @@ def _by_shape(shape: bytes) -> tuple[_Rewrite, ...]:
 
 def _fitting(text: str) -> tuple[_Rewrite, ...]:
     """What may have to be rewritten in a line of the shape of ``text``."""
-    found: list[_Rewrite] = [(pattern, said) for mark, pattern, said in _BY_SHAPE if mark in text]
+    found: list[_Rewrite] = [(pattern, said) for mark, pattern, said in _REWRITES if mark in text]
     if "/" in text and _BEFORE_SLASH.search(text) is not None:
         found.append((_SLASHED, _without_slashes))
     return tuple(dict.fromkeys(found))
@@ -165,6 +165,3 @@ def _without_slashes(match: re.Match[str]) -> str:
         full = [f"{before} {first}", *(of_all + name for name in named)]
     each = zip(full, values, strict=True)
     return ", ".join(f"{' '.join(name.split())}: {value}" for name, value in each)
-
-
-_BY_SHAPE = tuple((shapes.text_of(shapes.of(mark)), pattern, said) for mark, pattern, said in _REWRITES)
