@@ -87,6 +87,11 @@ FORMATS = [
         "Epoch: [3]  [ 100/1251]  eta: 0:08:59  lr: 0.000100  loss: 6.9210 (6.9300)  time: 0.43  data: 0.0002  max mem: 9512",
         {"lr": 1e-4, "loss": 6.921, "data": 0.0002},
     ),
+    # Lightning's results over several lines, NGCF's lists
+    ("{'test_acc': tensor(0.81, device='cuda:0'),", {"test_acc": 0.81}),
+    ("recall=[0.12, 0.23], hit=[0.4,0.5], ndcg=[0.08, 0.11]", {"recall": 0.12, "hit": 0.4, "ndcg": 0.08}),
+    ("class_iou=[0.12, 0.23]", {}),
+    ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
     # names and values parted by slashes
     ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
     (
@@ -343,6 +348,7 @@ PROGRESS = [
     ("[3][100/500] loss 0.5", Progress(3, None, "step")),
     ("100 [D loss: 0.69, acc.: 50.00%] [G loss: 0.8]", Progress(100, None, "step")),
     ("E:3 loss 0.5", Progress(3, None, "epoch")),
+    (" 'epoch': 3}", Progress(3, None, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 

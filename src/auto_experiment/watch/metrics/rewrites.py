@@ -77,6 +77,8 @@ _REWRITES = (
     ),
     # "Train. loss: 0.5, AUC: 0.7"
     *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "lid. ", "est. ")),
+    # NGCF's "recall=[0.12, 0.23], ..., ndcg=[0.08, 0.11]": for the first number of items, and for the last
+    ("ndcg=[", re.compile(rf"\b(recall|precision|hit|ndcg)=\[({NUMBER})(?:, ?{NUMBER}){{0,9}}\]"), r"\1=\2"),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
     # what prints a tensor of one number: tf.Tensor(0.5, shape=(), dtype=float64), Array(0.5, dtype=float32),
