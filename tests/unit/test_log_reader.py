@@ -87,6 +87,24 @@ FORMATS = [
         "Epoch: [3]  [ 100/1251]  eta: 0:08:59  lr: 0.000100  loss: 6.9210 (6.9300)  time: 0.43  data: 0.0002  max mem: 9512",
         {"lr": 1e-4, "loss": 6.921, "data": 0.0002},
     ),
+    # Lightning's results over several lines, NGCF's lists
+    ("{'test_acc': tensor(0.81, device='cuda:0'),", {"test_acc": 0.81}),
+    ("recall=[0.12, 0.23], hit=[0.4,0.5], ndcg=[0.08, 0.11]", {"recall": 0.12, "hit": 0.4, "ndcg": 0.08}),
+    ("class_iou=[0.12, 0.23]", {}),
+    ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
+    # names and values parted by slashes
+    ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
+    (
+        "Epoch 3 Train/Val loss: 0.5/0.6, acc train/val: 81%/75.5%",
+        {"Train loss": 0.5, "Val loss": 0.6, "train acc": 81, "val acc": 75.5},
+    ),
+    (
+        "train loss/acc: 0.5/0.81 | val loss/acc: 0.6/0.75",
+        {"train loss": 0.5, "train acc": 0.81, "val loss": 0.6, "val acc": 0.75},
+    ),
+    ("P/R/F1: 0.9/0.8/0.85 Acc@1/5 = 81.2/95.1", {"P": 0.9, "R": 0.8, "F1": 0.85, "Acc@1": 81.2, "Acc@5": 95.1}),
+    ("loss/acc: 0.5/0.6/0.7", {}),
+    ("Epoch/Step: 3/10", {}),
     # Keras
     (
         "1875/1875 [==============================] - 2s 1ms/step - loss: 0.2972 - accuracy: 0.9136 - val_loss: 0.1506",
@@ -340,6 +358,7 @@ PROGRESS = [
     ("E:3 loss 0.5", Progress(3, None, "epoch")),
     (" 50% ━━━━╸    5,000/10,000 [ 0:01:02 < 0:01:02 , 8 it/s ]", Progress(5000, 10000, "step")),
     ("best acc 0.5 @ epoch 3", None),
+    (" 'epoch': 3}", Progress(3, None, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 
@@ -503,6 +522,12 @@ FAULTS = [
     ),
     ("*** Aborted at 16 (unix time) ***\n*** SIGSEGV (@0x0) ***\n", Fault.KILLED, "*** Aborted at 16 (unix time) ***"),
     ("epoch 1 loss: 0.5\nExited with exit code 1.\n", Fault.EXCEPTION, "Exited with exit code 1."),
+    (TRACE + "ValueError: x\nSeed set to 7\nStarting training!\n", Fault.NONE, None),
+    (
+        "[rank0]: loss: 0.5\n" + TRACE.replace("Tr", "[rank1]: Tr") + "ValueError: x\nStarting training!\n",
+        Fault.EXCEPTION,
+        "ValueError: x",
+    ),
     ("epoch 1 loss: 0.5\nTraining interrupted\n", Fault.INTERRUPTED, "Training interrupted"),
     (TRACE + "my.pkg.OddProblem\n", Fault.EXCEPTION, "my.pkg.OddProblem"),
     (TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),

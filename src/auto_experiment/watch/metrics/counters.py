@@ -18,7 +18,7 @@ _NAMED = re.compile(
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
+    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d)"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
@@ -155,9 +155,7 @@ def _take_bars(text: str, into: Reading) -> str:
     elif "it [" in text:
         text = _take_bar(_TQDM_OPEN, text, into)
     if "/" in text and into.bar is None and (" [" in text or "━" in text):
-        text = _take_bar(_KERAS, text, into)
-        if into.bar is None and "━" in text:
-            text = _take_bar(_RICH, text, into)
+        text = _take_bar(_RICH if _RICH.search(text) else _KERAS, text, into)
     return text
 
 

@@ -115,7 +115,7 @@ def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
 
 def _cut(text: str) -> list[tuple[str, Any]]:
     """The pairs of a document that is cut off or holds something odd."""
-    return list(_CUT_PAIR.findall(text))
+    return list(_CUT_PAIR.findall(_WRAPPED.sub(r"\1\2", text) if "(" in text else text))
 
 
 def _number(raw: Any) -> float | None:

@@ -86,6 +86,16 @@ _PHRASES = [
         (r"negative[\s_-]*log[\s_-]*likelihood", "nll"),
         (r"(?:marginal[\s_-]*log|log[\s_-]*marginal)[\s_-]*likelihood", "mll"),
         (r"log[\s_-]*likelihood", "ll"),
+        (r"(?<![a-z])(?:m|multi[\s_-]*class[\s_-]*)?log[\s_-]*loss(?![a-z])", "logloss"),
+        (r"(?<![a-z])f[\s_-]?(?:score|measure)(?![a-z])|(?<![a-z])f$", "f1"),
+        (r"(?<![a-z])bits[\s_-]*(?:/|per)[\s_-]*dim\w*", "bpd"),
+        (r"(?<![a-z])hits?@(?=\d)", "hr "),
+        (r"quadratic[\s_-]*weighted[\s_-]*kappa", "qwk"),
+        (r"cohen'?s?[\s_-]*kappa", "kappa"),
+        (r"pearson(?:'?s?[\s_-]*r)?\b(?:[\s_-]*corr\w*)?(?:[\s_-]*coef\w*)?", "pearson"),
+        (r"spearman(?:'?s?[\s_-]*r)?\b(?:[\s_-]*corr\w*)?(?:[\s_-]*coef\w*)?", "spearman"),
+        (r"pix(?:el)?[\s_-]*acc(?:uracy)?\b", "pixacc"),
+        (r"chamfer[\s_-]*dist(?:ance)?", "cd"),
         (r"evidence[\s_-]*lower[\s_-]*bound", "elbo"),
         (r"equal[\s_-]*error[\s_-]*rate", "eer"),
         (r"(?:phoneme|phone)[\s_-]*error[\s_-]*rate", "per"),
@@ -95,7 +105,7 @@ _PHRASES = [
         (r"unlabell?ed[\s_-]*attachment(?:[\s_-]*score)?", "uas"),
         (r"labell?ed[\s_-]*attachment(?:[\s_-]*score)?", "las"),
         (r"coefficient[\s_-]*of[\s_-]*determination|\br[\s_-]?(?:squared?|\^2)", "r2"),
-        (r"kullback[\s_-]*leibler", "kl"),
+        (r"kullback[\s_-]*leibler(?:[\s_-]*div\w*)?|(?<![a-z])kl[\s_-]*div(?:ergence)?(?![a-z])", "kl"),
         (r"\blanguage[\s_-]*model(?:l?ing)?\b", "lm"),
         (r"bits[\s_-]*per[\s_-]*(?:character|char)", "bpc"),
         (r"bits[\s_-]*per[\s_-]*byte", "bpb"),
@@ -129,11 +139,11 @@ _SAME = {
     "reward": "rew", "rewards": "rew", "returns": "return", "ret": "return", "episodic": "ep", "undiscounted": "ep",
     "length": "len", "episode": "ep", "prec": "precision", "rec": "recall", "meanap": "map",
     "generator": "g", "discriminator": "d", "gen": "g", "disc": "d", "coefficient": "coef", "coeff": "coef",
-    "correlation": "corr",
+    "correlation": "corr", "reconstruction": "recon", "recons": "recon", "sens": "sensitivity", "spec": "specificity",
 }  # fmt: skip
 _SILENT = {
     "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
-    "ep", "rollout", "rate", "macro", "coef",
+    "ep", "rollout", "rate", "macro", "coef", "averaged",
 }  # fmt: skip
 _TASKS = frozenset({"bbox", "segm", "keypoints"})
 _ELSE = {
@@ -145,11 +155,11 @@ _LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
     "eval", "clustering", "classification", "detection", "recognition",
-    "segmentation", "percent",
+    "segmentation", "percent", "final", "last",
 }  # fmt: skip
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_TOP = re.compile(r"(?i)(?<![a-z])top[\s_@-]*(\d+)")
+_TOP = re.compile(r"(?i)(?<![a-z])(?:top|rank)[\s_@-]*(\d+)")
 _ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy|err|error|prec)[@_]?(\d)(?!\d)")
 _PLAIN = {"acc", "error", "loss"}
 BESIDE = "printed beside the validation's other metrics"
@@ -162,7 +172,7 @@ class _Name(NamedTuple):
     own: str  # the word that says the split
     words: frozenset[str]  # those that say something, in one spelling
     all: frozenset[str]
-    letters: str  # the words that say something, in their order, without what parts them
+    letters: frozenset[str]  # the words in their order, without what parts them; those that say something, and all
 
 
 def match_objective(
@@ -239,17 +249,19 @@ def _same_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
         here = [name for name, part in parts.items() if (part.split, part.words) == (split, spelling)]
         if answer := _one(here, how, asked, parts):
             return answer
-    if not asked.split:
-        return None
-    if answer := _by_split(metric, asked, parts, lambda part: part.words in spellings, "same name"):
+    if asked.split and (answer := _by_split(metric, asked, parts, lambda part: part.words in spellings, "same name")):
         return answer
-    bare = [name for name, part in parts.items() if part.split == asked.split and not part.words]
-    named = any(asked.words <= part.all for part in parts.values())
-    return _one(bare, "the only value of that split", asked) if not named and asked.words <= _PLAIN else None
+    if not asked.words <= _PLAIN or any(asked.words <= part.all for part in parts.values()):
+        return None
+    for split in (asked.split,) if asked.split else ("val", "test"):
+        bare = [name for name, part in parts.items() if part.split == split and not part.words]
+        if answer := _one(bare, "the only value of that split", asked):
+            return answer
+    return None
 
 
 def _same_letters(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
-    return _by_split(metric, asked, parts, lambda part: part.letters == asked.letters, "same name")
+    return _by_split(metric, asked, parts, lambda part: bool(part.letters & asked.letters), "same name")
 
 
 def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
@@ -276,6 +288,8 @@ def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
 def _is_something_else(extra: frozenset[str], asked: _Name) -> bool:
     if extra & {"loss"} and asked.words & _LOSSES:
         extra = extra - {"loss"}
+    if "macro" in asked.all and extra & {"micro", "weighted"}:
+        return True
     ranked = bool(asked.words & {"acc", "error"})  # with another number it is another rank's
     return bool(extra & _ELSE) or any(
         (word.startswith("top") and word != "top1") or (ranked and word.isdigit()) for word in extra
@@ -287,7 +301,11 @@ def _fewer_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | 
         words = (part.words or part.all) - _TASKS
         both = asked.all | (_other_map(asked.words) or asked.all)
         left = asked.words - words - {"ap", "map"}
-        return bool(words) and words < both and left <= (_WHERE if words != {"loss"} else {"step", "batch", "token"})
+        return (
+            bool(words)
+            and words < both
+            and left <= (_WHERE if words != {"loss"} else {"step", "batch", "token", "final", "last"})
+        )
 
     most = max((len(part.words or part.all) for part in parts.values() if fits(part)), default=0)
     return _by_split(
@@ -362,4 +380,4 @@ def _parts(name: str) -> _Name:
     if "precision" in rest and "top1" in rest:  # prec@1 of the ImageNet example
         rest = ["acc" if word == "precision" else word for word in rest]
     loud = [word for word in rest if word not in _SILENT] or rest
-    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest), "".join(loud))
+    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest), frozenset({"".join(loud), "".join(rest)}))

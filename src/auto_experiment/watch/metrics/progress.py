@@ -37,8 +37,11 @@ class _Count:
 
     def take(self, done: float, total: float | None, unit: str) -> bool:
         old = self.at
-        if old is not None and old.total is not None and total is None and done < old.done:
-            return False  # another loop's
+        if old is not None:
+            if done == old.done and (total is None or total == old.total):
+                return False
+            if done < old.done and total is None and old.total is not None:
+                return False  # another loop's
         moved = old is None or done != old.done
         self.moves += old is None or done > old.done
         if total is None and old is not None and old.total is not None and done <= old.total:

@@ -383,7 +383,7 @@ class LogReader:
         reported = clue and faults.feed(line, self.lines + 1, self._above_in(raw))
         if not reported:
             faults.heard(line)
-            if faults.found and faults.says_it_goes_on(line):
+            if faults.found and faults.says_it_goes_on(line, several=bool(self._speakers)):
                 faults.went_on()
             self._metrics(line, points)
         elif inside and faults.inside and _at_the_margin(line):

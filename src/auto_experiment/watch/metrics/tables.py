@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 
 from auto_experiment.watch.metrics import counters
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float, value_of
@@ -35,6 +35,7 @@ _STEP = {
     "step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "#", "batch", "round", "tree", "trees",
     "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
     "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "episode", "cycle",
+    "example counter",
 }  # fmt: skip
 _WALKED = {"step", "steps", "total_timesteps", "timestep", "timesteps", "timestepssofar", "totalenvinteracts"}
 _COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
@@ -64,10 +65,11 @@ _LABELS = {
 _NAMED_APART = {"dataset", "task"}  # each with a name of its own; what classes are is no use to know
 _IDS = {"id", "class id", "label id", "category id", "category_id", "cls", "cat"}  # of a row, where no column counts
 _ALL = {"all", "mean", "average", "avg", "overall", "total"}
+_SIDES = {"|", "│", "┃"}
 _BORDER = str.maketrans("│┃┆║", "||||")
 _RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷╞╡╒╕╤╘╛╧╔╗╚╝╠╣╦╩]+")
 _WIDE = re.compile(r"\s{2,}")
-_BAR_AT_END = re.compile(r":?\s*\d{1,3}%(?=[\s|█▏▎▍▌▋▊▉#]|$)")
+_BAR_AT_END = re.compile(r":?\s*(?<![\d.])\d{1,3}%(?=[\s|█▏▎▍▌▋▊▉#]|$)")
 _DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d?:\d\d:\d\d(?:\.\d+)?")
 _OF = re.compile(r"(\d+)/(\d+)")
 _SHARE_OF_TIME = re.compile(r"(?:^|[_\s/])(?:time|timestamp|eta|elapsed|sec|secs|seconds)(?:$|[_\s/])")
@@ -179,6 +181,8 @@ def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
             return _take(names, cells, into)
     if header.by != " ":
         return False
+    if len(cells[-1]) == 1 and not cells[-1].isdigit() and len(cells) > len(header.readings[-1]):
+        return _reads_row(header, cells[:-1], into)  # a mark of the best, of a holdout
     tail = _from_counter(header.readings[-1])
     if tail and len(cells) > len(header.readings[-1]) and any(_DATE.fullmatch(cell) for cell in cells[: -len(tail)]):
         return _take(tail, cells[-len(tail) :], into)  # dates and times in front take more cells than names
@@ -203,7 +207,7 @@ def _from_counter(names: tuple[str, ...]) -> tuple[str, ...]:
 def _row_of(text: str) -> tuple[str, list[str], str] | None:
     """(what parts the cells, cells, progress bar after them) of a line that may be a row; None: it is none."""
     tail = ""
-    if "%" in text and (bar := _BAR_AT_END.search(text)) is not None:
+    if "%" in text and text.lstrip()[:1] not in _SIDES and (bar := _BAR_AT_END.search(text)) is not None:
         text, tail = text[: bar.start()], text[bar.start() :]
     if ("=" in text or ": " in text) and '"' not in text:
         return None
@@ -250,16 +254,12 @@ def _cells(text: str, by: str) -> list[str]:
 
 def _header_above(by: str, above: Callable[[], Iterator[str]]) -> Iterator[_Header]:
     """The nearest line above that may be the header of a row."""
-    seen = 0
-    for line in above():
-        if _RULE.fullmatch(line):
-            continue
+    lines = (line for line in above() if not _RULE.fullmatch(line))
+    for line in islice(lines, 1 if by in "\t," else _ABOVE):
         found = _names_of(line, by)
         if found is not None:
-            yield _Header(by, found)
-            return
-        seen += 1
-        if seen >= _ABOVE or by in "\t,":
+            both = _two_lines(next(lines, ""), line, by)
+            yield _Header(by, (both,) if both else found)
             return
 
 
@@ -280,6 +280,24 @@ def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
     wide = tuple(_name(cell) for cell in _WIDE.split(line.strip()))
     narrow = tuple(_name(cell) for cell in line.split())
     return tuple(names for names in dict.fromkeys((wide, narrow)) if _are_names(names, by)) or None
+
+
+@lru_cache(maxsize=64)
+def _two_lines(upper: str, lower: str, by: str) -> tuple[str, ...] | None:
+    """The names of a header's columns when they take two lines (MATLAB, Vowpal Wabbit); None: they do not. In plain
+    columns each word stands under its own; between bars the lower line lacks what the upper one says."""
+    if by not in {" ", "|"} or by != _parted_by(upper) or "=" in upper:
+        return None
+    tops, lows = _cells(upper, by), _cells(lower, by)
+    if len(tops) != len(lows) or len(tops) <= _TWO or any(map(str.isdigit, upper)):
+        return None
+    if by == " ":
+        spots = zip(re.finditer(r"\S+", upper), re.finditer(r"\S+", lower), strict=True)
+        fits = all(top.start() == low.start() or top.end() == low.end() for top, low in spots)
+    else:
+        fits = "" not in tops and ("" in lows or len(set(lows)) < len(lows))
+    names = tuple(f"{_name(top)} {_name(low)}".strip() for top, low in zip(tops, lows, strict=True))
+    return names if fits and len(set(names)) == len(names) and _are_names(names, by) else None
 
 
 def _name(cell: str) -> str:

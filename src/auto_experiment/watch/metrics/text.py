@@ -99,7 +99,7 @@ _NEVER = {
     "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
     "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https", "ts",
     "localhost", "replica", "task", "stepid", "jobid", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
-    "class_id", "number", "fold", "counter",
+    "class_id", "number", "fold", "counter", "run", "dataloader",
 }  # fmt: skip
 _NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
 _METRIC_WORDS = {
@@ -168,7 +168,7 @@ def read(text: str, into: Reading) -> None:
     shape = shapes.of(text)
     is_plain, dumps = _kind(shape) if len(text) <= shapes.LONGEST else (False, False)
     if not is_plain:
-        text = rewrites.plain(text)
+        text = rewrites.plain(text, shape)
         dumps, shape = is_dump(text), shapes.of(text)
     if dumps:
         return

@@ -208,11 +208,14 @@ class FaultReader:
                 return LogFault(Fault.NAN, event.text)
         return LogFault(event.fault, event.text)
 
-    def says_it_goes_on(self, text: str) -> bool:
+    def says_it_goes_on(self, text: str, *, several: bool) -> bool:
         """Words of the training itself that it has begun or came to its end, or many of its loggers: what was found
-        before had been handled. ``text``: a line that is no part of a fault's report."""
+        before had been handled. ``text``: a line that is no part of a fault's report. Of ``several`` processes in one
+        log the one that begins may be one beside the failed."""
         if self._event is None or self.inside:
             return False
+        if several:
+            return _FINISHED.search(text) is not None
         if _INFO.match(text) is not None:
             self._infos.add(_DIGITS.sub("", text)[-_LONGEST_INFO:])
         return len(self._infos) >= _MANY_INFOS or any(said.search(text) for said in (_FINISHED, _BEGUN))
@@ -291,7 +294,7 @@ class FaultReader:
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            bare = _BARE.match(stripped) is not None or stripped.startswith("what():")
+            bare = _BARE.match(stripped) is not None
             self._record(_classify(stripped), stripped, line, remark=not bare)
             self._last_words = self._last_words or bare
         elif _reports(_OOM, text):
@@ -301,7 +304,7 @@ class FaultReader:
         elif (match := _BARE.match(stripped)) is not None:
             self._record(_classify(match["text"]), match["text"], line, loose=True)
         elif _ERROR_EXIT.match(stripped):
-            self._record(Fault.EXCEPTION, stripped, line, remark=stripped.startswith("terminate called"), loose=True)
+            self._record(Fault.EXCEPTION, stripped, line, loose=True)
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
@@ -361,6 +364,8 @@ def _says_more(new: _Event, old: _Event) -> bool:
     """Of two faults the first is the cause, unless it only follows from others, is a remark, or is long past."""
     if old.follows or new.follows or new.fault is Fault.KILLED:
         return old.follows and not new.follows
+    if old.loose and new.fault in {Fault.OOM, Fault.CUDA_OOM}:
+        return True  # "Error using train", "terminate called after ...": the next line says why
     return (old.remark and not new.remark) or new.line - old.line > _FAR
 
 
