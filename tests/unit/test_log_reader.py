@@ -92,6 +92,13 @@ FORMATS = [
     ("recall=[0.12, 0.23], hit=[0.4,0.5], ndcg=[0.08, 0.11]", {"recall": 0.12, "hit": 0.4, "ndcg": 0.08}),
     ("class_iou=[0.12, 0.23]", {}),
     ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
+    ("mAP_0.5 = 0.19 mAP_0.5:0.95 = 0.08", {"mAP_0.5": 0.19, "mAP_0.5-0.95": 0.08}),
+    # a dict as it is printed
+    ("Epoch 1 OrderedDict([('loss', 0.5), ('acc', 0.8)])", {"loss": 0.5, "acc": 0.8}),
+    (
+        "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ('AP50', 0.59)])), ('segm', OrderedDict([('AP', 0.35)]))])",
+        {"bbox/AP": 0.38, "bbox/AP50": 0.59, "segm/AP": 0.35},
+    ),
     # names and values parted by slashes
     ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
     (

@@ -43,8 +43,21 @@ _BETTER_MARKS = tuple(
     f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
 )
 
+_AP_FROM_TO = re.compile(r"(AP[@_ ]\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])")
+_TUPLE = re.compile(rf"\('([\w/@. -]{{1,40}})', (?:OrderedDict\(\[|({NUMBER})\))")
+
+
+def _of_tuples(match: re.Match[str]) -> str:
+    """The pairs of an OrderedDict as it is printed; those of one in it with its name in front."""
+    group, pairs = "", []
+    for name, value in _TUPLE.findall(match[0]):
+        group = group if value else f"{name}/"
+        pairs.append(f"{group}{name}={value}" if value else "")
+    return ", ".join(filter(None, pairs))
+
+
 # (what must be in the line, without a digit; the pattern; what it says)
-_REWRITES = (
+_REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
     # FastReID's "epoch/iter: 1/600"
@@ -108,7 +121,9 @@ _REWRITES = (
     ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
     # one name, "mAP@0.5:0.95", and no value
-    ("AP@", re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-"),
+    *((mark, _AP_FROM_TO, r"\1-") for mark in ("AP@", "AP_", "AP ")),
+    # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
+    ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),
