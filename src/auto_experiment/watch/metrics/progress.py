@@ -79,11 +79,11 @@ class Place:
         """How many of them were begun."""
         return self._epoch_moves
 
-    def is_within_epoch(self, reading: Reading) -> bool:
-        """Does a line report in the middle of an epoch, by a bar or by a step of so many?"""
-        return reading.bar is not None or (
-            reading.step is not None and reading.step_total is not None and self.epoch is not None
-        )
+    @staticmethod
+    def is_within_epoch(reading: Reading) -> bool:
+        """Does a line report in the middle of an epoch, by a bar or by a step of so many? The epoch itself may
+        be printed later."""
+        return reading.bar is not None or (reading.step is not None and reading.step_total is not None)
 
     def progress(self) -> Progress | None:
         """What was printed last of the outermost loop; with the settings' total where the text prints none."""
