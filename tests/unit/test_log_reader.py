@@ -266,6 +266,20 @@ FORMATS = [
     ("R@1 : 71.363", {"R@1": 71.363}),
     ("top-1 accuracy: 76.1", {"top-1 accuracy": 76.1}),
     ("train_metrics/srcc: 9.6176e-01 ", {"train_metrics/srcc": 0.96176}),
+    # units that belong to a metric
+    ("Average PSNR : 30.82dB, SSIM : 0.9", {"Average PSNR": 30.82, "SSIM": 0.9}),
+    ("SI-SDR: 12.5dB loss: 0.5", {"SI-SDR": 12.5, "loss": 0.5}),
+    ("MPJPE: 45.2mm, EPE: 3.21px", {"MPJPE": 45.2, "EPE": 3.21}),
+    ("MPJPE 45.2 mm", {"MPJPE": 45.2}),
+    ("crop: 64px batch: 3dBm", {}),
+    # words in brackets behind a name
+    ("Success Rate (collision-free): 90.0", {"Success Rate (collision-free)": 90.0}),
+    ("F1 (micro-averaged) = 0.8", {"F1 (micro-averaged)": 0.8}),
+    ("Accuracy (test set): 90%", {"Accuracy (test set)": 90.0}),
+    ("Success Rate (collision_free, greedy): 90", {"Success Rate (collision_free, greedy)": 90.0}),
+    # sentences
+    ("avg loss so far is 0.1", {"avg loss so far": 0.1}),
+    ("the average reward now is 12.5", {"average reward now": 12.5}),
 ]
 
 
@@ -365,6 +379,24 @@ PROGRESS = [
     ("E:3 loss 0.5", Progress(3, None, "epoch")),
     (" 50% ━━━━╸    5,000/10,000 [ 0:01:02 < 0:01:02 , 8 it/s ]", Progress(5000, 10000, "step")),
     ("best acc 0.5 @ epoch 3", None),
+    # durations of an epoch, or of several
+    ("Epoch 4 loss 1\nTime taken for 1 epoch: 14.12 secs", Progress(4, None, "epoch")),
+    ("Epoch 4 loss 1\n1 epoch: 14.2 secs", Progress(4, None, "epoch")),
+    ("Epoch 4 loss 1\nfor 2 epochs 14 s", Progress(4, None, "epoch")),
+    ("Step 40 loss 1\nlast 10 steps: 3 sec", Progress(40, None, "step")),
+    ("Epoch 4 loss 1\nepoch: 14 seconds", Progress(4, None, "epoch")),
+    ("step 100 epoch 3 sec 0.5", Progress(3, None, "epoch")),
+    # bars of other signs, or of none
+    ("100% 1706/1706 [1:42:57<00:00,  3.13s/it]", Progress(1706, 1706, "step")),
+    ("Training:  50% 853/1706 [1:42:57<1:00:00,  3.13s/it, loss=0.5]", Progress(853, 1706, "step")),
+    (" 50% 5/10 [00:57<?, ?it/s]", Progress(5, 10, "step")),
+    ("acc 50% 5/10 [ok]", None),
+    ("Downloading: 100% 500/500 [00:01<00:00, 400it/s]", None),
+    ("mAP50-95): 100% ━━━━━━━━━━━━ 105/105 7.8it/s 13.5s", Progress(105, 105, "step")),
+    ("x: 97% ━━━━━━━━━━━╸ 102/105 1.2s/it 2:03<0.3s", Progress(102, 105, "step")),
+    ("x: 0% ──────────── 0/105 2.1s", Progress(0, 105, "step")),
+    ("x: 10% ━╸────────── 10/105 2.1it/s 2.1s<20s", Progress(10, 105, "step")),
+    ("12.5/25.0 MB: 50% ━━━━━━━━ 12.5/25.0MB 3.1MB/s 4.1s<4.0s", None),
     (" 'epoch': 3}", Progress(3, None, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
@@ -394,6 +426,20 @@ def test_best_step_is_the_line_own_counter():
     series = reader.series["acc"]
     assert (series.count, series.final, series.final_step) == (3, 0.7, 3)
     assert (series.highest, series.highest_step, series.lowest, series.lowest_step) == (0.9, 2, 0.5, 1)
+
+
+@pytest.mark.parametrize(
+    "between", ["epoch 0/2", "[timer.py:264:stop] epoch=0/micro_step=10/global_step=10, Mem=13.01GB"]
+)
+def test_an_epoch_named_after_the_first_steps_parts_no_series(between):
+    reader, _ = read(f"[Step 0/30] Loss: 5.1\n{between}\n[Step 10/30] Loss: 0.2\n[Step 20/30] Loss: 0.3\n")
+    series = reader.judged["Loss"]
+    assert (series.count, series.final, series.lowest, series.lowest_step) == (3, 0.3, 0.2, 10)
+
+
+def test_a_single_value_that_closes_a_log_without_epochs_hides_no_other():
+    reader, _ = read("step 10/20 acc: 0.5\nstep 20/20 acc: 0.9\nacc: 0.8\n")
+    assert (reader.judged["acc"].count, reader.judged["acc"].highest) == (3, 0.9)
 
 
 def test_the_first_of_equal_bests_gives_the_step():

@@ -11,6 +11,7 @@ from auto_experiment.watch.metrics.numbers import count_of
 from auto_experiment.watch.metrics.reading import Reading
 
 _COUNT = r"\d[\d,]*(?:\.\d+)?(?:[kKM](?![\w/]))?"
+_A_TIME = r"(?:s|secs?|seconds?|ms|min(?:ute)?s?|hrs?|hours?)(?![\w/]|\s?[:=]?\s?[-+.\d])"  # "epoch: 14 secs"
 # The first letter comes alone and first: that lets the regex engine skip to it, which halves the cost of a line.
 _NAMED = re.compile(
     r"(?P<word>[EeGgTtCcSsIiUuBbMmRr](?<![\w./-].)(?i:(?<=e)poch(?:s(?=\s+\d+/\d))?|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
@@ -19,7 +20,7 @@ _NAMED = re.compile(
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
     r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
-    rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d)"
+    rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d|\s{_A_TIME})"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
 )
@@ -28,7 +29,7 @@ _LEADING = re.compile(
 )
 _RATE = r"(?:\s*\[[\d:?]+(?:<[^,\]]*)?(?:,\s*[\d.?,e+-]*\s*[^\s,\]]*/[^\s,\]]+)?)?"
 _TQDM = re.compile(
-    r"(?P<desc>[^|]{0,80}?)(?<![\d.])\d{1,3}(?:\.\d+)?%\|[^|]*\|\s*(?P<done>[\d.,]+[kKMG]?)/(?P<total>[\d.,]+[kKMG]?)"
+    r"(?P<desc>[^|]{0,80}?)(?<![\d.])\d{1,3}(?:\.\d+)?%(?:\|[^|]*\||(?=\s\S+\s\[\d+:\d\d[:\d]*<))\s*(?P<done>[\d.,]+[kKMG]?)/(?P<total>[\d.,]+[kKMG]?)"
     + _RATE
 )
 _TQDM_OPEN = re.compile(r"(?P<desc>[^|]{0,80}?)(?<![\w.])(?P<done>\d+)it (?=\[)" + _RATE)
@@ -36,9 +37,10 @@ _KERAS = re.compile(
     r"(?<![\w/.])(?P<done>\d+)/(?P<total>\d+|\?|Unknown) (?:\[[=>.\s]*\]|[━╸╺\s]*[━╸╺])"
     r"(?:\s*-?\s*(?:ETA: )?[\d:]+s?(?:\s[\d.]+\s?[mu]?s/\w+)?)?"
 )
-# rich's "50% ━━━━╸     500/1,000 [ 0:01:02 < 0:01:02 , 8 it/s ]"
+# rich's "50% ━━━━╸     500/1,000 [ 0:01:02 < 0:01:02 , 8 it/s ]", Ultralytics' "50% ━━━╸─── 52/105 7.8it/s 6.7s<6.8s"
 _RICH = re.compile(
-    r"(?:\d{1,3}%\s{1,3})?(?=[━╸╺])[━╸╺ ]{3,200}\s(?P<done>\d[\d,]*)/(?P<total>\d[\d,]*)\s{1,3}\[[^\]]{0,60}\]"
+    r"(?:\d{1,3}%\s{1,3})?(?=[━╸╺─])[━╸╺─ ]{3,200}\s(?P<done>\d[\d,]*)/(?P<total>\d[\d,]*)"
+    r"\s{1,3}(?:\[[^\]]{0,60}\]|(?:[\d.]+(?:it/s|s/it)\s)?[\d:.]+s?(?:<[\d:.]+s?)?(?=\s|$))"
 )
 _BRACKET = re.compile(r"\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]")
 
@@ -150,11 +152,11 @@ def _kind(text: str) -> _Kind:
 
 
 def _take_bars(text: str, into: Reading) -> str:
-    if "%|" in text:
+    if "%|" in text or ("<" in text and "% " in text):  # Colab's bars have no signs: "50% 5/10 [00:57<00:57, ...]"
         text = _take_bar(_TQDM, text, into)
     elif "it [" in text:
         text = _take_bar(_TQDM_OPEN, text, into)
-    if "/" in text and into.bar is None and (" [" in text or "━" in text):
+    if "/" in text and into.bar is None and (" [" in text or "━" in text or "──" in text):
         text = _take_bar(_RICH if _RICH.search(text) else _KERAS, text, into)
     return text
 

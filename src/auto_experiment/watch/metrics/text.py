@@ -65,7 +65,7 @@ _ONLY_VALUES = re.compile(
 _SENTENCE = re.compile(r"(?<=\w{4})\. ")
 _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-/\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
-_IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
+_IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z](?:[\w@.+-]|,? (?=\w)){0,30})\)\s*$")
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
 _WORD = re.compile(r"[^\W\d][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
@@ -75,6 +75,7 @@ _LEVELS = {
     "info", "debug", "warning", "warn", "critical", "and", "with", "the", "is", "at", "in", "on",
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
+_NOW = re.compile(r" (?:so far|now|currently|yet)$")
 _AFTER_VALUE = re.compile(r"^.*\d\S*\s{2,}")  # "gpumem 6.0    augment": columns without any mark between them
 _MOST_CACHED = 64  # names of a line that are kept for the next one like it
 _MOST_WORDS = 6  # of a name that has a metric's word in it
@@ -108,7 +109,8 @@ _METRIC_WORDS = {
     "cer", "fid", "kid", "is", "psnr", "ssim", "lpips", "precision", "recall", "reward", "return", "score", "error",
     "err", "top1", "top5", "acc@1", "acc@5", "prec@1", "prec@5", "r2", "nll", "elbo", "kl", "bpc", "bpb", "cost",
     "rouge", "rouge1", "rouge2", "rougel", "meteor", "mfu", "meanap", "mean_iou", "em", "eer", "cider", "mrr", "ndcg",
-    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc",
+    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc", "mpjpe", "pa-mpjpe", "snr", "sdr", "si-sdr",
+    "si-snr", "hd95", "qwk", "mape", "smape",
 }  # fmt: skip
 GLOBAL = frozenset({"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"})
 
@@ -288,7 +290,7 @@ def _name_before(chunk: str) -> _Name:
             word = _GLUED.search(chunk[: bracket.start()])
             name = f"{word[0]}({inner})" if word else None
             return _Name(name, None, named.apart, bare=False)
-        if named.name is None or is_unit(inner):
+        if named.name is None or any(map(is_unit, inner.split())):
             return _Name(None, None, named.apart, bare=False)
         return named._replace(name=f"{named.name} ({inner})", bare=False)
     pieces = _BREAK.split(chunk)
@@ -333,7 +335,7 @@ def _name_before(chunk: str) -> _Name:
         return _Name(None, None, apart, bare=False)
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
     alone = len(last.lstrip(" *").split()) == 1 and (len(name) > 1 or name.isupper()) and name.lower() not in _NO_NAMES
-    return _Name(name, first, apart, bare=ends_like_metric(name), alone=alone)
+    return _Name(name, first, apart, bare=ends_like_metric(_NOW.sub("", name)), alone=alone)
 
 
 def _stands_under_best(before: str) -> bool:
