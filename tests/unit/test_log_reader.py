@@ -396,6 +396,18 @@ PROGRESS = [
     ("x: 97% ━━━━━━━━━━━╸ 102/105 1.2s/it 2:03<0.3s", Progress(102, 105, "step")),
     ("x: 0% ──────────── 0/105 2.1s", Progress(0, 105, "step")),
     ("x: 10% ━╸────────── 10/105 2.1it/s 2.1s<20s", Progress(10, 105, "step")),
+    ("Epoch 5 min loss 0.2", Progress(5, None, "epoch")),
+    # what is gone through, where nothing else is counted
+    ("sample 20/200 acc=0.1", Progress(20, 200, "step")),
+    ("Processing image 3 of 12: psnr 20.1", Progress(3, 12, "step")),
+    ("eval_progress item=50/200 acc=0.0\neval_progress item=100/200 acc=0.1", Progress(100, 200, "step")),
+    ("[Query 7/9] mrr: 0.5", Progress(7, 9, "step")),
+    ("Evaluating: 50%|###| 100/200 [00:57<00:00, 3it/s]", Progress(100, 200, "step")),
+    ("Test: [10/40] Acc@1: 50.1", Progress(10, 40, "step")),
+    ("epoch 3 loss 1\nimage 5/7 psnr 20\nTest: [10/40] Acc@1: 50.1", Progress(3, None, "epoch")),
+    ("step 3 loss 1\nimage 5/7 psnr 20\nEvaluating: 50%|###| 1/2 [00:57<00:00, 3it/s]", Progress(3, None, "step")),
+    ("correct samples: 9/10", None),
+    ("images: 9/10 (90%)", None),
     ("12.5/25.0 MB: 50% ━━━━━━━━ 12.5/25.0MB 3.1MB/s 4.1s<4.0s", None),
     (" 'epoch': 3}", Progress(3, None, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
@@ -525,6 +537,26 @@ def test_restart_keeps_what_was_read():
     assert reader.series["loss"].count == 1
     assert reader.series["acc"].final == 0.1
     assert reader.lines == 3
+
+
+def test_a_column_of_values_under_a_name():
+    reader, _ = read("% mean class accuracy (train set)\t\n 1.0e+01\t\n 3.0e+01\t\n 2.0e+01\t\nabc 1\n4.0\n")
+    series = reader.series["% mean class accuracy (train set)"]
+    assert (series.count, series.final, series.highest) == (3, 20.0, 30.0)
+    assert list(reader.series) == [series.name]
+
+
+def test_under_a_name_with_a_colon_or_one_that_comes_again_stands_one_value():
+    reader, _ = read("accuracy:\n0.9\n0.3\naccuracy\n0.8\n0.2\n")
+    assert (reader.series["accuracy"].count, reader.series["accuracy"].lowest) == (2, 0.8)
+
+
+def test_torch7_columns():
+    reader, _ = read(
+        "% mean accuracy (train set)\t% mean accuracy (test set)\t\n 1.0e+01\t2.0e+01\t\n 3.0e+01\t4.0e+01\t\n"
+    )
+    found = {name: (series.count, series.final) for name, series in reader.series.items()}
+    assert found == {"% mean accuracy (train set)": (2, 30.0), "% mean accuracy (test set)": (2, 40.0)}
 
 
 def test_steps_seen_for_the_dry_run():

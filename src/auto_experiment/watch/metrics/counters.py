@@ -11,7 +11,8 @@ from auto_experiment.watch.metrics.numbers import count_of
 from auto_experiment.watch.metrics.reading import Reading
 
 _COUNT = r"\d[\d,]*(?:\.\d+)?(?:[kKM](?![\w/]))?"
-_A_TIME = r"(?:s|secs?|seconds?|ms|min(?:ute)?s?|hrs?|hours?)(?![\w/]|\s?[:=]?\s?[-+.\d])"  # "epoch: 14 secs"
+# "epoch: 14 secs", but not "epoch 14 min loss 0.5"
+_A_TIME = r"(?:(?:secs?|seconds?|minutes?|hrs?|hours?)(?![\w/]|\s?[:=]?\s?[-+.\d])|(?:m?s|mins?)\s?(?:$|[,;|)]))"
 # The first letter comes alone and first: that lets the regex engine skip to it, which halves the cost of a line.
 _NAMED = re.compile(
     r"(?P<word>[EeGgTtCcSsIiUuBbMmRr](?<![\w./-].)(?i:(?<=e)poch(?:s(?=\s+\d+/\d))?|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
@@ -86,6 +87,13 @@ _LIMIT = re.compile(
     r"|(?:max|num|total|num_train)_epochs?|epochs)[\"']?\s*[:=]\s*(?P<value>[1-9]\d{0,9})(?![\d.\w])"
 )
 
+# What is gone through piece by piece: "sample 20/200", "[Query 7/9]". No share of them: "correct samples: 9/10 (90%)".
+_ITEMS = re.compile(
+    r"(?i)(?<!correct )(?<![\w-])\[?(?:item|sample|image|example|query|question|task|game|instance|doc|document|chunk"
+    r"|sequence|video|clip|scene|prompt|case)s?\s?[:=#]?\s?[\[(]?"
+    r"(?P<done>\d+)\s?(?:/|of)\s?(?P<total>[1-9]\d*)(?![\w./%]|\s?\()[\])]?"
+)
+
 _OTHER_WORDS = re.compile("trial|tree|tick|round|cycle|generation")
 
 # Bars of work around the training: their counts are not the run's progress.
@@ -93,6 +101,7 @@ _SIDE_WORK = re.compile(
     r"(?i)download|load|map\b|tokeniz|extract|eval|valid|val\b|test|predict|generat|infer|resolv|fetch|upload|cach|filter"
     r"|preprocess|process|comput|sampling\b|unzip|sanity|writing|saving|shard|convert|scan"
 )
+_EVALUATION = re.compile(r"(?i)eval|valid|val\b|test|predict|infer")
 
 
 class _Spot(NamedTuple):
@@ -112,6 +121,7 @@ class _Kind(NamedTuple):
     evaluates: bool
     bars: bool
     leading: bool
+    items: bool
 
 
 def take(text: str, into: Reading, shape: bytes | None = None) -> str:
@@ -128,7 +138,11 @@ def take(text: str, into: Reading, shape: bytes | None = None) -> str:
     text = _take_all_named(text, shape, into)
     if "[" in text:
         text = _take_bracket(text, into)
+    if kind.items:
+        text = _take_items(text, into)
     if into.evaluates:  # its batches are not the training's
+        if into.step is not None and into.step_total:
+            into.aside = (into.step, into.step_total)
         into.counts_batches = bool(into.step_total or into.bar)
         if into.step is not None and into.step_total and not into.trains:
             into.passed = min(into.step / into.step_total, 1.0)
@@ -148,6 +162,7 @@ def _kind(text: str) -> _Kind:
         _EVALUATES.match(text) is not None,
         _take_bars(text, Reading()) is not text,
         _take_leading(text, Reading()) is not text,
+        _ITEMS.search(text) is not None,
     )
 
 
@@ -258,10 +273,12 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     if match is None:
         return text
     desc = match.groupdict().get("desc") or ""
+    total = match.groupdict().get("total") or ""
+    known = _safe(total) if total[:1].isdigit() else None
     if not _SIDE_WORK.search(desc):
-        total = match.groupdict().get("total")
-        known = total is not None and total[:1].isdigit()
-        into.bar = (_safe(match["done"]), _safe(total) if known and total else None)
+        into.bar = (_safe(match["done"]), known)
+    elif known and _EVALUATION.search(desc):
+        into.aside = (_safe(match["done"]), known)
     return text[: match.start()] + desc + " | " + text[match.end() :]
 
 
@@ -301,6 +318,14 @@ def _take_bracket(text: str, into: Reading) -> str:
         return text
     if into.step is None:
         into.step, into.step_total = float(match["done"]), float(match["total"])
+    return text[: match.start()] + " | " + text[match.end() :]
+
+
+def _take_items(text: str, into: Reading) -> str:
+    match = _ITEMS.search(text)
+    if match is None:
+        return text
+    into.aside = (float(match["done"]), float(match["total"]))
     return text[: match.start()] + " | " + text[match.end() :]
 
 

@@ -86,6 +86,7 @@ class LogReader:
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
+        self._column: str | None = None  # the name over values that stand alone, line by line
         self._rows = rows.Rows()
         self._rows_who: ranks.Who | None = None  # who has printed the last row of a list
         self._rows_at = 0  # where the one that waits stands
@@ -403,7 +404,7 @@ class LogReader:
             self._read_alone(line.strip(), reading)
         if len(reading.pairs) == 1 and not reading.has_counter and settings.is_setting(line, self._above()):
             reading.pairs.clear()
-        if not reading.pairs and not reading.has_counter and not reading.limits:
+        if not (reading.pairs or reading.has_counter or reading.limits or reading.aside):
             return
         listens = self._listens(reading) if self._who is not None or self._speakers else True
         label = rows.label_of(line) if reading.pairs and not reading.has_counter and reading.style == "text" else ""
@@ -524,10 +525,19 @@ class LogReader:
         self._shown = shown
 
     def _read_alone(self, text: str, into: Reading) -> None:
-        """A value without a name, when the line above is one."""
+        """A value without a name, when the line above is one, or when it stands in a column under one."""
         value = _ALONE.fullmatch(text) if len(text) < _LONGEST_VALUE else None
-        name = headings.title(next(self._above(), "")) if value else None
-        if value and name:
+        if value is None:
+            return
+        above = next(self._above(), "")
+        name = headings.title(above)
+        if name is None and self._column and _ALONE.fullmatch(above.strip()):
+            name = self._column  # Torch7's optim.Logger: a name, and then nothing but values
+        elif name is None or name in self._series or above.rstrip()[-1:] == ":":
+            self._column = None
+        else:
+            self._column = name
+        if name is not None:
             into.pairs.append((name, to_float(value[1])))
 
     def _above(self) -> Iterator[str]:

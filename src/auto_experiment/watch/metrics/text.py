@@ -75,7 +75,7 @@ _LEVELS = {
     "info", "debug", "warning", "warn", "critical", "and", "with", "the", "is", "at", "in", "on",
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
-_NOW = re.compile(r" (?:so far|now|currently|yet)$")
+_ASIDE = re.compile(r" (?:\([^()]*\)|so far|now|currently|yet)$")
 _AFTER_VALUE = re.compile(r"^.*\d\S*\s{2,}")  # "gpumem 6.0    augment": columns without any mark between them
 _MOST_CACHED = 64  # names of a line that are kept for the next one like it
 _MOST_WORDS = 6  # of a name that has a metric's word in it
@@ -335,7 +335,7 @@ def _name_before(chunk: str) -> _Name:
         return _Name(None, None, apart, bare=False)
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
     alone = len(last.lstrip(" *").split()) == 1 and (len(name) > 1 or name.isupper()) and name.lower() not in _NO_NAMES
-    return _Name(name, first, apart, bare=ends_like_metric(_NOW.sub("", name)), alone=alone)
+    return _Name(name, first, apart, bare=ends_like_metric(name), alone=alone)
 
 
 def _stands_under_best(before: str) -> bool:
@@ -347,8 +347,8 @@ def _stands_under_best(before: str) -> bool:
 @lru_cache(maxsize=8192)
 def ends_like_metric(name: str) -> bool:
     """Is the last word of the name one that only metrics have (loss, accuracy, BLEU-4, recall@10, mAP@.5), or a path of
-    one (loss/dyn)?"""
-    words = name.lower().split()
+    one (loss/dyn)? What stands in brackets behind them says nothing of that."""
+    words = _ASIDE.sub("", name.lower()).split()
     if not words:
         return False
     word = words[-1]
