@@ -92,6 +92,8 @@ _PHRASES = [
         (r"(?<![a-z])hits?@(?=\d)", "hr "),
         (r"quadratic[\s_-]*weighted[\s_-]*kappa", "qwk"),
         (r"cohen'?s?[\s_-]*kappa", "kappa"),
+        (r"(?<![a-z])p(?:l?cc)(?![a-z])", "pearson"),
+        (r"(?<![a-z])sro?cc?(?![a-z])", "spearman"),
         (r"pearson(?:'?s?[\s_-]*r)?\b(?:[\s_-]*corr\w*)?(?:[\s_-]*coef\w*)?", "pearson"),
         (r"spearman(?:'?s?[\s_-]*r)?\b(?:[\s_-]*corr\w*)?(?:[\s_-]*coef\w*)?", "spearman"),
         (r"pix(?:el)?[\s_-]*acc(?:uracy)?\b", "pixacc"),
@@ -112,12 +114,28 @@ _PHRASES = [
         (r"mean[\s_-]*reciprocal[\s_-]*rank", "mrr"),
         (r"matthews[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "mcc"),
         (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*(?:roc[\s_-]*)?curve|roc[\s_-]*auc|auc[\s_-]*roc|auroc)", "auc"),
+        (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*)?(?:precision[\s_-]*recall|(?<![a-z])pr)[\s_-]*(?:auc|curve)", "auprc"),
+        (r"auc[\s_-]*pr(?![a-z])|aupr(?![a-z])", "auprc"),
         (r"exact[\s_-]*match", "em"),
-        (r"\u8bad\u7ec3", " train "),
-        (r"\u9a8c\u8bc1", " val "),
-        (r"\u6d4b\u8bd5", " test "),
-        (r"\u635f\u5931", " loss "),
-        (r"\u51c6\u786e\u7387|\u7cbe\u5ea6|\u6b63\u89e3\u7387", " acc "),
+        (r"mean[\s_-]*per[\s_-]*joint[\s_-]*position[\s_-]*error", "mpjpe"),
+        (r"(average|final)[\s_-]*displacement[\s_-]*error", lambda m: m[1][0] + "de"),
+        (r"(?<![a-z])dsc(?![a-z])|dice[\s_-]*(?:sim\w*[\s_-]*)?coef\w*", "dice"),
+        (r"jaccard(?:[\s_-]*(?:index|score))?", "iou"),
+        (r"(?:95%?[\s_-]*)?hausdorff(?:[\s_-]*dist\w*)?(?:[\s_-]*\(?95%?\)?)?", "hd95"),
+        (r"sacre[\s_-]?bleu", "bleu"),
+        (r"(?<![a-z])bal(?:[\s_-]+|(?=acc))", "balanced "),
+        # what is trained, tested and measured in Chinese, Japanese and Korean
+        (r"\u8bad\u7ec3|\u8a13\u7df4|\u5b66\u7fd2|\ud559\uc2b5|\ud6c8\ub828", " train "),
+        (r"\u9a8c\u8bc1|\u9a57\u8b49|\u691c\u8a3c|\uac80\uc99d", " val "),
+        (r"\u6d4b\u8bd5|\u6e2c\u8a66|\u30c6\u30b9\u30c8|\ud14c\uc2a4\ud2b8", " test "),
+        (r"\u635f\u5931|\u640d\u5931|\uc190\uc2e4", " loss "),
+        (
+            r"\u51c6\u786e\u7387|\u6b63\u786e\u7387|\u6e96\u78ba\u7387|\u7cbe\u5ea6|\u6b63\u89e3\u7387|\u6b63\u7b54\u7387|\uc815\ud655\ub3c4",
+            " acc ",
+        ),
+        (r"\u53ec\u56de\u7387|\u518d\u73fe\u7387|\uc7ac\ud604\uc728", " recall "),
+        (r"\u7cbe\u786e\u7387|\u9069\u5408\u7387|\uc815\ubc00\ub3c4", " precision "),
+        (r"\u5e73\u5747|\ud3c9\uade0", " mean "),
         (r"learning[\s_-]*rate", "lr"),
         (r"cross[\s_-]*entropy", "ce"),
         (r"f[\s_-]1\b|f1[\s_-]*score", "f1"),
@@ -152,6 +170,7 @@ _ELSE = {
     "loss", "bound", "final", "iteration",
 }  # fmt: skip
 _LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
+_ALWAYS_LOSSES = _LOSSES - {"dice"}
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
     "eval", "clustering", "classification", "detection", "recognition",
@@ -266,7 +285,8 @@ def _same_letters(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match |
 
 def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
     known = _TASKS if asked.words & {"ap", "map", "ar"} else frozenset()
-    wanted = [asked.words, *filter(None, [_other_map(asked.words)])]  # AP is mAP
+    others = [_other_map(asked.words), asked.words - {"loss"} if asked.words & _ALWAYS_LOSSES else None]
+    wanted = [asked.words, *filter(None, others)]  # AP is mAP, and a KL a loss
     extras = {
         name: part.words - asked.all - words - known
         for words in wanted
@@ -359,6 +379,7 @@ def _parts(name: str) -> _Name:
     """The split that a name says, and its words, spelled one way."""
     if not name.isascii():  # an accent or none is the same
         name = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+        name = unicodedata.normalize("NFC", name)  # Korean syllables are whole again
     text = re.sub(r"(?i)m?IoU", lambda m: m[0].lower(), name)
     text = _CAMEL.sub(" ", text).lower()
     text = re.sub(r"rouge ?(l(?:sum)?)\b", r"rouge \1", text)
