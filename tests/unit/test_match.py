@@ -85,6 +85,8 @@ CASES = [
     ("Cohen's kappa", ["kappa", "acc"], "kappa"),
     ("Pearson correlation", ["pearson", "spearmanr"], "pearson"),
     ("Pearson correlation", ["val_PLCC", "val_SRCC"], "val_PLCC"),
+    ("test accuracy", ["Final Test", "Highest Valid"], "Final Test"),
+    ("test accuracy", ["Final Test", "Test"], "Test"),
     ("SROCC", ["val_PLCC", "val_SRCC"], "val_SRCC"),
     ("validation Pearson", ["Train PCC", "Valid PCC"], "Valid PCC"),
     ("L1 loss", ["G_L1", "D_real"], "G_L1"),

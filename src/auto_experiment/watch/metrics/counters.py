@@ -20,13 +20,14 @@ _NAMED = re.compile(
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
+    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(])|[-_](?=\d+(?:[\s:,|\])]|$)))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d|\s{_A_TIME})"
-    rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
+    rf"(?:\s*(?:/|\(?of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
 )
 _LEADING = re.compile(
-    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?\[\s*(?P<done>\d+)\s*(?:/\s*(?P<total>\d+)\s*)?\](?=\s*[\w\t:,|-]|\[\d+/)"
+    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?(?:\[|\((?=\d+/\d))\s*(?P<done>\d+)\s*"
+    r"(?:/\s*(?P<total>\d+)\s*)?[\])](?=\s*[\w\t:,|-]|\[\d+/)"
 )
 _RATE = r"(?:\s*\[[\d:?]+(?:<[^,\]]*)?(?:,\s*[\d.?,e+-]*\s*[^\s,\]]*/[^\s,\]]+)?)?"
 _TQDM = re.compile(
@@ -52,6 +53,8 @@ _SPLIT_EPOCH = re.compile(
     r"\s*(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val):\s+(?P<epoch>\d+)(?:/(?P<of>\d+)\s+\(\s*\d+%\))?\s+\[\s*(?P<done>\d+)/(?P<total>\d+)"
     r"(?:\s*\(\s*\d+(?:\.\d+)?%\))?\s*\]"
 )
+# "Train 3, loss: 0.5"
+_SPLIT_COUNT = re.compile(r"\s{0,9}(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val) (?P<epoch>\d+), (?=[A-Za-z])")
 # "E3 B120/500 L=0.52"
 _COMPACT = re.compile(
     r"\s{0,8}\[?(?:[Ee](?=\d{1,3}(?!\d))|Ep|ep|EP|Epoch|epoch)(?P<e>\d+)(?:/(?P<et>\d+))?\]?(?=[\s,:|-])"
@@ -60,7 +63,7 @@ _COMPACT = re.compile(
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
     r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=](?P<letter>\d+)(?=\s)"
-    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
+    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=:?\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
     r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])))"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
 )
 # "-----12------"
@@ -79,7 +82,7 @@ _EVALUATES = re.compile(
 _FAR = 120  # characters before a counter that are looked at
 _TOO_SHORT = 4  # characters for any of these words:
 _PAST = re.compile(
-    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until)\b[^\d,;|]{0,60}$"
+    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until)\b[^\d,;|]{0,60}(?:\d[\d.]{0,12}%?\s(?:at|in|from|on)\s)?$"
     r"|\btotal\b\W{0,3}(?:\w+\W{1,3})?$"
 )
 _LIMIT = re.compile(
@@ -136,7 +139,7 @@ def take(text: str, into: Reading, shape: bytes | None = None) -> str:
         text = _take_leading(text, into)
         shape = shapes.of(text)
     text = _take_all_named(text, shape, into)
-    if "[" in text:
+    if "[" in text or text.lstrip()[:1] == "(":
         text = _take_bracket(text, into)
     if kind.items:
         text = _take_items(text, into)
@@ -249,6 +252,9 @@ def _take_leading(text: str, into: Reading) -> str:
     if "[" in text and (match := _SPLIT_EPOCH.match(text)) is not None:
         into.epoch, into.step, into.step_total = (float(match[name]) for name in ("epoch", "done", "total"))
         into.epoch_total = float(match["of"]) if match["of"] else None
+        return f" {match['word']} | {text[match.end() :]}"
+    if (match := _SPLIT_COUNT.match(text)) is not None:
+        into.epoch = float(match["epoch"])
         return f" {match['word']} | {text[match.end() :]}"
     if "|" in text and "/" in text and (match := _SPLIT_BRACKET.search(text)) is not None:
         into.epoch, into.epoch_total = float(match["done"]), float(match["total"])

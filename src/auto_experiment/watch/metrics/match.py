@@ -273,9 +273,10 @@ def _same_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
     if not asked.words <= _PLAIN or any(asked.words <= part.all for part in parts.values()):
         return None
     for split in (asked.split,) if asked.split else ("val", "test"):
-        bare = [name for name, part in parts.items() if part.split == split and not part.words]
-        if answer := _one(bare, "the only value of that split", asked):
-            return answer
+        for closing in (frozenset[str](), frozenset({"final", "last"})):
+            bare = [name for name, part in parts.items() if part.split == split and part.words <= closing]
+            if answer := _one(bare, "the only value of that split", asked):
+                return answer
     return None
 
 

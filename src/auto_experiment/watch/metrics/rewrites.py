@@ -43,6 +43,7 @@ _BETTER_MARKS = tuple(
     f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
 )
 
+_NUMBERED = re.compile(r"(?i)\b(iteration|epoch|step|trial|round|episode|generation) (?:no\b\.?|number):? (?=\d)")
 _AP_FROM_TO = re.compile(r"(AP[@_ ]\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])")
 _TUPLE = re.compile(rf"\('([\w/@. -]{{1,40}})', (?:OrderedDict\(\[|({NUMBER})\))")
 
@@ -116,7 +117,9 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     ("#", re.compile("#011"), "\t"),
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
     ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
-    (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
+    *((mark, _NUMBERED, r" \1 ") for mark in (" No", " number", " Number")),
+    # PyTorch's tutorial: "[1,  2000] loss: 2.173"
+    ("] loss", re.compile(r"^\s{0,9}\[(\d{1,6}), {1,6}(\d{1,9})\](?= loss)"), r"epoch \1, iter \2, "),
     ("Total T: ", re.compile(r"\bTotal T: (\d+) Episode Num: \d+ Episode T: \d+"), r"timesteps: \1"),  # TD3
     ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
@@ -137,12 +140,14 @@ _EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 
-# "Train/Val loss: 0.5/0.6", "loss/acc = 0.5 / 81%": as many values as names, of which one at least is no count
+# "Train/Val loss: 0.5/0.6", "loss/acc = 0.5 / 81%", "mIoU/mAcc 0.7/0.8": as many values as names, of which one at least
+# is no count
 _SLASHED = re.compile(
     r"((?:[A-Za-z][\w@.-]{0,20} )?[A-Za-z][\w@.-]{0,20}(?:\s?/\s?\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)"
-    r"\s?[:=]\s{0,3}"
+    r"(?:\s?[:=]\s{0,3}|\s)"
     rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
 )
+_KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "std"}  # of one measure
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")
 
@@ -188,7 +193,7 @@ def _without_slashes(match: re.Match[str]) -> str:
     before, _, first = first.rpartition(" ")
     last, _, behind = names[-1].partition(" ")
     full = [f"{name} {before} {behind}" for name in (first, *names[:-1], last)]
-    if not all(name.split()[0].lower() in SPLITS for name in full):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
+    if not all(name.split()[0].lower() in _KINDS for name in full):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
         of_all = f"{before} " if before.lower() in SPLITS and not any(map(split_of, names)) else ""
         named = (re.sub(r"\d+$", name, first) if name.isdigit() else name for name in names)
         full = [f"{before} {first}", *(of_all + name for name in named)]

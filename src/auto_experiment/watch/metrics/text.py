@@ -307,7 +307,9 @@ def _name_before(chunk: str) -> _Name:
     if "  " in last:
         last = _AFTER_VALUE.sub("", last)
     words = [word.strip("\"'") for word in last.split()]
-    while words and (words[0].lower() in _LEVELS or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])):
+    while words and (
+        (words[0].lower() in _LEVELS and words[0] != "IS") or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])
+    ):
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
     for link in ("with", "is"):  # "trial 8 finished with value: 0.94", "the result of it is test acc: 0.9"
@@ -351,7 +353,7 @@ def ends_like_metric(name: str) -> bool:
     words = _ASIDE.sub("", name.lower()).split()
     if not words:
         return False
-    word = words[-1]
+    word = words[-1].removesuffix("_full")  # fid50k_full
     last = _LAST.split(word)[-1]
     if word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None:
         return True
