@@ -92,8 +92,9 @@ _LIMIT = re.compile(
 
 # What is gone through piece by piece: "sample 20/200", "[Query 7/9]". No share of them: "correct samples: 9/10 (90%)".
 _ITEMS = re.compile(
-    r"(?i)(?<!correct )(?<![\w-])\[?(?:item|sample|image|example|query|question|task|game|instance|doc|document|chunk"
-    r"|sequence|video|clip|scene|prompt|case)s?\s?[:=#]?\s?[\[(]?"
+    r"[CcDdEeGgIiPpQqSsTtVv](?<![\w-].)(?<!correct .)(?:(?<=[Ii])(?:tem|mage|nstance)|(?<=[Ss])(?:ample|cene|equence)"
+    r"|(?<=[Ee])xample|(?<=[Qq])ue(?:ry|stion)|(?<=[Tt])ask|(?<=[Gg])ame|(?<=[Dd])oc(?:ument)?|(?<=[Cc])(?:hunk|lip|ase)"
+    r"|(?<=[Vv])ideo|(?<=[Pp])rompt)s?\s?[:=#]?\s?[\[(]?"
     r"(?P<done>\d+)\s?(?:/|of)\s?(?P<total>[1-9]\d*)(?![\w./%]|\s?\()[\])]?"
 )
 
@@ -124,6 +125,7 @@ class _Kind(NamedTuple):
     evaluates: bool
     bars: bool
     leading: bool
+    brackets: bool
     items: bool
 
 
@@ -139,7 +141,7 @@ def take(text: str, into: Reading, shape: bytes | None = None) -> str:
         text = _take_leading(text, into)
         shape = shapes.of(text)
     text = _take_all_named(text, shape, into)
-    if "[" in text or text.lstrip()[:1] == "(":
+    if "[" in text or kind.brackets:
         text = _take_bracket(text, into)
     if kind.items:
         text = _take_items(text, into)
@@ -165,7 +167,8 @@ def _kind(text: str) -> _Kind:
         _EVALUATES.match(text) is not None,
         _take_bars(text, Reading()) is not text,
         _take_leading(text, Reading()) is not text,
-        _ITEMS.search(text) is not None,
+        text.lstrip()[:1] == "(",
+        ("/" in text or " of " in text) and _ITEMS.search(text) is not None,
     )
 
 
@@ -253,15 +256,15 @@ def _take_leading(text: str, into: Reading) -> str:
         into.epoch, into.step, into.step_total = (float(match[name]) for name in ("epoch", "done", "total"))
         into.epoch_total = float(match["of"]) if match["of"] else None
         return f" {match['word']} | {text[match.end() :]}"
-    if (match := _SPLIT_COUNT.match(text)) is not None:
-        into.epoch = float(match["epoch"])
-        return f" {match['word']} | {text[match.end() :]}"
     if "|" in text and "/" in text and (match := _SPLIT_BRACKET.search(text)) is not None:
         into.epoch, into.epoch_total = float(match["done"]), float(match["total"])
         return f"{text[: match.start()]}{match['word']} | {text[match.end() :]}"
     if into.bar is not None:
         return text
     if (match := _COUNT_FIRST.match(text)) is None:
+        if (match := _SPLIT_COUNT.match(text)) is not None:
+            into.epoch = float(match["epoch"])
+            return f" {match['word']} | {text[match.end() :]}"
         if (match := _RULED.match(text)) is None:
             return text
         into.step = float(match["done"])

@@ -494,13 +494,11 @@ class LogReader:
             last = self._series.last(name)
             if not self._series.add(name, value, mark, within=within):
                 continue
-            if math.isfinite(value):  # a failing run prints its NaN once more
-                is_footer = "best" in name.lower() or "final" in name.lower()
-                if last is not None:
-                    news = news or not _same(last, value)
-                else:
-                    news = news or (text.ends_like_metric(name) and not is_footer)
-            self._judge(name, value)
+            is_finite = math.isfinite(value)
+            if is_finite and not news:  # a failing run prints its NaN once more
+                news = _is_news(name) if last is None else not _same(last, value)
+            if self._bad_losses or not is_finite:
+                self._judge(name, value)
             points.append(Point(name, value, self._place.step, self._place.epoch, line))
         return news
 
@@ -588,6 +586,12 @@ class LogReader:
             self.non_finite = name
         if _LOSS.search(name) and not _NO_LOSS.search(name):
             self._bad_losses.add(name)
+
+
+def _is_news(name: str) -> bool:
+    """Is the first value of a metric none that closes a log?"""
+    low = name.lower()
+    return text.ends_like_metric(name) and "best" not in low and "final" not in low
 
 
 def _nothing() -> Iterator[str]:
