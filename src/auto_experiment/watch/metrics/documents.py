@@ -11,7 +11,9 @@ from typing import Any
 from auto_experiment.watch.metrics import counters
 from auto_experiment.watch.metrics.numbers import NUMBER, value_of
 from auto_experiment.watch.metrics.reading import Reading
-from auto_experiment.watch.metrics.text import is_metric_name
+from auto_experiment.watch.metrics.splits import WORDS as SPLITS
+from auto_experiment.watch.metrics.splits import split_of
+from auto_experiment.watch.metrics.text import GLOBAL, is_metric_name
 
 _START = re.compile(r"\{\s*[\"'](?=[^\"']{1,80}[\"']\s*:)")
 _SETTINGS = re.compile(
@@ -26,6 +28,12 @@ _STEP = {
 _STEP_TOTAL = {"total_steps", "max_steps", "num_steps", "total_iters", "max_iters", "max_iter"}
 _EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train_epochs", "max_epoch"}
 _MESSAGES = ("message", "msg", "event", "text", "log")  # of a logger that writes documents: the line itself
+# "val: {...}", "Epoch 3 | Test results: {...}"
+_SPLIT_BEFORE = re.compile(
+    r"(?i)(?:^|[\s|,\]-])(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)"
+    r"(?:[ _](?:metrics?|results?|scores?|stats|logs?))?\s{0,3}[:=]?\s{0,3}$"
+)
+_NEAR = 40
 _DIGIT = re.compile(r"\d")
 _LONGEST_LIST = 20
 _RESULTS = ("results/", "metrics/", "scores/")  # beside them stand the settings that led there
@@ -73,6 +81,9 @@ def read(text: str, into: Reading) -> bool:
     # A dump of settings: no counter, and at least as many words as numbers.
     if stated and not into.has_counter:
         numbers, others = stated, 0
+    if numbers and (split := _SPLIT_BEFORE.search(before[-_NEAR:])) is not None:
+        word = "eval" if split[1][0] in "eE" else SPLITS[split[1].lower()]
+        numbers = [(key if split_of(key) or key in GLOBAL else f"{word}_{key}", value) for key, value in numbers]
     if into.has_counter or others < len(numbers):
         into.pairs.extend((key, value) for key, value in numbers if is_metric_name(key))
     return True

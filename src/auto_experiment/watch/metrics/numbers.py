@@ -26,7 +26,7 @@ _A_UNIT = rf"(?:(?:{_UNITS})|\s(?:{_UNITS})(?!\s?[=:]\s?[-+.\d]))(?![\w%])"
 # A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence; a list
 # (1,2); a unit after one space.
 _NOT_A_METRIC = re.compile(
-    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d)"
+    rf"\.?(?!dB\b)(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d)"
 )
 
 

@@ -233,7 +233,7 @@ def _row_of(text: str) -> tuple[str, list[str], str] | None:
     tail = ""
     if "%" in text and text.lstrip()[:1] not in _SIDES and (bar := _BAR_AT_END.search(text)) is not None:
         text, tail = text[: bar.start()], text[bar.start() :]
-    is_behind_colon = ":" in text and _ROW_BEHIND_COLON.fullmatch(text) is not None
+    is_behind_colon = text.count(":") == 1 and _ROW_BEHIND_COLON.fullmatch(text) is not None
     if not is_behind_colon and ("=" in text or ": " in text) and '"' not in text:
         return None
     text = _out_of_box(text)
