@@ -99,6 +99,12 @@ FORMATS = [
         "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ('AP50', 0.59)])), ('segm', OrderedDict([('AP', 0.35)]))])",
         {"bbox/AP": 0.38, "bbox/AP50": 0.59, "segm/AP": 0.35},
     ),
+    # over how many of the last it is
+    ("Average reward over last 100 episodes: 12.5", {"Average reward": 12.5}),
+    ("mean return (last 50 eval episodes) = 12.5, length: 3", {"mean return": 12.5}),
+    ("avg. loss over the last 100 steps: 0.5", {"avg. loss": 0.5}),
+    ("Last 100 episodes average: 12.5", {"average": 12.5}),
+    ("the loss is: 0.5", {"loss": 0.5}),
     # names and values parted by slashes
     ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
     (
@@ -356,6 +362,11 @@ PROGRESS = [
     ("100 [D loss: 0.69, acc.: 50.00%] [G loss: 0.8]", Progress(100, None, "step")),
     ("E:3 loss 0.5", Progress(3, None, "epoch")),
     (" 'epoch': 3}", Progress(3, None, "epoch")),
+    ("Epoch-3: loss=0.5", Progress(3, None, "epoch")),
+    ("epoch_3 | loss=0.5", Progress(3, None, "epoch")),
+    ("saved to epoch_3.pth", None),
+    ("it 100: loss 0.5", Progress(100, None, "step")),
+    ("\u8bad\u7ec3\u8f6e\u6b21: 3/10, \u635f\u5931: 0.5", Progress(3, 10, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 

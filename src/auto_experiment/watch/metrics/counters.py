@@ -18,7 +18,7 @@ _NAMED = re.compile(
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
+    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(])|[-_](?=\d{1,9}[\s:,|\]]))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d)"
     rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
@@ -52,7 +52,7 @@ _COMPACT = re.compile(
 )
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
-    r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=](?P<letter>\d+)(?=\s)"
+    r"\s{0,80}(?:(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=]|it (?=\d+[:,]))(?P<letter>\d+)(?=[:,]?\s)"
     r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
     r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])))"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
 )

@@ -82,6 +82,10 @@ _PHRASES = [
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
         (r"end[\s_-]*point[\s_-]*error", "epe"),
+        (
+            r"\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d+\b(?: (?:eval\w* )?(?:episodes|games|runs|steps)\b)?",
+            " ",
+        ),
         (r"mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "mape"),
         (r"negative[\s_-]*log[\s_-]*likelihood", "nll"),
         (r"(?:marginal[\s_-]*log|log[\s_-]*marginal)[\s_-]*likelihood", "mll"),

@@ -37,6 +37,10 @@ _BETTER_MARKS = tuple(
     f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
 )
 
+_WINDOW = re.compile(
+    r"(?i) ?[(\[]?\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d{1,6}(?: [a-z]{2,12}){0,2}?[)\]]?"
+    r"(?=\s?[:=]|\s{1,3}[-\d.]|\s(?:average|mean|avg)\b)"
+)
 _AP_FROM_TO = re.compile(r"(AP[@_ ]\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])")
 _TUPLE = re.compile(rf"\('([\w/@. -]{{1,40}})', (?:OrderedDict\(\[|({NUMBER})\))")
 
@@ -112,6 +116,8 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
     # one name, "mAP@0.5:0.95", and no value
     *((mark, _AP_FROM_TO, r"\1-") for mark in ("AP@", "AP_", "AP ")),
+    # "average reward over the last 100 episodes: 12.3": how many does not tell it from another
+    *((mark, _WINDOW, "") for mark in ("last ", "Last ", "past ")),
     # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
     ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
@@ -123,7 +129,9 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
 
 
 _WIDE = str.maketrans({"\uff1a": ": ", "\uff0c": ", ", "\uff1d": "=", "\uff05": "%", "\uff08": " (", "\uff09": ") "})
-_EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af")
+_EPOCH = re.compile(
+    r"(?i)(?:\u8bad\u7ec3)?\u8f6e\u6b21|\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af"
+)
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 
