@@ -93,6 +93,7 @@ FORMATS = [
     ("class_iou=[0.12, 0.23]", {}),
     ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
     ("mAP_0.5 = 0.19 mAP_0.5:0.95 = 0.08", {"mAP_0.5": 0.19, "mAP_0.5-0.95": 0.08}),
+    ("{'iou': [0.91, 0.82], 'acc': [0.95, 0.9]}", {"iou": 0.91, "acc": 0.95}),  # of classes, and no history
     # a dict as it is printed
     ("Epoch 1 OrderedDict([('loss', 0.5), ('acc', 0.8)])", {"loss": 0.5, "acc": 0.8}),
     (

@@ -105,8 +105,11 @@ def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]
 
 
 def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
-    """Keras's history: lists of numbers, one for each epoch, and nothing else."""
+    """Keras's history: lists of numbers, one for each epoch, and nothing else; a loss among them, for of classes there
+    may be lists as well."""
     lists = list(document.values())
+    if not any("loss" in name.lower() for name in document):
+        return []
     if not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists) or len(lists) < 2:
         return []
     reports = [(name, _number(value)) for name, values in document.items() for value in values]
