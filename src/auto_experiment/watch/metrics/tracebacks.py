@@ -211,7 +211,8 @@ class FaultReader:
 
     def says_started(self, text: str) -> bool:
         """Another run has begun in the same file; of several processes in one, it may be one beside the failed."""
-        return self._event is not None and not self.inside and _STARTED.search(text) is not None
+        starts = "tart" in text or "egin" in text
+        return starts and self._event is not None and not self.inside and _STARTED.search(text) is not None
 
     def went_on(self) -> None:
         """The run reported something new: what was found had been handled."""
@@ -300,7 +301,7 @@ class FaultReader:
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
-        elif _BAD_LOSS.search(text) is not None:
+        elif ("loss" in text or "Loss" in text) and _BAD_LOSS.search(text) is not None:
             self._record(Fault.NAN, stripped, line)
         elif ("nterrupt" in text or "^C" in text or "early" in text) and _INTERRUPTED.search(stripped):
             self._record(Fault.INTERRUPTED, stripped, line)
