@@ -171,6 +171,15 @@ TABLES = [
         {"Mini-batch Accuracy": 58, "Mini-batch Loss": 1.2213},
         Progress(2, None, "epoch"),
     ),
+    (
+        (
+            "Epoch   Train Loss   Val Loss   Val Acc\n"
+            "1       0.5          0.6        81.2%\n"
+            "2       0.4          0.55       82.3%  *\n"
+        ),
+        {"Train Loss": 0.4, "Val Loss": 0.55, "Val Acc": 82.3},
+        Progress(2, None, "epoch"),
+    ),
     # a matrix is no table of metrics
     ("confusion matrix\n 950 20 3\n  24 72 7\n", {}, None),
 ]

@@ -92,6 +92,20 @@ FORMATS = [
     ("recall=[0.12, 0.23], hit=[0.4,0.5], ndcg=[0.08, 0.11]", {"recall": 0.12, "hit": 0.4, "ndcg": 0.08}),
     ("class_iou=[0.12, 0.23]", {}),
     ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
+    ("mAP_0.5 = 0.19 mAP_0.5:0.95 = 0.08", {"mAP_0.5": 0.19, "mAP_0.5-0.95": 0.08}),
+    ("{'iou': [0.91, 0.82], 'acc': [0.95, 0.9]}", {"iou": 0.91, "acc": 0.95}),  # of classes, and no history
+    # a dict as it is printed
+    ("Epoch 1 OrderedDict([('loss', 0.5), ('acc', 0.8)])", {"loss": 0.5, "acc": 0.8}),
+    (
+        "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ('AP50', 0.59)])), ('segm', OrderedDict([('AP', 0.35)]))])",
+        {"bbox/AP": 0.38, "bbox/AP50": 0.59, "segm/AP": 0.35},
+    ),
+    # over how many of the last it is
+    ("Average reward over last 100 episodes: 12.5", {"Average reward": 12.5}),
+    ("mean return (last 50 eval episodes) = 12.5, length: 3", {"mean return": 12.5}),
+    ("avg. loss over the last 100 steps: 0.5", {"avg. loss": 0.5}),
+    ("Last 100 episodes average: 12.5", {"average": 12.5}),
+    ("the loss is: 0.5", {"loss": 0.5}),
     # names and values parted by slashes
     ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
     (
@@ -375,6 +389,11 @@ PROGRESS = [
     ("it 100 loss 0.5", Progress(100, None, "step")),
     ("CER: 12.30%[1230/10000]", None),
     (" 'epoch': 3}", Progress(3, None, "epoch")),
+    ("Epoch-3: loss=0.5", Progress(3, None, "epoch")),
+    ("epoch_3 | loss=0.5", Progress(3, None, "epoch")),
+    ("saved to epoch_3.pth", None),
+    ("it 100: loss 0.5", Progress(100, None, "step")),
+    ("\u8bad\u7ec3\u8f6e\u6b21: 3/10, \u635f\u5931: 0.5", Progress(3, 10, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 
@@ -543,6 +562,21 @@ FAULTS = [
         "[rank0]: loss: 0.5\n" + TRACE.replace("Tr", "[rank1]: Tr") + "ValueError: x\nStarting training!\n",
         Fault.EXCEPTION,
         "ValueError: x",
+    ),
+    ("epoch 1 loss: 0.5\nTrain loss is nan. Stopping.\n", Fault.NAN, None),
+    ("epoch 1 loss: 0.5\nWARNING: non-finite loss, ending training\n", Fault.NAN, "WARNING: non-finite loss, ending training"),
+    ("epoch 1 loss: 0.5\nNaN detected in loss\n", Fault.NAN, "NaN detected in loss"),
+    ("epoch 1 loss: 0.5\nNaN detected in loss, batch skipped\nepoch 2 loss: 0.4\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nmake: *** [train] Error 1\n", Fault.EXCEPTION, "make: *** [train] Error 1"),
+    ("epoch 1 loss: 0.5\nsrun: error: node01: task 0: Killed\n", Fault.KILLED, "srun: error: node01: task 0: Killed"),
+    ("epoch 1 loss: 0.5\nsrun: error: n1: task 0: Out Of Memory\n", Fault.OOM, "srun: error: n1: task 0: Out Of Memory"),
+    ("/usr/bin/python3: No module named torch\n", Fault.EXCEPTION, "/usr/bin/python3: No module named torch"),
+    ("epoch 1 loss: 0.5\nProcess finished with exit code 0\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nProcess finished with exit code 1\n", Fault.EXCEPTION, "Process finished with exit code 1"),
+    (
+        "epoch 1 loss: 0.5\nProcess finished with exit code 137 (interrupted by signal 9: SIGKILL)\n",
+        Fault.KILLED,
+        "Process finished with exit code 137 (interrupted by signal 9: SIGKILL)",
     ),
     ("epoch 1 loss: 0.5\nTraining interrupted\n", Fault.INTERRUPTED, "Training interrupted"),
     (TRACE + "my.pkg.OddProblem\n", Fault.EXCEPTION, "my.pkg.OddProblem"),

@@ -108,6 +108,7 @@ CASES = [
     # a split and nothing else
     ("accuracy", ["Train", "Valid", "Test", "Loss"], "Valid"),
     ("accuracy", ["Train", "Test", "Loss"], "Test"),
+    ("average reward over the last 100 episodes", ["Average reward", "epsilon"], "Average reward"),
     ("rouge-l", ["rouge1", "rougeL", "rougeLsum"], "rougeL"),
     ("reward", ["rollout/ep_rew_mean", "rollout/ep_len_mean"], "rollout/ep_rew_mean"),
     ("mean episode reward", ["episode_reward_mean", "episode_reward_max"], "episode_reward_mean"),

@@ -58,7 +58,7 @@ _COMPACT = re.compile(
 )
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
-    r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)(?:[:=]|(?<=it)\s)(?P<letter>\d+)(?=\s)"
+    r"\s{0,80}(?:(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=]|it (?=\d))(?P<letter>\d+)(?=[:,]?\s)"
     r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
     r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
     r"|[:,]?\s{1,9}(?=(?:[A-Za-z]{1,20}[ _])?(?i:loss|cost|acc|accuracy|reward|score|error)\s?[:=]?\s?-?\d{1,9}\.\d)))"

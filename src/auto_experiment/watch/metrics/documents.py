@@ -77,10 +77,9 @@ def read(text: str, into: Reading) -> bool:
             numbers.append((key, value))
     if not into.has_counter and start.start():
         counters.take(text[: start.start()], into)  # "epoch 3: {'accuracy': 0.86}"
-    stated = [pair for pair in numbers if pair[0].startswith(_RESULTS)]
     # A dump of settings: no counter, and at least as many words as numbers.
-    if stated and not into.has_counter:
-        numbers, others = stated, 0
+    if not into.has_counter and others >= len(numbers):
+        numbers, others = [pair for pair in numbers if pair[0].startswith(_RESULTS)], 0
     if numbers and (split := _SPLIT_BEFORE.search(before[-_NEAR:])) is not None:
         word = "eval" if split[1][0] in "eE" else SPLITS[split[1].lower()]
         numbers = [(key if split_of(key) or key in GLOBAL else f"{word}_{key}", value) for key, value in numbers]
@@ -116,8 +115,13 @@ def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]
 
 
 def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
-    """Keras's history: lists of numbers, one for each epoch, and nothing else."""
+    """Keras's history: lists of numbers, one for each epoch, and nothing else; a loss among them, for of classes there
+    may be lists as well."""
+    if not isinstance(next(iter(document.values()), None), list):
+        return []  # as nearly every one
     lists = list(document.values())
+    if not any("loss" in name.lower() for name in document):
+        return []
     if not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists) or len(lists) < 2:
         return []
     reports = [(name, _number(value)) for name, values in document.items() for value in values]

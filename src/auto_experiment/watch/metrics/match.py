@@ -82,6 +82,10 @@ _PHRASES = [
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
         (r"end[\s_-]*point[\s_-]*error", "epe"),
+        (
+            r"\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d+\b(?: (?:eval\w* )?(?:episodes|games|runs|steps)\b)?",
+            " ",
+        ),
         (r"symmetric[\s_-]*mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "smape"),
         (r"mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "mape"),
         (r"mean[\s_-]*absolute[\s_-]*scaled[\s_-]*error", "mase"),

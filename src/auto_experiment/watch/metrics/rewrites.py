@@ -43,8 +43,25 @@ _BETTER_MARKS = tuple(
     f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
 )
 
+_WINDOW = re.compile(
+    r"(?i) ?[(\[]?\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d{1,6}(?: [a-z]{2,12}){0,2}?[)\]]?"
+    r"(?=\s?[:=]|\s{1,3}[-\d.]|\s(?:average|mean|avg)\b)"
+)
+_AP_FROM_TO = re.compile(r"(AP[@_ ]\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])")
+_TUPLE = re.compile(rf"\('([\w/@. -]{{1,40}})', (?:OrderedDict\(\[|({NUMBER})\))")
+
+
+def _of_tuples(match: re.Match[str]) -> str:
+    """The pairs of an OrderedDict as it is printed; those of one in it with its name in front."""
+    group, pairs = "", []
+    for name, value in _TUPLE.findall(match[0]):
+        group = group if value else f"{name}/"
+        pairs.append(f"{group}{name}={value}" if value else "")
+    return ", ".join(filter(None, pairs))
+
+
 # (what must be in the line, without a digit; the pattern; what it says)
-_REWRITES = (
+_REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
     # FastReID's "epoch/iter: 1/600"
@@ -108,7 +125,11 @@ _REWRITES = (
     ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
     # one name, "mAP@0.5:0.95", and no value
-    ("AP@", re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-"),
+    *((mark, _AP_FROM_TO, r"\1-") for mark in ("AP@", "AP_", "AP ")),
+    # "average reward over the last 100 episodes: 12.3": how many does not tell it from another
+    *((mark, _WINDOW, "") for mark in ("last ", "Last ", "past ")),
+    # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
+    ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),
@@ -118,7 +139,9 @@ _REWRITES = (
 
 
 _WIDE = str.maketrans({"\uff1a": ": ", "\uff0c": ", ", "\uff1d": "=", "\uff05": "%", "\uff08": " (", "\uff09": ") "})
-_EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af")
+_EPOCH = re.compile(
+    r"(?i)(?:\u8bad\u7ec3)?\u8f6e\u6b21|\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af"
+)
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 

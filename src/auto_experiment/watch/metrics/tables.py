@@ -205,7 +205,7 @@ def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
             return _take(names, cells, into)
     if header.by != " ":
         return False
-    if len(cells[-1]) == 1 and not cells[-1].isdigit() and len(cells) > len(header.readings[-1]):
+    if len(cells[-1]) == 1 and not cells[-1].isdigit() and len(cells) > len(header.readings[0]):
         return _reads_row(header, cells[:-1], into)  # a mark of the best, of a holdout
     tail = _from_counter(header.readings[-1])
     if tail and len(cells) > len(header.readings[-1]) and any(_DATE.fullmatch(cell) for cell in cells[: -len(tail)]):

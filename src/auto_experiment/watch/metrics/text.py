@@ -333,8 +333,7 @@ def _name_before(chunk: str) -> _Name:
         words = words[1:] if len(words) > 1 and (is_unit(words[0]) or words[0] == "/") else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
-    if len(words) > 1 and words[-1] == "is":
-        words = words[:-1]  # "loss is: 0.5"
+    words = words[:-1] if len(words) > 1 and words[-1] in {"is", "was"} else words  # "the loss is: 0.5"
     name = " ".join(words).rstrip(".")
     most = 4 if not any(word.lower() in _METRIC_WORDS for word in words) else _MOST_WORDS
     if len(words) > most or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):

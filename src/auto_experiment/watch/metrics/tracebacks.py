@@ -36,11 +36,12 @@ _CUDA_OOM = re.compile(
 _OOM = re.compile(
     r"(?i)oom[-_ ]kill|\bMemoryError\b|out of memory: kill|std::bad_alloc|can't allocate memory|cannot allocate memory"
     r"|unable to allocate [\d.]+ .?i?B|TERM_MEMLIMIT|killed by (?:the )?oom|exceeded (?:job |step )?memory limit"
-    r"|OOMKilled|tried to allocate more memory than is available"
+    r"|OOMKilled|srun: error: .{1,80}: Out Of Memory|tried to allocate more memory than is available"
 )
 _TIMEOUT = re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \d+ exceeded|job killed: walltime")
 _KILLED = re.compile(
-    r"^(?:\S+: line \d+:\s+\d+ )?(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
+    r"^(?:\S+: line \d+:\s+\d+ |srun: error: \S+: tasks? [\d,-]+: )?"
+    r"(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
     r"|Floating point exception)"
     r"(?: \(core dumped\))?(?:\s{2,}.*|:? ?\d*)?$"
     r"|^Fatal Python error: (?:Segmentation fault|Aborted|Bus error)|CANCELLED AT \d{4}-|TERM_OWNER"
@@ -50,6 +51,7 @@ _KILLED = re.compile(
 _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
     r"|Error: (?![-\d.]+\s*$).+"
+    r"|g?make(?:\[\d+\])?: \*\*\* .*Error \d+.*"
     r"|F\d{4} .{0,80}\] Check failed: .+"  # glog
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
@@ -67,7 +69,7 @@ _INTERRUPTED = re.compile(
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
 _STATUS = re.compile(
     r"(?i)\b(?:exit[ _-]?(?:status|code)|exited with code|status|exitcode|returncode|exit)"
-    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;)\]])"
+    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;()\]])"
 )
 _LIMIT = re.compile(
     r"(?i)\bexceed(?:ed|s)\b.{0,40}\b(?:time|walltime|\d+ ?(?:s|sec|seconds|m|min|minutes|h|hours))\b.{0,20}\blimit\b"
@@ -87,6 +89,10 @@ _BEGUN = re.compile(  # and that it has begun, or gone on without what failed
 )
 _INFO = re.compile(r"^.{0,60}?\b(?:INFO|DEBUG)\b|^[\W\d]{0,40}[ID]\b")
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
+_BAD_LOSS = re.compile(
+    r"(?i)\bnon-?finite loss\b|\b(?:nan|inf)s? (?:was |values? )?(?:detected|encountered|found)\b.{0,20}\bloss\b"
+    r"|\b(?:nan|inf)s? in (?:the )?(?:\w+ )?loss\b"
+)
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
 # Only ever the consequence of another process's or another line's fault.
 _FOLLOWS = re.compile(
@@ -153,6 +159,10 @@ CLUES = (
     b"timeout",
     b"timed out",
     b"heck failed",
+    b"finite loss",
+    b"nan detected",
+    b"nan in ",
+    b"no module named",
 )
 
 
@@ -308,6 +318,8 @@ class FaultReader:
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
+        elif ("loss" in text or "Loss" in text) and _BAD_LOSS.search(text) is not None:
+            self._record(Fault.NAN, stripped, line)
         elif ("nterrupt" in text or "^C" in text or "early" in text) and _INTERRUPTED.search(stripped):
             self._record(Fault.INTERRUPTED, stripped, line)
         elif ("xceed" in text or "ime" in text) and _LIMIT.search(stripped):
@@ -321,7 +333,7 @@ class FaultReader:
         match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
         status = int(match["status"]) if match else 0
         fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
-        if fault is None and status and "xited with " in text:
+        if fault is None and status and ("xited with " in text or "finished with exit code" in text):
             fault = Fault.EXCEPTION
         if fault is None:
             return False
