@@ -595,6 +595,13 @@ FAULTS = [
     (TRACE + "my.Odd: step 5 failed, loss=3\n", Fault.EXCEPTION, "my.Odd: step 5 failed, loss=3"),
     (TRACE + "epoch 5 loss: 0.25\n" + "    more frames\nValueError: x\n", Fault.EXCEPTION, "ValueError: x"),
     (TRACE + "epoch 5 loss: 0.25\nepoch 6 loss: 0.25\n", Fault.NONE, None),
+    # on the side: it ends no process
+    ("epoch 1 loss: 0.5\nException ignored in: <function _x at 0x1>\n" + TRACE + "AttributeError: x\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\n--- Logging error ---\n" + TRACE + "OSError: disk\nMessage: 'a'\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nException ignored in: <module 'threading'>\n" + TRACE + "KeyboardInterrupt:\n", Fault.INTERRUPTED, "KeyboardInterrupt:"),
+    ("2021-03-01 10:00:00.1: F tensorflow/core/x.cc:12] Check failed: a == b\nAborted (core dumped)\n", Fault.EXCEPTION, "F tensorflow/core/x.cc:12] Check failed: a == b"),
+    ("libc++abi.dylib: terminating with uncaught exception of type std::runtime_error: x\n", Fault.EXCEPTION, "libc++abi.dylib: terminating with uncaught exception of type std::runtime_error: x"),
+    (TRACE + "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes\n", Fault.OOM, "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes"),
     # without numbers: it begins, another run is appended, its loggers have much to say
     (TRACE + "ImportError: no plugin\nW | 06-21 | jax | Falling back to cpu.\n", Fault.NONE, None),
     (TRACE + "ImportError: no plugin\n[__main__][INFO] - Starting training!\n", Fault.NONE, None),

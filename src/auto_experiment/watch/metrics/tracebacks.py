@@ -37,6 +37,7 @@ _OOM = re.compile(
     r"(?i)oom[-_ ]kill|\bMemoryError\b|out of memory: kill|std::bad_alloc|can't allocate memory|cannot allocate memory"
     r"|unable to allocate [\d.]+ .?i?B|TERM_MEMLIMIT|killed by (?:the )?oom|exceeded (?:job |step )?memory limit"
     r"|OOMKilled|srun: error: .{1,80}: Out Of Memory|tried to allocate more memory than is available"
+    r"|not enough memory: you tried to allocate"
 )
 _TIMEOUT = re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \d+ exceeded|job killed: walltime")
 _KILLED = re.compile(
@@ -52,7 +53,8 @@ _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
     r"|Error: (?![-\d.]+\s*$).+"
     r"|g?make(?:\[\d+\])?: \*\*\* .*Error \d+.*"
-    r"|F\d{4} .{0,80}\] Check failed: .+"  # glog
+    r"|F(?:\d{4} | \S+\.cc:\d+\]).{0,80}Check failed: .+"  # glog
+    r"|libc\+\+abi\S*: terminating .*uncaught exception.*"
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
@@ -105,6 +107,7 @@ _ASIDE = re.compile(
     r"^(?:Exception ignored |Error in (?:atexit|sys\.)|Exception in (?:thread|callback) |--- Logging error ---"
     r"|Task exception was never retrieved)"
 )
+_IGNORED = re.compile(r"^(?:Exception ignored |--- Logging error ---)")  # and no fault of the run at all
 _ABOVE = 2  # lines in which that is looked for
 # Who prints a traceback because nothing has handled it: the hooks of a thread, of a child process, of a rank.
 _BY_A_HOOK = re.compile(r"^(?:Exception in thread |Process [\w-]+:$)")
@@ -188,7 +191,7 @@ class FaultReader:
         self._chained: list[str] = []  # the exceptions of the chain so far, the first one first: at most two are kept
         self._awaiting = 0  # the line until which "During handling" may still join the next traceback to this one
         self._joins = False
-        self._aside = self._by_a_hook = False  # what the traceback at hand is
+        self._aside = self._by_a_hook = self._harmless = False  # what the traceback at hand is
         self._last_words = False  # the report of an exception was the last thing that was said
         self._infos: set[str] = set()  # what loggers have said since, without its numbers
         self.unhandled: str | None = None  # by a thread, a process or a rank: it ended, however the others go on
@@ -262,6 +265,7 @@ class FaultReader:
             self._chained = []
             said = list(islice(above, _ABOVE))
             self._aside = any(map(_ASIDE.match, said))
+            self._harmless = any(map(_IGNORED.match, said))
             self._by_a_hook = _RANK.match(prefix) is not None or any(map(_BY_A_HOOK.match, said[:1]))
         self._joins = False
         self.inside, self._frames = True, False
@@ -287,6 +291,8 @@ class FaultReader:
         self._chained = [*self._chained[:1], text]
         self._awaiting = line + _FAR
         self._last_words = self._last_words or not self._aside
+        if self._harmless and not text.startswith("KeyboardInterrupt"):
+            return
         if self._by_a_hook and (self.unhandled is None or _FOLLOWS.search(self.unhandled)):
             self.unhandled = self._chained[0]
         if len(self._chained) == 1:
