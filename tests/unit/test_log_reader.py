@@ -260,6 +260,11 @@ FORMATS = [
     ("error metric: 1-roc_auc", {}),
     ("[lm_eval.evaluator:164] done", {}),
     ("COMET INFO:     train_loss [6]     : (0.5713, 1.2315)", {}),
+    (
+        "Last 10 training episodes: mean/median reward 12.5/13.0, min/max reward -1.0/20.0",
+        {"mean reward": 12.5, "median reward": 13.0, "min reward": -1.0, "max reward": 20.0},
+    ),
+    ("MAE 3.2 RMSE 5.1 MAPE 8.1%", {"MAE": 3.2, "RMSE": 5.1, "MAPE": 8.1}),
     # a split in front of a document; what stands in brackets beside a value
     ("val: {'loss': 0.5, 'acc': 0.9}", {"val_loss": 0.5, "val_acc": 0.9}),
     ("epoch 3 Train metrics: {'loss': 0.5, 'lr': 0.1, 'val_loss': 3}", {"train_loss": 0.5, "lr": 0.1, "val_loss": 3}),
@@ -427,6 +432,12 @@ def test_best_step_is_the_line_own_counter():
 def test_the_first_of_equal_bests_gives_the_step():
     series = read("epoch 1 acc: 0.9\nepoch 2 acc: 0.9\nepoch 3 acc: 0.9\n")[0].series["acc"]
     assert (series.highest_step, series.lowest_step, series.final_step) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("by", [",", ";", "\t"])
+def test_columns_by_any_mark(by):
+    reader, _ = read("epoch,val_loss,val_acc\n1,0.5,0.6\n2,0.4,0.7\n".replace(",", by))
+    assert (reader.progress, reader.series["val_acc"].final) == (Progress(2, None, "epoch"), 0.7)
 
 
 def test_redraws_give_each_new_value_once():

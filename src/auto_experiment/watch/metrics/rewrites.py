@@ -148,10 +148,11 @@ _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\
 # "Train/Val loss: 0.5/0.6", "loss/acc = 0.5 / 81%": as many values as names, of which one at least is no count
 _SLASHED = re.compile(
     r"((?:[A-Za-z][\w@.-]{0,20} )?[A-Za-z][\w@.-]{0,20}(?:\s?/\s?\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)"
-    r"\s?[:=]\s{0,3}"
+    r"(?:\s?[:=]\s{0,3}|\s{1,3}(?=-?\d{1,9}\.\d{1,9}/-?\d{1,9}\.\d))"
     rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
 )
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
+_STATISTICS = {"mean", "median", "min", "max", "avg", "average", "std", "best"}  # "mean/median reward 12.5/13.0"
 _SLASH = re.compile(r"\s?/\s?")
 
 
@@ -196,7 +197,9 @@ def _without_slashes(match: re.Match[str]) -> str:
     before, _, first = first.rpartition(" ")
     last, _, behind = names[-1].partition(" ")
     full = [f"{name} {before} {behind}" for name in (first, *names[:-1], last)]
-    if not all(name.split()[0].lower() in SPLITS for name in full):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
+    if not all(
+        name.split()[0].lower() in {*SPLITS, *_STATISTICS} for name in full
+    ):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
         of_all = f"{before} " if before.lower() in SPLITS and not any(map(split_of, names)) else ""
         named = (re.sub(r"\d+$", name, first) if name.isdigit() else name for name in names)
         full = [f"{before} {first}", *(of_all + name for name in named)]

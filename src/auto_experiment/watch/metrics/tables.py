@@ -34,8 +34,8 @@ _EPOCH = {"epoch", "epochs", "ep", "e", "current_epoch", "epoch_num", "epoch #"}
 _STEP = {
     "step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "#", "batch", "round", "tree", "trees",
     "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
-    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "episode", "cycle",
-    "example counter",
+    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "gen", "episode",
+    "cycle", "example counter",
 }  # fmt: skip
 _WALKED = {"step", "steps", "total_timesteps", "timestep", "timesteps", "timestepssofar", "totalenvinteracts"}
 _COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
@@ -258,7 +258,7 @@ def _parted_by(text: str) -> str:
     if "|" in text or "│" in text or "┃" in text:
         return "|"
     stripped = text.strip()
-    return "\t" if "\t" in stripped else "," if "," in stripped else " "
+    return next((by for by in "\t,;" if by in stripped), " ")
 
 
 def _cells(text: str, by: str) -> list[str]:
@@ -274,6 +274,8 @@ def _cells(text: str, by: str) -> list[str]:
             return [cell.strip() for cell in next(csv.reader([text]))]
         except (csv.Error, StopIteration):
             return []
+    if by == ";":
+        return [cell.strip() for cell in text.split(";")]
     if by == ":":
         label, _, rest = text.partition(":")
         return [label.strip(), *rest.split()]
@@ -283,7 +285,7 @@ def _cells(text: str, by: str) -> list[str]:
 def _header_above(by: str, above: Callable[[], Iterator[str]]) -> Iterator[_Header]:
     """The nearest line above that may be the header of a row."""
     lines = (line for line in above() if not _RULE.fullmatch(line))
-    for line in islice(lines, 1 if by in "\t," else _ABOVE):
+    for line in islice(lines, 1 if by in "\t,;" else _ABOVE):
         found = _names_of(line, by)
         if found is not None:
             both = _two_lines(next(lines, ""), line, by)

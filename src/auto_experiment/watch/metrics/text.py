@@ -111,7 +111,9 @@ _METRIC_WORDS = {
     "cer", "fid", "kid", "is", "psnr", "ssim", "lpips", "precision", "recall", "reward", "return", "score", "error",
     "err", "top1", "top5", "acc@1", "acc@5", "prec@1", "prec@5", "r2", "nll", "elbo", "kl", "bpc", "bpb", "cost",
     "rouge", "rouge1", "rouge2", "rougel", "meteor", "mfu", "meanap", "mean_iou", "em", "eer", "cider", "mrr", "ndcg",
-    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc",
+    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc", "mape", "smape", "mase",
+    "ade", "fde", "bpd", "fitness", "logloss", "nmi", "ari", "pq", "sdr", "pesq", "stoi", "ccc", "qwk", "jaccard",
+    "specificity", "sensitivity",
 }  # fmt: skip
 GLOBAL = frozenset({"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"})
 
