@@ -93,12 +93,19 @@ FORMATS = [
     ("class_iou=[0.12, 0.23]", {}),
     ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
     ("mAP_0.5 = 0.19 mAP_0.5:0.95 = 0.08", {"mAP_0.5": 0.19, "mAP_0.5-0.95": 0.08}),
+    ("{'iou': [0.91, 0.82], 'acc': [0.95, 0.9]}", {"iou": 0.91, "acc": 0.95}),  # of classes, and no history
     # a dict as it is printed
     ("Epoch 1 OrderedDict([('loss', 0.5), ('acc', 0.8)])", {"loss": 0.5, "acc": 0.8}),
     (
         "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ('AP50', 0.59)])), ('segm', OrderedDict([('AP', 0.35)]))])",
         {"bbox/AP": 0.38, "bbox/AP50": 0.59, "segm/AP": 0.35},
     ),
+    # over how many of the last it is
+    ("Average reward over last 100 episodes: 12.5", {"Average reward": 12.5}),
+    ("mean return (last 50 eval episodes) = 12.5, length: 3", {"mean return": 12.5}),
+    ("avg. loss over the last 100 steps: 0.5", {"avg. loss": 0.5}),
+    ("Last 100 episodes average: 12.5", {"average": 12.5}),
+    ("the loss is: 0.5", {"loss": 0.5}),
     # names and values parted by slashes
     ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
     (
@@ -253,6 +260,18 @@ FORMATS = [
     ("error metric: 1-roc_auc", {}),
     ("[lm_eval.evaluator:164] done", {}),
     ("COMET INFO:     train_loss [6]     : (0.5713, 1.2315)", {}),
+    (
+        "Last 10 training episodes: mean/median reward 12.5/13.0, min/max reward -1.0/20.0",
+        {"mean reward": 12.5, "median reward": 13.0, "min reward": -1.0, "max reward": 20.0},
+    ),
+    ("MAE 3.2 RMSE 5.1 MAPE 8.1%", {"MAE": 3.2, "RMSE": 5.1, "MAPE": 8.1}),
+    # a split in front of a document; what stands in brackets beside a value
+    ("val: {'loss': 0.5, 'acc': 0.9}", {"val_loss": 0.5, "val_acc": 0.9}),
+    ("epoch 3 Train metrics: {'loss': 0.5, 'lr': 0.1, 'val_loss': 3}", {"train_loss": 0.5, "lr": 0.1, "val_loss": 3}),
+    ("Train Loss: 0.5 (best 0.4), Val: 0.6", {"Train Loss": 0.5, "Val": 0.6}),
+    ("avg reward (last 100): 12.5", {"avg reward": 12.5}),
+    ("Mean reward over the last 100 episodes: 12.5", {"Mean reward": 12.5}),
+    ("PSNR: 28.1dB, SSIM: 0.9", {"PSNR": 28.1, "SSIM": 0.9}),
     # names without a mark between them and their values, on lines that report nothing else
     ("ADE 1.207 FDE 2.238", {"ADE": 1.207, "FDE": 2.238}),
     (" * ADE 1.2", {"ADE": 1.2}),
@@ -431,7 +450,21 @@ PROGRESS = [
     ("correct samples: 9/10", None),
     ("images: 9/10 (90%)", None),
     ("12.5/25.0 MB: 50% ━━━━━━━━ 12.5/25.0MB 3.1MB/s 4.1s<4.0s", None),
+    ("[3,  2000] loss: 2.213", Progress(3, None, "epoch")),
+    ("Epoch-3: loss 0.5", Progress(3, None, "epoch")),
+    ("epoch_3/9 loss 0.5", Progress(3, 9, "epoch")),
+    ("saved to epoch_3.pth", None),
+    ("100: loss 0.5", Progress(100, None, "step")),
+    ("100 train loss: 0.5", Progress(100, None, "step")),
+    ("12 errors 0.5", None),
+    ("it 100 loss 0.5", Progress(100, None, "step")),
+    ("CER: 12.30%[1230/10000]", None),
     (" 'epoch': 3}", Progress(3, None, "epoch")),
+    ("Epoch-3: loss=0.5", Progress(3, None, "epoch")),
+    ("epoch_3 | loss=0.5", Progress(3, None, "epoch")),
+    ("saved to epoch_3.pth", None),
+    ("it 100: loss 0.5", Progress(100, None, "step")),
+    ("\u8bad\u7ec3\u8f6e\u6b21: 3/10, \u635f\u5931: 0.5", Progress(3, 10, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 
@@ -479,6 +512,12 @@ def test_a_single_value_that_closes_a_log_without_epochs_hides_no_other():
 def test_the_first_of_equal_bests_gives_the_step():
     series = read("epoch 1 acc: 0.9\nepoch 2 acc: 0.9\nepoch 3 acc: 0.9\n")[0].series["acc"]
     assert (series.highest_step, series.lowest_step, series.final_step) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("by", [",", ";", "\t"])
+def test_columns_by_any_mark(by):
+    reader, _ = read("epoch,val_loss,val_acc\n1,0.5,0.6\n2,0.4,0.7\n".replace(",", by))
+    assert (reader.progress, reader.series["val_acc"].final) == (Progress(2, None, "epoch"), 0.7)
 
 
 def test_redraws_give_each_new_value_once():
@@ -635,6 +674,21 @@ FAULTS = [
         Fault.EXCEPTION,
         "ValueError: x",
     ),
+    ("epoch 1 loss: 0.5\nTrain loss is nan. Stopping.\n", Fault.NAN, None),
+    ("epoch 1 loss: 0.5\nWARNING: non-finite loss, ending training\n", Fault.NAN, "WARNING: non-finite loss, ending training"),
+    ("epoch 1 loss: 0.5\nNaN detected in loss\n", Fault.NAN, "NaN detected in loss"),
+    ("epoch 1 loss: 0.5\nNaN detected in loss, batch skipped\nepoch 2 loss: 0.4\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nmake: *** [train] Error 1\n", Fault.EXCEPTION, "make: *** [train] Error 1"),
+    ("epoch 1 loss: 0.5\nsrun: error: node01: task 0: Killed\n", Fault.KILLED, "srun: error: node01: task 0: Killed"),
+    ("epoch 1 loss: 0.5\nsrun: error: n1: task 0: Out Of Memory\n", Fault.OOM, "srun: error: n1: task 0: Out Of Memory"),
+    ("/usr/bin/python3: No module named torch\n", Fault.EXCEPTION, "/usr/bin/python3: No module named torch"),
+    ("epoch 1 loss: 0.5\nProcess finished with exit code 0\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nProcess finished with exit code 1\n", Fault.EXCEPTION, "Process finished with exit code 1"),
+    (
+        "epoch 1 loss: 0.5\nProcess finished with exit code 137 (interrupted by signal 9: SIGKILL)\n",
+        Fault.KILLED,
+        "Process finished with exit code 137 (interrupted by signal 9: SIGKILL)",
+    ),
     ("epoch 1 loss: 0.5\nTraining interrupted\n", Fault.INTERRUPTED, "Training interrupted"),
     (TRACE + "my.pkg.OddProblem\n", Fault.EXCEPTION, "my.pkg.OddProblem"),
     (TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
@@ -652,6 +706,13 @@ FAULTS = [
     (TRACE + "my.Odd: step 5 failed, loss=3\n", Fault.EXCEPTION, "my.Odd: step 5 failed, loss=3"),
     (TRACE + "epoch 5 loss: 0.25\n" + "    more frames\nValueError: x\n", Fault.EXCEPTION, "ValueError: x"),
     (TRACE + "epoch 5 loss: 0.25\nepoch 6 loss: 0.25\n", Fault.NONE, None),
+    # on the side: it ends no process
+    ("epoch 1 loss: 0.5\nException ignored in: <function _x at 0x1>\n" + TRACE + "AttributeError: x\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\n--- Logging error ---\n" + TRACE + "OSError: disk\nMessage: 'a'\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nException ignored in: <module 'threading'>\n" + TRACE + "KeyboardInterrupt:\n", Fault.INTERRUPTED, "KeyboardInterrupt:"),
+    ("2021-03-01 10:00:00.1: F tensorflow/core/x.cc:12] Check failed: a == b\nAborted (core dumped)\n", Fault.EXCEPTION, "F tensorflow/core/x.cc:12] Check failed: a == b"),
+    ("libc++abi.dylib: terminating with uncaught exception of type std::runtime_error: x\n", Fault.EXCEPTION, "libc++abi.dylib: terminating with uncaught exception of type std::runtime_error: x"),
+    (TRACE + "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes\n", Fault.OOM, "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes"),
     # without numbers: it begins, another run is appended, its loggers have much to say
     (TRACE + "ImportError: no plugin\nW | 06-21 | jax | Falling back to cpu.\n", Fault.NONE, None),
     (TRACE + "ImportError: no plugin\n[__main__][INFO] - Starting training!\n", Fault.NONE, None),

@@ -20,7 +20,7 @@ _NAMED = re.compile(
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(])|[-_](?=\d+(?:[\s:,|\])]|$)))[\[(#]?\s{0,9}"
+    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(])|[-_](?=\d{1,9}(?:/\d{1,9})?(?:[\s,|\])]|:\s|$)))[\[(#]?\s{0,9}"
     rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d|\s{_A_TIME})"
     rf"(?:\s*(?:/|\(?of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
@@ -44,7 +44,9 @@ _RICH = re.compile(
     r"(?:\d{1,3}%\s{1,3})?(?=[━╸╺─])[━╸╺─ ]{3,200}\s(?P<done>\d[\d,]*)/(?P<total>\d[\d,]*)"
     r"\s{1,3}(?:\[[^\]]{0,60}\]|(?:[\d.]+(?:it/s|s/it)\s)?[\d:.]+s?(?:<[\d:.]+s?)?(?=\s|$))"
 )
-_BRACKET = re.compile(r"\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]")
+_BRACKET = re.compile(
+    r"(?<!%)\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]"
+)
 
 # [ Valid | 100/100 ], with the split left to the names after it
 _SPLIT_BRACKET = re.compile(r"\[\s*(?P<word>[A-Za-z]{2,12})\s*\|\s*(?P<done>\d+)/(?P<total>\d+)\s*\]")
@@ -62,10 +64,13 @@ _COMPACT = re.compile(
 )
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
-    r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=](?P<letter>\d+)(?=\s)"
+    r"\s{0,80}(?:(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=]|it (?=\d))(?P<letter>\d+)(?=[:,]?\s)"
     r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=:?\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
-    r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])))"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
+    r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
+    r"|[:,]?\s{1,9}(?=(?:[A-Za-z]{1,20}[ _])?(?i:loss|cost|acc|accuracy|reward|score|error)\s?[:=]?\s?-?\d{1,9}\.\d)))"
 )
+# "[3,  2000] loss: 2.213", of PyTorch's tutorial
+_EPOCH_AND_STEP = re.compile(r"\s{0,9}\[\s{0,9}(?P<e>\d{1,6}),\s{0,9}(?P<s>\d{1,9})\s?\](?=[\s:,|-]{1,5}[A-Za-z])")
 # "-----12------"
 _RULED = re.compile(r"\s{0,9}[-=*#~]{3,80}\s?(?P<done>\d{1,9})\s?[-=*#~]{3,80}\s*$")
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
@@ -261,6 +266,9 @@ def _take_leading(text: str, into: Reading) -> str:
         return f"{text[: match.start()]}{match['word']} | {text[match.end() :]}"
     if into.bar is not None:
         return text
+    if "[" in text and (match := _EPOCH_AND_STEP.match(text)) is not None:
+        into.epoch, into.step = float(match["e"]), float(match["s"])
+        return " | " + text[match.end() :]
     if (match := _COUNT_FIRST.match(text)) is None:
         if (match := _SPLIT_COUNT.match(text)) is not None:
             into.epoch = float(match["epoch"])

@@ -66,7 +66,7 @@ _PHRASES = [
     (re.compile(pattern), spelling)
     for pattern, spelling in (
         (r"mean[\s_-]*average[\s_-]*precision|mean[\s_-]*ap\b", "map"),
-        (r"average[\s_-]*precision", "ap"),
+        (r"average[\s_-]*preciss?ion", "ap"),
         (r"mean[\s_-]*(?:iou|iu\b|intersection[\s_-]*over[\s_-]*union)", "miou"),
         (r"intersection[\s_-]*over[\s_-]*union", "iou"),
         (r"mask[\s_/-]*(?=m?ap\b)", "segm "),
@@ -82,7 +82,30 @@ _PHRASES = [
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
         (r"end[\s_-]*point[\s_-]*error", "epe"),
+        (
+            r"\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d+\b(?: (?:eval\w* )?(?:episodes|games|runs|steps)\b)?",
+            " ",
+        ),
+        (r"symmetric[\s_-]*mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "smape"),
         (r"mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "mape"),
+        (r"mean[\s_-]*absolute[\s_-]*scaled[\s_-]*error", "mase"),
+        (r"average[\s_-]*displacement[\s_-]*error", "ade"),
+        (r"final[\s_-]*displacement[\s_-]*error", "fde"),
+        (r"mean[\s_-]*per[\s_-]*joint[\s_-]*position[\s_-]*error", "mpjpe"),
+        (r"normali[sz]ed[\s_-]*mean[\s_-]*error", "nme"),
+        (r"diari[sz]ation[\s_-]*error[\s_-]*rate", "der"),
+        (r"success[\s_-]*rate", "sr"),
+        (r"success[\s_-]*weighted[\s_-]*by[\s_-]*path[\s_-]*length", "spl"),
+        (r"learned[\s_-]*perceptual[\s_-]*image[\s_-]*patch[\s_-]*similarity", "lpips"),
+        (r"kernel[\s_-]*inception[\s_-]*distance", "kid"),
+        (r"concordance[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "ccc"),
+        (r"panoptic[\s_-]*quality", "pq"),
+        (r"multiple[\s_-]*object[\s_-]*tracking[\s_-]*accuracy", "mota"),
+        (r"(?<![a-z])si[\s_-]*sdr|scale[\s_-]*invariant[\s_-]*signal[\s_-]*to[\s_-]*distortion[\s_-]*ratio", "sisdr"),
+        (r"signal[\s_-]*to[\s_-]*distortion[\s_-]*ratio", "sdr"),
+        (r"log[\s_-]*prob(?:abilit(?:y|ies)|s)?(?![a-z])", "logprob"),
+        (r"(?<![a-z])fb1(?![a-z\d])", "f1"),  # conlleval's
+        (r"(?<![a-z])l[\s_](?=(?:tot|total|all|sum|adv|con|rec|recon|cls|reg|enc|gan|g|d|kl|kld)(?![a-z]))", "loss_"),
         (r"negative[\s_-]*log[\s_-]*likelihood", "nll"),
         (r"(?:marginal[\s_-]*log|log[\s_-]*marginal)[\s_-]*likelihood", "mll"),
         (r"log[\s_-]*likelihood", "ll"),
@@ -161,7 +184,7 @@ _SAME = {
 }  # fmt: skip
 _SILENT = {
     "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
-    "ep", "rollout", "rate", "macro", "coef", "averaged",
+    "ep", "rollout", "rate", "macro", "coef", "averaged", "ave",
 }  # fmt: skip
 _TASKS = frozenset({"bbox", "segm", "keypoints"})
 _ELSE = {
@@ -174,8 +197,9 @@ _ALWAYS_LOSSES = _LOSSES - {"dice"}
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
     "eval", "clustering", "classification", "detection", "recognition",
-    "segmentation", "percent", "final", "last",
+    "segmentation", "percent", "entity", "best", "trial", "final", "last",
 }  # fmt: skip
+_OF_A_LOSS = {"step", "batch", "token", "final", "last", "best", "trial"}
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 _TOP = re.compile(r"(?i)(?<![a-z])(?:top|rank)[\s_@-]*(\d+)")
@@ -322,11 +346,7 @@ def _fewer_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | 
         words = (part.words or part.all) - _TASKS
         both = asked.all | (_other_map(asked.words) or asked.all)
         left = asked.words - words - {"ap", "map"}
-        return (
-            bool(words)
-            and words < both
-            and left <= (_WHERE if words != {"loss"} else {"step", "batch", "token", "final", "last"})
-        )
+        return bool(words) and words < both and left <= (_WHERE if words != {"loss"} else _OF_A_LOSS)
 
     most = max((len(part.words or part.all) for part in parts.values() if fits(part)), default=0)
     return _by_split(
@@ -343,10 +363,13 @@ def _at_the_end(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
 
 
 def _correct(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
-    """What is correct is the accuracy, where nothing else of that name is printed."""
-    if asked.words != {"acc"}:
-        return None
-    return _by_split(metric, asked, parts, lambda part: part.words == {"correct"}, "the nearest to an accuracy")
+    """What is correct is the accuracy, and what is called r the reward, where nothing else of that name is printed."""
+    if asked.words == {"acc"}:
+        return _by_split(metric, asked, parts, lambda part: part.words == {"correct"}, "the nearest to an accuracy")
+    if asked.words <= {"rew", "return"}:
+        short = asked._replace(all=asked.all - asked.words | {"r"})
+        return _by_split(metric, short, parts, lambda part: part.words == {"r"}, "the nearest to a reward")
+    return None
 
 
 def _other_top1(words: frozenset[str]) -> frozenset[str] | None:

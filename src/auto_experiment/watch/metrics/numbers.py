@@ -9,7 +9,8 @@ NUMBER = (
     r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
     r"|\d+\.?\d*(?:[eE][-+]?\d+)?"
     r"|\.\d+(?:[eE][-+]?\d+)?"
-    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]| ?(?:iteration|step|batche|value|grad)s\b))"
+    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?"
+    r"(?![\w-]|\.[\w.]| ?(?:iteration|step|batche|value|grad)s\b))"
 )
 _THOUSANDS = re.compile(r"[kKM](?![\w/])")
 _LONGEST = 40  # characters of a number

@@ -44,6 +44,10 @@ _BETTER_MARKS = tuple(
 )
 
 _NUMBERED = re.compile(r"(?i)\b(iteration|epoch|step|trial|round|episode|generation) (?:no\b\.?|number):? (?=\d)")
+_WINDOW = re.compile(
+    r"(?i) ?[(\[]?\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d{1,6}(?: [a-z]{2,12}){0,2}?[)\]]?"
+    r"(?=\s?[:=]|\s{1,3}[-\d.]|\s(?:average|mean|avg)\b)"
+)
 _AP_FROM_TO = re.compile(r"(AP[@_ ]\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])")
 _TUPLE = re.compile(rf"\('([\w/@. -]{{1,40}})', (?:OrderedDict\(\[|({NUMBER})\))")
 
@@ -118,13 +122,13 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
     ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
     *((mark, _NUMBERED, r" \1 ") for mark in (" No", " number", " Number")),
-    # PyTorch's tutorial: "[1,  2000] loss: 2.173"
-    ("] loss", re.compile(r"^\s{0,9}\[(\d{1,6}), {1,6}(\d{1,9})\](?= loss)"), r"epoch \1, iter \2, "),
     ("Total T: ", re.compile(r"\bTotal T: (\d+) Episode Num: \d+ Episode T: \d+"), r"timesteps: \1"),  # TD3
     ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
     # one name, "mAP@0.5:0.95", and no value
     *((mark, _AP_FROM_TO, r"\1-") for mark in ("AP@", "AP_", "AP ")),
+    # "average reward over the last 100 episodes: 12.3": how many does not tell it from another
+    *((mark, _WINDOW, "") for mark in ("last ", "Last ", "past ")),
     # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
     ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
@@ -136,7 +140,9 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
 
 
 _WIDE = str.maketrans({"\uff1a": ": ", "\uff0c": ", ", "\uff1d": "=", "\uff05": "%", "\uff08": " (", "\uff09": ") "})
-_EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af")
+_EPOCH = re.compile(
+    r"(?i)(?:\u8bad\u7ec3)?\u8f6e\u6b21|\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af"
+)
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 
@@ -144,10 +150,10 @@ _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\
 # is no count
 _SLASHED = re.compile(
     r"((?:[A-Za-z][\w@.-]{0,20} )?[A-Za-z][\w@.-]{0,20}(?:\s?/\s?\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)"
-    r"(?:\s?[:=]\s{0,3}|\s)"
+    r"(?:\s?[:=]\s{0,3}|\s{1,3}(?=-?\d{1,9}\.\d{1,9}/-?\d{1,9}\.\d))"
     rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
 )
-_KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "std"}  # of one measure
+_KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "average", "std", "best"}  # "mean/median reward 12.5/13.0"
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")
 

@@ -66,6 +66,7 @@ _SENTENCE = re.compile(r"(?<=\w{4})\. ")
 _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-/\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
 _IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z](?:[\w@.+-]|,? (?=\w)){0,30})\)\s*$")
+_ASIDE_AT_END = re.compile(r"(?<=\w) \((?:last|past|over|mean|avg|average)\b[^()]{1,30}\)\s*$")
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
 _WORD = re.compile(r"[^\W\d][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
@@ -84,8 +85,10 @@ _NO_NAMES = {
     "saved", "saving", "data", "speed", "only", "every", "first", "last", "next", "all", "now", "per", "step", "seed",
     "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
 }  # fmt: skip
+_OF_NOW = {"the", "last", "past", "previous"}
 _OVER = {"over", "across", "on", "after", "of", "for"}
 _BEST = re.compile(r"(?i)\b(?:best\b(?!\s*=)|cur(?:rent)?|now|latest)\b")
+_CLOSED_ASIDE = re.compile(r"\([^()]*\)")
 _DOING = {"evaluating", "running", "evaluate", "on"}
 _LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
@@ -109,8 +112,9 @@ _METRIC_WORDS = {
     "cer", "fid", "kid", "is", "psnr", "ssim", "lpips", "precision", "recall", "reward", "return", "score", "error",
     "err", "top1", "top5", "acc@1", "acc@5", "prec@1", "prec@5", "r2", "nll", "elbo", "kl", "bpc", "bpb", "cost",
     "rouge", "rouge1", "rouge2", "rougel", "meteor", "mfu", "meanap", "mean_iou", "em", "eer", "cider", "mrr", "ndcg",
-    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc", "mpjpe", "pa-mpjpe", "snr", "sdr", "si-sdr",
-    "si-snr", "hd95", "qwk", "mape", "smape",
+    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc", "mape", "smape", "mase",
+    "ade", "fde", "bpd", "fitness", "logloss", "nmi", "ari", "pq", "sdr", "pesq", "stoi", "ccc", "qwk", "jaccard",
+    "specificity", "sensitivity", "mpjpe", "pa-mpjpe", "snr", "si-sdr", "si-snr", "hd95",
 }  # fmt: skip
 GLOBAL = frozenset({"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"})
 
@@ -282,6 +286,8 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
 @lru_cache(maxsize=8192)
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
+    if (aside := _ASIDE_AT_END.search(chunk)) is not None:
+        chunk = chunk[: aside.start()]  # "avg reward (last 100): 12.5"
     bracket = _IN_BRACKETS.search(chunk) if chunk.rstrip()[-1:] == ")" else None
     if bracket is not None:
         named = _name_before(chunk[: bracket.start()] + (bracket["inner"] if bracket["glued"] else ""))
@@ -319,18 +325,20 @@ def _name_before(chunk: str) -> _Name:
     numbers = [
         i
         for i, word in enumerate(words)
-        if (word.replace(".", "", 1).isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
+        if (word.replace(".", "", 1).replace("/", "", 1).isdigit() and before[i] not in {"top", "at"})
+        or is_quantity(word)
     ]
-    article = 1 if numbers and before[numbers[-1]] == "the" else 0
-    if numbers and numbers[-1] - article > 1 and before[numbers[-1] - article] in _OVER:
-        words = words[: numbers[-1] - article - 1]  # "Evaluation over 10 episodes"
+    over = numbers[-1] if numbers else 0
+    while over and before[over] in _OF_NOW:
+        over -= 1
+    if over > 1 and before[over] in _OVER:
+        words = words[: over - 1]  # "Evaluation over 10 episodes", "Mean reward over the last 100 episodes"
     elif numbers:
         words = words[numbers[-1] + 1 :]
         words = words[1:] if len(words) > 1 and (is_unit(words[0]) or words[0] == "/") else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
-    if len(words) > 1 and words[-1] == "is":
-        words = words[:-1]  # "loss is: 0.5"
+    words = words[:-1] if len(words) > 1 and words[-1] in {"is", "was"} else words  # "the loss is: 0.5"
     name = " ".join(words).rstrip(".")
     most = 4 if not any(word.lower() in _METRIC_WORDS for word in words) else _MOST_WORDS
     if len(words) > most or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
@@ -342,6 +350,8 @@ def _name_before(chunk: str) -> _Name:
 
 def _stands_under_best(before: str) -> bool:
     """Do the words before a value say that it is the best so far, and no longer the current one?"""
+    if ")" in before:
+        before = _CLOSED_ASIDE.sub("", before)  # "loss 0.5 (best 0.4), val loss 0.6"
     found = [match[0].lower() for match in _BEST.finditer(before)]
     return bool(found) and found[-1].startswith("best")
 

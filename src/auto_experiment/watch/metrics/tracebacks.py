@@ -36,11 +36,13 @@ _CUDA_OOM = re.compile(
 _OOM = re.compile(
     r"(?i)oom[-_ ]kill|\bMemoryError\b|out of memory: kill|std::bad_alloc|can't allocate memory|cannot allocate memory"
     r"|unable to allocate [\d.]+ .?i?B|TERM_MEMLIMIT|killed by (?:the )?oom|exceeded (?:job |step )?memory limit"
-    r"|OOMKilled|tried to allocate more memory than is available"
+    r"|OOMKilled|srun: error: .{1,80}: Out Of Memory|tried to allocate more memory than is available"
+    r"|not enough memory: you tried to allocate"
 )
 _TIMEOUT = re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \d+ exceeded|job killed: walltime")
 _KILLED = re.compile(
-    r"^(?:\S+: line \d+:\s+\d+ )?(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
+    r"^(?:\S+: line \d+:\s+\d+ |srun: error: \S+: tasks? [\d,-]+: )?"
+    r"(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
     r"|Floating point exception)"
     r"(?: \(core dumped\))?(?:\s{2,}.*|:? ?\d*)?$"
     r"|^Fatal Python error: (?:Segmentation fault|Aborted|Bus error)|CANCELLED AT \d{4}-|TERM_OWNER"
@@ -50,7 +52,9 @@ _KILLED = re.compile(
 _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
     r"|Error: (?![-\d.]+\s*$).+"
-    r"|F\d{4} .{0,80}\] Check failed: .+"  # glog
+    r"|g?make(?:\[\d+\])?: \*\*\* .*Error \d+.*"
+    r"|F(?:\d{4} | \S+\.cc:\d+\]).{0,80}Check failed: .+"  # glog
+    r"|libc\+\+abi\S*: terminating .*uncaught exception.*"
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
@@ -67,7 +71,7 @@ _INTERRUPTED = re.compile(
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
 _STATUS = re.compile(
     r"(?i)\b(?:exit[ _-]?(?:status|code)|exited with code|status|exitcode|returncode|exit)"
-    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;)\]])"
+    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;()\]])"
 )
 _LIMIT = re.compile(
     r"(?i)\bexceed(?:ed|s)\b.{0,40}\b(?:time|walltime|\d+ ?(?:s|sec|seconds|m|min|minutes|h|hours))\b.{0,20}\blimit\b"
@@ -87,6 +91,10 @@ _BEGUN = re.compile(  # and that it has begun, or gone on without what failed
 )
 _INFO = re.compile(r"^.{0,60}?\b(?:INFO|DEBUG)\b|^[\W\d]{0,40}[ID]\b")
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
+_BAD_LOSS = re.compile(
+    r"(?i)\bnon-?finite loss\b|\b(?:nan|inf)s? (?:was |values? )?(?:detected|encountered|found)\b.{0,20}\bloss\b"
+    r"|\b(?:nan|inf)s? in (?:the )?(?:\w+ )?loss\b"
+)
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
 # Only ever the consequence of another process's or another line's fault.
 _FOLLOWS = re.compile(
@@ -99,6 +107,7 @@ _ASIDE = re.compile(
     r"^(?:Exception ignored |Error in (?:atexit|sys\.)|Exception in (?:thread|callback) |--- Logging error ---"
     r"|Task exception was never retrieved)"
 )
+_IGNORED = re.compile(r"^(?:Exception ignored |--- Logging error ---)")  # and no fault of the run at all
 _ABOVE = 2  # lines in which that is looked for
 # Who prints a traceback because nothing has handled it: the hooks of a thread, of a child process, of a rank.
 _BY_A_HOOK = re.compile(r"^(?:Exception in thread |Process [\w-]+:$)")
@@ -153,6 +162,10 @@ CLUES = (
     b"timeout",
     b"timed out",
     b"heck failed",
+    b"finite loss",
+    b"nan detected",
+    b"nan in ",
+    b"no module named",
 )
 
 
@@ -178,7 +191,7 @@ class FaultReader:
         self._chained: list[str] = []  # the exceptions of the chain so far, the first one first: at most two are kept
         self._awaiting = 0  # the line until which "During handling" may still join the next traceback to this one
         self._joins = False
-        self._aside = self._by_a_hook = False  # what the traceback at hand is
+        self._aside = self._by_a_hook = self._harmless = False  # what the traceback at hand is
         self._last_words = False  # the report of an exception was the last thing that was said
         self._infos: set[str] = set()  # what loggers have said since, without its numbers
         self.unhandled: str | None = None  # by a thread, a process or a rank: it ended, however the others go on
@@ -252,6 +265,7 @@ class FaultReader:
             self._chained = []
             said = list(islice(above, _ABOVE))
             self._aside = any(map(_ASIDE.match, said))
+            self._harmless = any(map(_IGNORED.match, said))
             self._by_a_hook = _RANK.match(prefix) is not None or any(map(_BY_A_HOOK.match, said[:1]))
         self._joins = False
         self.inside, self._frames = True, False
@@ -277,6 +291,8 @@ class FaultReader:
         self._chained = [*self._chained[:1], text]
         self._awaiting = line + _FAR
         self._last_words = self._last_words or not self._aside
+        if self._harmless and not text.startswith("KeyboardInterrupt"):
+            return
         if self._by_a_hook and (self.unhandled is None or _FOLLOWS.search(self.unhandled)):
             self.unhandled = self._chained[0]
         if len(self._chained) == 1:
@@ -308,6 +324,8 @@ class FaultReader:
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
+        elif ("loss" in text or "Loss" in text) and _BAD_LOSS.search(text) is not None:
+            self._record(Fault.NAN, stripped, line)
         elif ("nterrupt" in text or "^C" in text or "early" in text) and _INTERRUPTED.search(stripped):
             self._record(Fault.INTERRUPTED, stripped, line)
         elif ("xceed" in text or "ime" in text) and _LIMIT.search(stripped):
@@ -321,7 +339,7 @@ class FaultReader:
         match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
         status = int(match["status"]) if match else 0
         fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
-        if fault is None and status and "xited with " in text:
+        if fault is None and status and ("xited with " in text or "finished with exit code" in text):
             fault = Fault.EXCEPTION
         if fault is None:
             return False
