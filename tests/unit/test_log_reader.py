@@ -291,6 +291,9 @@ FORMATS = [
     ("MPJPE: 45.2mm, EPE: 3.21px", {"MPJPE": 45.2, "EPE": 3.21}),
     ("MPJPE 45.2 mm", {"MPJPE": 45.2}),
     ("crop: 64px batch: 3dBm", {}),
+    ("PSNR [dB]: 30.1, acc[%] = 91.5", {"PSNR": 30.1, "acc": 91.5}),
+    ("Test Acc(%): 90.5, top-1 (%) 80.1", {"Test Acc": 90.5, "test_top-1": 80.1}),
+    ("accuracy (5-shot): 0.9", {"accuracy (5-shot)": 0.9}),
     # words in brackets behind a name
     ("Success Rate (collision-free): 90.0", {"Success Rate (collision-free)": 90.0}),
     ("F1 (micro-averaged) = 0.8", {"F1 (micro-averaged)": 0.8}),

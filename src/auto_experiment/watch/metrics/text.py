@@ -65,8 +65,12 @@ _ONLY_VALUES = re.compile(
 _SENTENCE = re.compile(r"(?<=\w{4})\. ")
 _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-/\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
-_IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z](?:[\w@.+-]|,? (?=\w)){0,30})\)\s*$")
-_ASIDE_AT_END = re.compile(r"(?<=\w) \((?:last|past|over|mean|avg|average)\b[^()]{1,30}\)\s*$")
+_IN_BRACKETS = re.compile(
+    r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>(?:[A-Za-z]|\d{1,3}-[a-z])(?:[\w@.+-]|,? (?=\w)){0,30})\)\s*$"
+)
+_ASIDE_AT_END = re.compile(
+    r"(?<=\w)(?: \((?:last|past|over|mean|avg|average)\b[^()]{1,30}\)|\s?\[(?:dB|%|mm|cm|m|px|deg)\]|\s?\(%\))\s*$"
+)
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
 _WORD = re.compile(r"[^\W\d][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
@@ -287,7 +291,7 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
     if (aside := _ASIDE_AT_END.search(chunk)) is not None:
-        chunk = chunk[: aside.start()]  # "avg reward (last 100): 12.5"
+        chunk = chunk[: aside.start()]  # "avg reward (last 100): 12.5", "PSNR [dB]: 30.1"
     bracket = _IN_BRACKETS.search(chunk) if chunk.rstrip()[-1:] == ")" else None
     if bracket is not None:
         named = _name_before(chunk[: bracket.start()] + (bracket["inner"] if bracket["glued"] else ""))
