@@ -258,7 +258,7 @@ def _parted_by(text: str) -> str:
     if "|" in text or "│" in text or "┃" in text:
         return "|"
     stripped = text.strip()
-    return next((by for by in "\t,;" if by in stripped), " ")
+    return "\t" if "\t" in stripped else "," if "," in stripped else ";" if ";" in stripped else " "
 
 
 def _cells(text: str, by: str) -> list[str]:

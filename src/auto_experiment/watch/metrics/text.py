@@ -92,7 +92,7 @@ _NO_NAMES = {
 _OF_NOW = {"the", "last", "past", "previous"}
 _OVER = {"over", "across", "on", "after", "of", "for"}
 _BEST = re.compile(r"(?i)\b(?:best\b(?!\s*=)|cur(?:rent)?|now|latest)\b")
-_CLOSED_ASIDE = re.compile(r"\([^()]*\)")
+_CLOSED_ASIDE = re.compile(r"\([^()]*\)|\)")
 _DOING = {"evaluating", "running", "evaluate", "on"}
 _LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
@@ -354,10 +354,10 @@ def _name_before(chunk: str) -> _Name:
 
 def _stands_under_best(before: str) -> bool:
     """Do the words before a value say that it is the best so far, and no longer the current one?"""
-    if ")" in before:
-        before = _CLOSED_ASIDE.sub("", before)  # "loss 0.5 (best 0.4), val loss 0.6"
     found = [match[0].lower() for match in _BEST.finditer(before)]
-    return bool(found) and found[-1].startswith("best")
+    if not found or not found[-1].startswith("best"):
+        return False
+    return ")" not in before or _stands_under_best(_CLOSED_ASIDE.sub("", before))  # "loss 0.5 (best 0.4), val loss 0.6"
 
 
 @lru_cache(maxsize=8192)
