@@ -45,7 +45,7 @@ _RICH = re.compile(
     r"\s{1,3}(?:\[[^\]]{0,60}\]|(?:[\d.]+(?:it/s|s/it)\s)?[\d:.]+s?(?:<[\d:.]+s?)?(?=\s|$))"
 )
 _BRACKET = re.compile(
-    r"(?<!%)\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]"
+    r"\[(?<!%\[)\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]"
 )
 
 # [ Valid | 100/100 ], with the split left to the names after it
@@ -289,8 +289,8 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     match = pattern.search(text)
     if match is None:
         return text
-    desc = match.groupdict().get("desc") or ""
-    total = match.groupdict().get("total") or ""
+    groups = match.groupdict()
+    desc, total = groups.get("desc") or "", groups.get("total") or ""
     known = _safe(total) if total[:1].isdigit() else None
     if not _SIDE_WORK.search(desc):
         into.bar = (_safe(match["done"]), known)

@@ -483,23 +483,23 @@ class LogReader:
     def _report(self, named: Sequence[tuple[str, float, int]], reading: Reading, points: list[Point]) -> bool:
         """Take (name, value, line) as points of where the log is now. True when one of them says something new."""
         news = False
-        mark = self._place.mark(reading)
-        within = self._place.is_within_epoch(reading)
+        place, shown, series = self._place, self._shown, self._series
+        mark, within = place.mark(reading), place.is_within_epoch(reading)
         if reading.percents or self._scales:
             named = [(name, self._in_one_scale(name, value, reading), line) for name, value, line in named]
         for name, value, line in named:
-            if name in self._shown and _same(self._shown[name], value):
+            if name in shown and _same(shown[name], value):
                 continue  # a redraw that shows the old value
-            self._shown[name] = value
-            last = self._series.last(name)
-            if not self._series.add(name, value, mark, within=within):
+            shown[name] = value
+            last = None if news else series.last(name)
+            if not series.add(name, value, mark, within=within):
                 continue
             is_finite = math.isfinite(value)
             if is_finite and not news:  # a failing run prints its NaN once more
                 news = _is_news(name) if last is None else not _same(last, value)
             if self._bad_losses or not is_finite:
                 self._judge(name, value)
-            points.append(Point(name, value, self._place.step, self._place.epoch, line))
+            points.append(Point(name, value, place.step, place.epoch, line))
         return news
 
     def _release(self, points: list[Point]) -> None:

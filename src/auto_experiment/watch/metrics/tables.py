@@ -233,9 +233,11 @@ def _row_of(text: str) -> tuple[str, list[str], str] | None:
     tail = ""
     if "%" in text and text.lstrip()[:1] not in _SIDES and (bar := _BAR_AT_END.search(text)) is not None:
         text, tail = text[: bar.start()], text[bar.start() :]
-    is_behind_colon = text.count(":") == 1 and _ROW_BEHIND_COLON.fullmatch(text) is not None
-    if not is_behind_colon and ("=" in text or ": " in text) and '"' not in text:
-        return None
+    is_behind_colon = False
+    if "=" in text or ": " in text:
+        is_behind_colon = "=" not in text and text.count(":") == 1 and _ROW_BEHIND_COLON.fullmatch(text) is not None
+        if not is_behind_colon and '"' not in text:
+            return None
     text = _out_of_box(text)
     by = ":" if is_behind_colon else _parted_by(text)
     cells = _cells(text, by)

@@ -290,7 +290,8 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
 @lru_cache(maxsize=8192)
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
-    if (aside := _ASIDE_AT_END.search(chunk)) is not None:
+    ends = chunk.rstrip()[-1:]
+    if ends in {")", "]"} and (aside := _ASIDE_AT_END.search(chunk)) is not None:
         chunk = chunk[: aside.start()]  # "avg reward (last 100): 12.5", "PSNR [dB]: 30.1"
     bracket = _IN_BRACKETS.search(chunk) if chunk.rstrip()[-1:] == ")" else None
     if bracket is not None:
