@@ -133,7 +133,7 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
-    ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),
+    ("%", re.compile(rf" \((?:(?<=[A-Za-z] \()|(?<=[A-Za-z@]\d \()|(?<=@\d\d \())({NUMBER}) ?%"), r": \1% ("),
     # Stable-Baselines3's evaluations
     ("num_timesteps", re.compile(r"\bnum_timesteps="), "timesteps="),
 )
