@@ -30,7 +30,6 @@ KNOWN = {
         "detectron2_nan_abort": "the exception prints its losses once more",
         "lczero_train": "a network and its averaged weights print under one name",
         "lm_eval_table": "the metric's name is a cell of its row",
-        "matlab_table_oom": "a header of several lines",
         "mlnet_missing": "rows that begin with a number glued to the frame",
         "mmseg_table": "percentages in a table, fractions on a line",
         "nerfstudio": "a table whose cells hold spaces, and some nothing",
@@ -43,7 +42,6 @@ KNOWN = {
         "t5x_slurm_time": "two evaluations under the name of one",
         "torch7_resnet_error": "a mean in brackets and a last value",
         "tr_va_slashes": "two metrics around one slash",
-        "vowpal_wabbit": "a header of two lines",
         "weka_cv": "a name and a value with nothing but blanks between",
     },
     labelled.PUBLIC: {

@@ -148,6 +148,38 @@ TABLES = [
         {"training_rmse": 0.49747, "validation_auc": 0.66491},
         Progress(5, None, "step"),
     ),
+    # a header of two lines, and a mark behind a row
+    (
+        (
+            "average  since         example  current\n"
+            "loss     last          counter    label\n"
+            "0.912345 0.912345            1   1.0000\n"
+            "0.712345 0.512345            2   0.0000 h\n"
+        ),
+        {"average loss": 0.712345, "since last": 0.512345, "current label": 0},
+        Progress(2, None, "step"),
+    ),
+    (
+        (
+            "|=====================================|\n"
+            "|  Epoch  |  Mini-batch |  Mini-batch |\n"
+            "|         |   Accuracy  |     Loss    |\n"
+            "|=====================================|\n"
+            "|       1 |      11.72% |      2.3026 |\n"
+            "|       2 |      58.00% |      1.2213 |\n"
+        ),
+        {"Mini-batch Accuracy": 58, "Mini-batch Loss": 1.2213},
+        Progress(2, None, "epoch"),
+    ),
+    (
+        (
+            "Epoch   Train Loss   Val Loss   Val Acc\n"
+            "1       0.5          0.6        81.2%\n"
+            "2       0.4          0.55       82.3%  *\n"
+        ),
+        {"Train Loss": 0.4, "Val Loss": 0.55, "Val Acc": 82.3},
+        Progress(2, None, "epoch"),
+    ),
     # a matrix is no table of metrics
     ("confusion matrix\n 950 20 3\n  24 72 7\n", {}, None),
 ]

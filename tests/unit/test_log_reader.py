@@ -87,6 +87,25 @@ FORMATS = [
         "Epoch: [3]  [ 100/1251]  eta: 0:08:59  lr: 0.000100  loss: 6.9210 (6.9300)  time: 0.43  data: 0.0002  max mem: 9512",
         {"lr": 1e-4, "loss": 6.921, "data": 0.0002},
     ),
+    # Lightning's results over several lines, NGCF's lists
+    ("{'test_acc': tensor(0.81, device='cuda:0'),", {"test_acc": 0.81}),
+    ("recall=[0.12, 0.23], hit=[0.4,0.5], ndcg=[0.08, 0.11]", {"recall": 0.12, "hit": 0.4, "ndcg": 0.08}),
+    ("class_iou=[0.12, 0.23]", {}),
+    ("Run: 02, Epoch: 03, Train: 91.5%, Valid: 80.5%", {"Train": 91.5, "Valid": 80.5}),
+    ("mAP_0.5 = 0.19 mAP_0.5:0.95 = 0.08", {"mAP_0.5": 0.19, "mAP_0.5-0.95": 0.08}),
+    ("{'iou': [0.91, 0.82], 'acc': [0.95, 0.9]}", {"iou": 0.91, "acc": 0.95}),  # of classes, and no history
+    # a dict as it is printed
+    ("Epoch 1 OrderedDict([('loss', 0.5), ('acc', 0.8)])", {"loss": 0.5, "acc": 0.8}),
+    (
+        "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ('AP50', 0.59)])), ('segm', OrderedDict([('AP', 0.35)]))])",
+        {"bbox/AP": 0.38, "bbox/AP50": 0.59, "segm/AP": 0.35},
+    ),
+    # over how many of the last it is
+    ("Average reward over last 100 episodes: 12.5", {"Average reward": 12.5}),
+    ("mean return (last 50 eval episodes) = 12.5, length: 3", {"mean return": 12.5}),
+    ("avg. loss over the last 100 steps: 0.5", {"avg. loss": 0.5}),
+    ("Last 100 episodes average: 12.5", {"average": 12.5}),
+    ("the loss is: 0.5", {"loss": 0.5}),
     # names and values parted by slashes
     ("[Step 500] Train accuracy/test accuracy: 0.73 / 0.70.", {"Train accuracy": 0.73, "test accuracy": 0.7}),
     (
@@ -241,11 +260,59 @@ FORMATS = [
     ("error metric: 1-roc_auc", {}),
     ("[lm_eval.evaluator:164] done", {}),
     ("COMET INFO:     train_loss [6]     : (0.5713, 1.2315)", {}),
+    (
+        "Last 10 training episodes: mean/median reward 12.5/13.0, min/max reward -1.0/20.0",
+        {"mean reward": 12.5, "median reward": 13.0, "min reward": -1.0, "max reward": 20.0},
+    ),
+    ("MAE 3.2 RMSE 5.1 MAPE 8.1%", {"MAE": 3.2, "RMSE": 5.1, "MAPE": 8.1}),
+    # a split in front of a document; what stands in brackets beside a value
+    ("val: {'loss': 0.5, 'acc': 0.9}", {"val_loss": 0.5, "val_acc": 0.9}),
+    ("epoch 3 Train metrics: {'loss': 0.5, 'lr': 0.1, 'val_loss': 3}", {"train_loss": 0.5, "lr": 0.1, "val_loss": 3}),
+    ("Train Loss: 0.5 (best 0.4), Val: 0.6", {"Train Loss": 0.5, "Val": 0.6}),
+    ("avg reward (last 100): 12.5", {"avg reward": 12.5}),
+    ("Mean reward over the last 100 episodes: 12.5", {"Mean reward": 12.5}),
+    ("PSNR: 28.1dB, SSIM: 0.9", {"PSNR": 28.1, "SSIM": 0.9}),
+    # names without a mark between them and their values, on lines that report nothing else
+    ("ADE 1.207 FDE 2.238", {"ADE": 1.207, "FDE": 2.238}),
+    (" * ADE 1.2", {"ADE": 1.2}),
+    ("numpy 1.26 pandas 2.1", {}),
+    ("Iter 7: SR 54.5%, Q 227.02, Pi -32.5", {"SR": 54.5, "Q": 227.02, "Pi": -32.5}),
+    ("loss is: 2.5, acc is: 0.07", {"loss": 2.5, "acc": 0.07}),
+    ("('loss', 0.5, 'acc', -0.7)", {"loss": 0.5, "acc": -0.7}),
+    ("sizes (3, 4, 5)", {}),
     # names with digits and marks
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),
     ("top-1 accuracy: 76.1", {"top-1 accuracy": 76.1}),
     ("train_metrics/srcc: 9.6176e-01 ", {"train_metrics/srcc": 0.96176}),
+    # units that belong to a metric
+    ("Average PSNR : 30.82dB, SSIM : 0.9", {"Average PSNR": 30.82, "SSIM": 0.9}),
+    ("SI-SDR: 12.5dB loss: 0.5", {"SI-SDR": 12.5, "loss": 0.5}),
+    ("MPJPE: 45.2mm, EPE: 3.21px", {"MPJPE": 45.2, "EPE": 3.21}),
+    ("MPJPE 45.2 mm", {"MPJPE": 45.2}),
+    ("crop: 64px batch: 3dBm", {}),
+    ("PSNR [dB]: 30.1, acc[%] = 91.5", {"PSNR": 30.1, "acc": 91.5}),
+    ("Test Acc(%): 90.5, top-1 (%) 80.1", {"Test Acc": 90.5, "test_top-1": 80.1}),
+    ("accuracy (5-shot): 0.9", {"accuracy (5-shot)": 0.9}),
+    # words in brackets behind a name
+    ("Success Rate (collision-free): 90.0", {"Success Rate (collision-free)": 90.0}),
+    ("F1 (micro-averaged) = 0.8", {"F1 (micro-averaged)": 0.8}),
+    ("Accuracy (test set): 90%", {"Accuracy (test set)": 90.0}),
+    ("Success Rate (collision_free, greedy): 90", {"Success Rate (collision_free, greedy)": 90.0}),
+    ("Epoch-3 loss 0.3", {"loss": 0.3}),
+    ("[1,  2000] loss: 2.173", {"loss": 2.173}),
+    ("Val result: mIoU/mAcc/allAcc 0.71/0.81/0.91.", {"val_mIoU": 0.71, "val_mAcc": 0.81, "val_allAcc": 0.91}),
+    (
+        "mean/median reward 12.3/11.0, min/max reward 1.0/20.0",
+        {"mean reward": 12.3, "median reward": 11.0, "min reward": 1.0, "max reward": 20.0},
+    ),
+    ("ms/batch 12.3 | loss 0.5", {"loss": 0.5}),
+    ("FID: 12.3 IS: 8.9", {"FID": 12.3, "IS": 8.9}),
+    ("network-snapshot-000200        time 10m 00s       fid50k_full 12.3456", {"fid50k_full": 12.3456}),
+    ("Train 3, loss: 0.3, train acc: 0.9", {"train_loss": 0.3, "train acc": 0.9}),
+    # sentences
+    ("avg loss so far is 0.1", {"avg loss so far": 0.1}),
+    ("the average reward now is 12.5", {"average reward now": 12.5}),
 ]
 
 
@@ -343,6 +410,64 @@ PROGRESS = [
     ("[3][100/500] loss 0.5", Progress(3, None, "step")),
     ("100 [D loss: 0.69, acc.: 50.00%] [G loss: 0.8]", Progress(100, None, "step")),
     ("E:3 loss 0.5", Progress(3, None, "epoch")),
+    (" 50% ━━━━╸    5,000/10,000 [ 0:01:02 < 0:01:02 , 8 it/s ]", Progress(5000, 10000, "step")),
+    ("best acc 0.5 @ epoch 3", None),
+    # durations of an epoch, or of several
+    ("Epoch 4 loss 1\nTime taken for 1 epoch: 14.12 secs", Progress(4, None, "epoch")),
+    ("Epoch 4 loss 1\n1 epoch: 14.2 secs", Progress(4, None, "epoch")),
+    ("Epoch 4 loss 1\nfor 2 epochs 14 s", Progress(4, None, "epoch")),
+    ("Step 40 loss 1\nlast 10 steps: 3 sec", Progress(40, None, "step")),
+    ("Epoch 4 loss 1\nepoch: 14 seconds", Progress(4, None, "epoch")),
+    ("step 100 epoch 3 sec 0.5", Progress(3, None, "epoch")),
+    # bars of other signs, or of none
+    ("100% 1706/1706 [1:42:57<00:00,  3.13s/it]", Progress(1706, 1706, "step")),
+    ("Training:  50% 853/1706 [1:42:57<1:00:00,  3.13s/it, loss=0.5]", Progress(853, 1706, "step")),
+    (" 50% 5/10 [00:57<?, ?it/s]", Progress(5, 10, "step")),
+    ("acc 50% 5/10 [ok]", None),
+    ("Downloading: 100% 500/500 [00:01<00:00, 400it/s]", None),
+    ("mAP50-95): 100% ━━━━━━━━━━━━ 105/105 7.8it/s 13.5s", Progress(105, 105, "step")),
+    ("x: 97% ━━━━━━━━━━━╸ 102/105 1.2s/it 2:03<0.3s", Progress(102, 105, "step")),
+    ("x: 0% ──────────── 0/105 2.1s", Progress(0, 105, "step")),
+    ("x: 10% ━╸────────── 10/105 2.1it/s 2.1s<20s", Progress(10, 105, "step")),
+    ("Epoch 5 min loss 0.2", Progress(5, None, "epoch")),
+    # totals, marks and places of counters
+    ("Epoch 3 (of 10) loss 0.3", Progress(3, 10, "epoch")),
+    ("Epoch-3 loss 0.3", Progress(3, None, "epoch")),
+    ("epoch_3: loss 0.3", Progress(3, None, "epoch")),
+    ("saved epoch_3.pth", None),
+    ("Test 3, loss: 0.3", Progress(3, None, "epoch")),
+    ("(3/10) loss: 0.3", Progress(3, 10, "step")),
+    ("3/10: loss 0.3", Progress(3, 10, "step")),
+    ("[1,  2000] loss: 2.173\n[2,  2000] loss: 1.8", Progress(2, None, "epoch")),
+    ("-------------Round number: 3-------------", Progress(3, None, "step")),
+    ("Validation loss: 0.4 (best: 0.3 at epoch 4)", None),
+    # what is gone through, where nothing else is counted
+    ("sample 20/200 acc=0.1", Progress(20, 200, "step")),
+    ("Processing image 3 of 12: psnr 20.1", Progress(3, 12, "step")),
+    ("eval_progress item=50/200 acc=0.0\neval_progress item=100/200 acc=0.1", Progress(100, 200, "step")),
+    ("[Query 7/9] mrr: 0.5", Progress(7, 9, "step")),
+    ("Evaluating: 50%|###| 100/200 [00:57<00:00, 3it/s]", Progress(100, 200, "step")),
+    ("Test: [10/40] Acc@1: 50.1", Progress(10, 40, "step")),
+    ("epoch 3 loss 1\nimage 5/7 psnr 20\nTest: [10/40] Acc@1: 50.1", Progress(3, None, "epoch")),
+    ("step 3 loss 1\nimage 5/7 psnr 20\nEvaluating: 50%|###| 1/2 [00:57<00:00, 3it/s]", Progress(3, None, "step")),
+    ("correct samples: 9/10", None),
+    ("images: 9/10 (90%)", None),
+    ("12.5/25.0 MB: 50% ━━━━━━━━ 12.5/25.0MB 3.1MB/s 4.1s<4.0s", None),
+    ("[3,  2000] loss: 2.213", Progress(3, None, "epoch")),
+    ("Epoch-3: loss 0.5", Progress(3, None, "epoch")),
+    ("epoch_3/9 loss 0.5", Progress(3, 9, "epoch")),
+    ("saved to epoch_3.pth", None),
+    ("100: loss 0.5", Progress(100, None, "step")),
+    ("100 train loss: 0.5", Progress(100, None, "step")),
+    ("12 errors 0.5", None),
+    ("it 100 loss 0.5", Progress(100, None, "step")),
+    ("CER: 12.30%[1230/10000]", None),
+    (" 'epoch': 3}", Progress(3, None, "epoch")),
+    ("Epoch-3: loss=0.5", Progress(3, None, "epoch")),
+    ("epoch_3 | loss=0.5", Progress(3, None, "epoch")),
+    ("saved to epoch_3.pth", None),
+    ("it 100: loss 0.5", Progress(100, None, "step")),
+    ("\u8bad\u7ec3\u8f6e\u6b21: 3/10, \u635f\u5931: 0.5", Progress(3, 10, "epoch")),
     ("Total T: 900 Episode Num: 3 Episode T: 300 Reward: 7.5", Progress(900, None, "step")),
 ]
 
@@ -373,9 +498,29 @@ def test_best_step_is_the_line_own_counter():
     assert (series.highest, series.highest_step, series.lowest, series.lowest_step) == (0.9, 2, 0.5, 1)
 
 
+@pytest.mark.parametrize(
+    "between", ["epoch 0/2", "[timer.py:264:stop] epoch=0/micro_step=10/global_step=10, Mem=13.01GB"]
+)
+def test_an_epoch_named_after_the_first_steps_parts_no_series(between):
+    reader, _ = read(f"[Step 0/30] Loss: 5.1\n{between}\n[Step 10/30] Loss: 0.2\n[Step 20/30] Loss: 0.3\n")
+    series = reader.judged["Loss"]
+    assert (series.count, series.final, series.lowest, series.lowest_step) == (3, 0.3, 0.2, 10)
+
+
+def test_a_single_value_that_closes_a_log_without_epochs_hides_no_other():
+    reader, _ = read("step 10/20 acc: 0.5\nstep 20/20 acc: 0.9\nacc: 0.8\n")
+    assert (reader.judged["acc"].count, reader.judged["acc"].highest) == (3, 0.9)
+
+
 def test_the_first_of_equal_bests_gives_the_step():
     series = read("epoch 1 acc: 0.9\nepoch 2 acc: 0.9\nepoch 3 acc: 0.9\n")[0].series["acc"]
     assert (series.highest_step, series.lowest_step, series.final_step) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("by", [",", ";", "\t"])
+def test_columns_by_any_mark(by):
+    reader, _ = read("epoch,val_loss,val_acc\n1,0.5,0.6\n2,0.4,0.7\n".replace(",", by))
+    assert (reader.progress, reader.series["val_acc"].final) == (Progress(2, None, "epoch"), 0.7)
 
 
 def test_redraws_give_each_new_value_once():
@@ -458,6 +603,26 @@ def test_restart_keeps_what_was_read():
     assert reader.lines == 3
 
 
+def test_a_column_of_values_under_a_name():
+    reader, _ = read("% mean class accuracy (train set)\t\n 1.0e+01\t\n 3.0e+01\t\n 2.0e+01\t\nabc 1\n4.0\n")
+    series = reader.series["% mean class accuracy (train set)"]
+    assert (series.count, series.final, series.highest) == (3, 20.0, 30.0)
+    assert list(reader.series) == [series.name]
+
+
+def test_under_a_name_with_a_colon_or_one_that_comes_again_stands_one_value():
+    reader, _ = read("accuracy:\n0.9\n0.3\naccuracy\n0.8\n0.2\n")
+    assert (reader.series["accuracy"].count, reader.series["accuracy"].lowest) == (2, 0.8)
+
+
+def test_torch7_columns():
+    reader, _ = read(
+        "% mean accuracy (train set)\t% mean accuracy (test set)\t\n 1.0e+01\t2.0e+01\t\n 3.0e+01\t4.0e+01\t\n"
+    )
+    found = {name: (series.count, series.final) for name, series in reader.series.items()}
+    assert found == {"% mean accuracy (train set)": (2, 30.0), "% mean accuracy (test set)": (2, 40.0)}
+
+
 def test_steps_seen_for_the_dry_run():
     assert read("starting\nmodel has 12 layers\n")[0].steps_seen == 0
     assert read("loss: 0.5\n")[0].steps_seen == 1
@@ -512,6 +677,21 @@ FAULTS = [
         Fault.EXCEPTION,
         "ValueError: x",
     ),
+    ("epoch 1 loss: 0.5\nTrain loss is nan. Stopping.\n", Fault.NAN, None),
+    ("epoch 1 loss: 0.5\nWARNING: non-finite loss, ending training\n", Fault.NAN, "WARNING: non-finite loss, ending training"),
+    ("epoch 1 loss: 0.5\nNaN detected in loss\n", Fault.NAN, "NaN detected in loss"),
+    ("epoch 1 loss: 0.5\nNaN detected in loss, batch skipped\nepoch 2 loss: 0.4\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nmake: *** [train] Error 1\n", Fault.EXCEPTION, "make: *** [train] Error 1"),
+    ("epoch 1 loss: 0.5\nsrun: error: node01: task 0: Killed\n", Fault.KILLED, "srun: error: node01: task 0: Killed"),
+    ("epoch 1 loss: 0.5\nsrun: error: n1: task 0: Out Of Memory\n", Fault.OOM, "srun: error: n1: task 0: Out Of Memory"),
+    ("/usr/bin/python3: No module named torch\n", Fault.EXCEPTION, "/usr/bin/python3: No module named torch"),
+    ("epoch 1 loss: 0.5\nProcess finished with exit code 0\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nProcess finished with exit code 1\n", Fault.EXCEPTION, "Process finished with exit code 1"),
+    (
+        "epoch 1 loss: 0.5\nProcess finished with exit code 137 (interrupted by signal 9: SIGKILL)\n",
+        Fault.KILLED,
+        "Process finished with exit code 137 (interrupted by signal 9: SIGKILL)",
+    ),
     ("epoch 1 loss: 0.5\nTraining interrupted\n", Fault.INTERRUPTED, "Training interrupted"),
     (TRACE + "my.pkg.OddProblem\n", Fault.EXCEPTION, "my.pkg.OddProblem"),
     (TRACE + "KeyboardInterrupt\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
@@ -529,6 +709,22 @@ FAULTS = [
     (TRACE + "my.Odd: step 5 failed, loss=3\n", Fault.EXCEPTION, "my.Odd: step 5 failed, loss=3"),
     (TRACE + "epoch 5 loss: 0.25\n" + "    more frames\nValueError: x\n", Fault.EXCEPTION, "ValueError: x"),
     (TRACE + "epoch 5 loss: 0.25\nepoch 6 loss: 0.25\n", Fault.NONE, None),
+    # on the side: it ends no process
+    ("epoch 1 loss: 0.5\nException ignored in: <function _x at 0x1>\n" + TRACE + "AttributeError: x\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\n--- Logging error ---\n" + TRACE + "OSError: disk\nMessage: 'a'\n", Fault.NONE, None),
+    ("epoch 1 loss: 0.5\nException ignored in: <module 'threading'>\n" + TRACE + "KeyboardInterrupt:\n", Fault.INTERRUPTED, "KeyboardInterrupt:"),
+    ("2021-03-01 10:00:00.1: F tensorflow/core/x.cc:12] Check failed: a == b\nAborted (core dumped)\n", Fault.EXCEPTION, "F tensorflow/core/x.cc:12] Check failed: a == b"),
+    ("libc++abi.dylib: terminating with uncaught exception of type std::runtime_error: x\n", Fault.EXCEPTION, "libc++abi.dylib: terminating with uncaught exception of type std::runtime_error: x"),
+    (TRACE + "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes\n", Fault.OOM, "RuntimeError: DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes"),
+    # without numbers: it begins, another run is appended, its loggers have much to say
+    (TRACE + "ImportError: no plugin\nW | 06-21 | jax | Falling back to cpu.\n", Fault.NONE, None),
+    (TRACE + "ImportError: no plugin\n[__main__][INFO] - Starting training!\n", Fault.NONE, None),
+    (TRACE + "ImportError: x\nTo restart the training, run it again\nCould not start training\n", Fault.EXCEPTION, "ImportError: x"),
+    ("nohup: ignoring input\n" + TRACE + "KeyboardInterrupt\nnohup: ignoring input\nReading data\n", Fault.NONE, None),
+    ("nohup: ignoring input\n" + TRACE + "KeyboardInterrupt\nnohup: ignoring input\n", Fault.INTERRUPTED, "KeyboardInterrupt"),
+    ("nohup: ignoring input\n" + TRACE + "OSError: x\nnohup: ignoring input\n" + TRACE + "ValueError: y\n", Fault.EXCEPTION, "ValueError: y"),
+    (TRACE + "OSError: x\n" + "".join(f"[INFO] - doing {name} now\n" for name in "abcdefghijklmnopqrst"), Fault.NONE, None),
+    (TRACE + "OSError: x\n" + "".join(f"[INFO] - Killing subprocess {i}\n" for i in range(99)), Fault.EXCEPTION, "OSError: x"),
     # chains
     (TRACE + "KeyError: 'lr'\n\nDuring handling of the above exception, another exception occurred:\n\n" + TRACE + "RuntimeError: no config\n", Fault.EXCEPTION, "KeyError: 'lr'"),
     (TRACE + "ZeroDivisionError: division by zero\n\nThe above exception was the direct cause of the following exception:\n\n" + TRACE + "TrainError: failed\n", Fault.EXCEPTION, "ZeroDivisionError: division by zero"),

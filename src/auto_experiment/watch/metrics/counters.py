@@ -11,6 +11,8 @@ from auto_experiment.watch.metrics.numbers import count_of
 from auto_experiment.watch.metrics.reading import Reading
 
 _COUNT = r"\d[\d,]*(?:\.\d+)?(?:[kKM](?![\w/]))?"
+# "epoch: 14 secs", but not "epoch 14 min loss 0.5"
+_A_TIME = r"(?:(?:secs?|seconds?|minutes?|hrs?|hours?)(?![\w/]|\s?[:=]?\s?[-+.\d])|(?:m?s|mins?)\s?(?:$|[,;|)]))"
 # The first letter comes alone and first: that lets the regex engine skip to it, which halves the cost of a line.
 _NAMED = re.compile(
     r"(?P<word>[EeGgTtCcSsIiUuBbMmRr](?<![\w./-].)(?i:(?<=e)poch(?:s(?=\s+\d+/\d))?|(?<=e)p\b\.?|(?<=s)tep|(?<=i)ter(?:ation)?|(?<=i)tr"
@@ -18,17 +20,18 @@ _NAMED = re.compile(
     r"|(?<=u)pdate|(?<=u)p\.|(?<=e)pisode|(?<=r)ound|(?<=c)ycle|(?<=g)eneration"
     r"|imesteps?|(?<=m)ini-?batch))"
     r"(?:\((?P<phase>train|val|valid|test)\))?"  # MMEngine's Epoch(val) [8][8/8]
-    r"(?:\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(]))[\[(#]?\s{0,9}"
-    rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d)"
-    rf"(?:\s*(?:/|of|out of)\s*(?P<total>{_COUNT}))?"
+    r"(?:[\"']?\s{0,9}[:=#]\s{0,9}|\s{1,9}|(?=[\[(])|[-_](?=\d{1,9}(?:/\d{1,9})?(?:[\s,|\])]|:\s|$)))[\[(#]?\s{0,9}"
+    rf"(?P<done>{_COUNT})(?:st|nd|rd|th)?(?![\w%]|\.\d|\s{_A_TIME})"
+    rf"(?:\s*(?:/|\(?of|out of)\s*(?P<total>{_COUNT}))?"
     r"\s*[\])]?"
 )
 _LEADING = re.compile(
-    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?\[\s*(?P<done>\d+)\s*(?:/\s*(?P<total>\d+)\s*)?\](?=\s*[\w\t:,|-]|\[\d+/)"
+    r"\s*(?:\[?\d[\d/:., T-]{6,24}\]?\s+)?(?:\[|\((?=\d+/\d))\s*(?P<done>\d+)\s*"
+    r"(?:/\s*(?P<total>\d+)\s*)?[\])](?=\s*[\w\t:,|-]|\[\d+/)"
 )
 _RATE = r"(?:\s*\[[\d:?]+(?:<[^,\]]*)?(?:,\s*[\d.?,e+-]*\s*[^\s,\]]*/[^\s,\]]+)?)?"
 _TQDM = re.compile(
-    r"(?P<desc>[^|]{0,80}?)(?<![\d.])\d{1,3}(?:\.\d+)?%\|[^|]*\|\s*(?P<done>[\d.,]+[kKMG]?)/(?P<total>[\d.,]+[kKMG]?)"
+    r"(?P<desc>[^|]{0,80}?)(?<![\d.])\d{1,3}(?:\.\d+)?%(?:\|[^|]*\||(?=\s\S+\s\[\d+:\d\d[:\d]*<))\s*(?P<done>[\d.,]+[kKMG]?)/(?P<total>[\d.,]+[kKMG]?)"
     + _RATE
 )
 _TQDM_OPEN = re.compile(r"(?P<desc>[^|]{0,80}?)(?<![\w.])(?P<done>\d+)it (?=\[)" + _RATE)
@@ -36,7 +39,14 @@ _KERAS = re.compile(
     r"(?<![\w/.])(?P<done>\d+)/(?P<total>\d+|\?|Unknown) (?:\[[=>.\s]*\]|[━╸╺\s]*[━╸╺])"
     r"(?:\s*-?\s*(?:ETA: )?[\d:]+s?(?:\s[\d.]+\s?[mu]?s/\w+)?)?"
 )
-_BRACKET = re.compile(r"\[\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]")
+# rich's "50% ━━━━╸     500/1,000 [ 0:01:02 < 0:01:02 , 8 it/s ]", Ultralytics' "50% ━━━╸─── 52/105 7.8it/s 6.7s<6.8s"
+_RICH = re.compile(
+    r"(?:\d{1,3}%\s{1,3})?(?=[━╸╺─])[━╸╺─ ]{3,200}\s(?P<done>\d[\d,]*)/(?P<total>\d[\d,]*)"
+    r"\s{1,3}(?:\[[^\]]{0,60}\]|(?:[\d.]+(?:it/s|s/it)\s)?[\d:.]+s?(?:<[\d:.]+s?)?(?=\s|$))"
+)
+_BRACKET = re.compile(
+    r"\[(?<!%\[)\s*(?:[A-Z][A-Za-z]{1,7}\s)?(?P<done>\d+)/(?P<total>\d+)\s*(?:\(\s*\d+(?:\.\d+)?%\)\s*)?\]"
+)
 
 # [ Valid | 100/100 ], with the split left to the names after it
 _SPLIT_BRACKET = re.compile(r"\[\s*(?P<word>[A-Za-z]{2,12})\s*\|\s*(?P<done>\d+)/(?P<total>\d+)\s*\]")
@@ -45,6 +55,8 @@ _SPLIT_EPOCH = re.compile(
     r"\s*(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val):\s+(?P<epoch>\d+)(?:/(?P<of>\d+)\s+\(\s*\d+%\))?\s+\[\s*(?P<done>\d+)/(?P<total>\d+)"
     r"(?:\s*\(\s*\d+(?:\.\d+)?%\))?\s*\]"
 )
+# "Train 3, loss: 0.5"
+_SPLIT_COUNT = re.compile(r"\s{0,9}(?P<word>[Tt]rain|[Tt]est|[Vv]al(?:id)?|[Ee]val) (?P<epoch>\d+), (?=[A-Za-z])")
 # "E3 B120/500 L=0.52"
 _COMPACT = re.compile(
     r"\s{0,8}\[?(?:[Ee](?=\d{1,3}(?!\d))|Ep|ep|EP|Epoch|epoch)(?P<e>\d+)(?:/(?P<et>\d+))?\]?(?=[\s,:|-])"
@@ -52,10 +64,13 @@ _COMPACT = re.compile(
 )
 # At the start of a line: "584/10105 in 0 epoch", "0:   learn: 0.69", "s:9536 tel:3.27"
 _COUNT_FIRST = re.compile(
-    r"\s{0,80}(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=](?P<letter>\d+)(?=\s)"
-    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
-    r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])))"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
+    r"\s{0,80}(?:(?:(?P<word>s|i|it|[eE]|[eE]p|ep\.)[:=]|it (?=\d))(?P<letter>\d+)(?=[:,]?\s)"
+    r"|(?P<done>\d+)(?:/(?P<total>\d+)(?=:?\s+[A-Za-z(|-]|\s=\s[\d.]+\s?%)|:(?=\s+[A-Za-z][\w./@-]*\s?[:=]\s?[-\d])"
+    r"|\s(?=\[[A-Za-z]\w* [Ll]oss\s?[:=])"  # Keras-GAN's "100 [D loss: 0.69, acc.: 50%]"
+    r"|[:,]?\s{1,9}(?=(?:[A-Za-z]{1,20}[ _])?(?i:loss|cost|acc|accuracy|reward|score|error)\s?[:=]?\s?-?\d{1,9}\.\d)))"
 )
+# "[3,  2000] loss: 2.213", of PyTorch's tutorial
+_EPOCH_AND_STEP = re.compile(r"\s{0,9}\[\s{0,9}(?P<e>\d{1,6}),\s{0,9}(?P<s>\d{1,9})\s?\](?=[\s:,|-]{1,5}[A-Za-z])")
 # "-----12------"
 _RULED = re.compile(r"\s{0,9}[-=*#~]{3,80}\s?(?P<done>\d{1,9})\s?[-=*#~]{3,80}\s*$")
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
@@ -72,12 +87,20 @@ _EVALUATES = re.compile(
 _FAR = 120  # characters before a counter that are looked at
 _TOO_SHORT = 4  # characters for any of these words:
 _PAST = re.compile(
-    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until)\b[^\d,;|]{0,60}$"
+    r"(?i)\b(?:best|resum\w*|load\w*|restor\w*|stopp\w*|improve\w*|patience|since|until)\b[^\d,;|]{0,60}(?:\d[\d.]{0,12}%?\s(?:at|in|from|on)\s)?$"
     r"|\btotal\b\W{0,3}(?:\w+\W{1,3})?$"
 )
 _LIMIT = re.compile(
     r"\b(?P<name>max_iter(?:s|ations)?|max_(?:train_)?steps|(?:total|num)_(?:train_)?(?:steps|iters|iterations)"
     r"|(?:max|num|total|num_train)_epochs?|epochs)[\"']?\s*[:=]\s*(?P<value>[1-9]\d{0,9})(?![\d.\w])"
+)
+
+# What is gone through piece by piece: "sample 20/200", "[Query 7/9]". No share of them: "correct samples: 9/10 (90%)".
+_ITEMS = re.compile(
+    r"[CcDdEeGgIiPpQqSsTtVv](?<![\w-].)(?<!correct .)(?:(?<=[Ii])(?:tem|mage|nstance)|(?<=[Ss])(?:ample|cene|equence)"
+    r"|(?<=[Ee])xample|(?<=[Qq])ue(?:ry|stion)|(?<=[Tt])ask|(?<=[Gg])ame|(?<=[Dd])oc(?:ument)?|(?<=[Cc])(?:hunk|lip|ase)"
+    r"|(?<=[Vv])ideo|(?<=[Pp])rompt)s?\s?[:=#]?\s?[\[(]?"
+    r"(?P<done>\d+)\s?(?:/|of)\s?(?P<total>[1-9]\d*)(?![\w./%]|\s?\()[\])]?"
 )
 
 _OTHER_WORDS = re.compile("trial|tree|tick|round|cycle|generation")
@@ -87,6 +110,7 @@ _SIDE_WORK = re.compile(
     r"(?i)download|load|map\b|tokeniz|extract|eval|valid|val\b|test|predict|generat|infer|resolv|fetch|upload|cach|filter"
     r"|preprocess|process|comput|sampling\b|unzip|sanity|writing|saving|shard|convert|scan"
 )
+_EVALUATION = re.compile(r"(?i)eval|valid|val\b|test|predict|infer")
 
 
 class _Spot(NamedTuple):
@@ -106,6 +130,8 @@ class _Kind(NamedTuple):
     evaluates: bool
     bars: bool
     leading: bool
+    brackets: bool
+    items: bool
 
 
 def take(text: str, into: Reading, shape: bytes | None = None) -> str:
@@ -120,9 +146,13 @@ def take(text: str, into: Reading, shape: bytes | None = None) -> str:
         text = _take_leading(text, into)
         shape = shapes.of(text)
     text = _take_all_named(text, shape, into)
-    if "[" in text:
+    if "[" in text or kind.brackets:
         text = _take_bracket(text, into)
+    if kind.items:
+        text = _take_items(text, into)
     if into.evaluates:  # its batches are not the training's
+        if into.step is not None and into.step_total:
+            into.aside = (into.step, into.step_total)
         into.counts_batches = bool(into.step_total or into.bar)
         if into.step is not None and into.step_total and not into.trains:
             into.passed = min(into.step / into.step_total, 1.0)
@@ -142,16 +172,18 @@ def _kind(text: str) -> _Kind:
         _EVALUATES.match(text) is not None,
         _take_bars(text, Reading()) is not text,
         _take_leading(text, Reading()) is not text,
+        text.lstrip()[:1] == "(",
+        ("/" in text or " of " in text) and _ITEMS.search(text) is not None,
     )
 
 
 def _take_bars(text: str, into: Reading) -> str:
-    if "%|" in text:
+    if "%|" in text or ("<" in text and "% " in text):  # Colab's bars have no signs: "50% 5/10 [00:57<00:57, ...]"
         text = _take_bar(_TQDM, text, into)
     elif "it [" in text:
         text = _take_bar(_TQDM_OPEN, text, into)
-    if "/" in text and into.bar is None and (" [" in text or "━" in text):
-        text = _take_bar(_KERAS, text, into)
+    if "/" in text and into.bar is None and (" [" in text or "━" in text or "──" in text):
+        text = _take_bar(_RICH if _RICH.search(text) else _KERAS, text, into)
     return text
 
 
@@ -192,7 +224,8 @@ def _spots(text: str) -> list[_Spot]:
         before = text[max(match.start() - _FAR, 0) : match.start()]
         if len(before) >= _TOO_SHORT and _NO_COUNT.search(before):
             continue
-        is_aside = before.rstrip()[-1:] in "(@" and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
+        marks = "(@" if match["total"] is None else "("
+        is_aside = before.rstrip()[-1:] in marks and len(before) > _TOO_SHORT and any(map(str.isdigit, before))
         is_now = match["total"] or len(before) < _TOO_SHORT or not _PAST.search(before)
         rest = text[match.end() :].lstrip()
         is_after = _AFTER_COUNTER.match(rest) is not None and _AT_COUNTER.search(before) is not None
@@ -233,7 +266,13 @@ def _take_leading(text: str, into: Reading) -> str:
         return f"{text[: match.start()]}{match['word']} | {text[match.end() :]}"
     if into.bar is not None:
         return text
+    if "[" in text and (match := _EPOCH_AND_STEP.match(text)) is not None:
+        into.epoch, into.step = float(match["e"]), float(match["s"])
+        return " | " + text[match.end() :]
     if (match := _COUNT_FIRST.match(text)) is None:
+        if (match := _SPLIT_COUNT.match(text)) is not None:
+            into.epoch = float(match["epoch"])
+            return f" {match['word']} | {text[match.end() :]}"
         if (match := _RULED.match(text)) is None:
             return text
         into.step = float(match["done"])
@@ -250,11 +289,13 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     match = pattern.search(text)
     if match is None:
         return text
-    desc = match.groupdict().get("desc") or ""
+    groups = match.groupdict()
+    desc, total = groups.get("desc") or "", groups.get("total") or ""
+    known = _safe(total) if total[:1].isdigit() else None
     if not _SIDE_WORK.search(desc):
-        total = match.groupdict().get("total")
-        known = total is not None and total[:1].isdigit()
-        into.bar = (_safe(match["done"]), _safe(total) if known and total else None)
+        into.bar = (_safe(match["done"]), known)
+    elif known and _EVALUATION.search(desc):
+        into.aside = (_safe(match["done"]), known)
     return text[: match.start()] + desc + " | " + text[match.end() :]
 
 
@@ -294,6 +335,14 @@ def _take_bracket(text: str, into: Reading) -> str:
         return text
     if into.step is None:
         into.step, into.step_total = float(match["done"]), float(match["total"])
+    return text[: match.start()] + " | " + text[match.end() :]
+
+
+def _take_items(text: str, into: Reading) -> str:
+    match = _ITEMS.search(text)
+    if match is None:
+        return text
+    into.aside = (float(match["done"]), float(match["total"]))
     return text[: match.start()] + " | " + text[match.end() :]
 
 

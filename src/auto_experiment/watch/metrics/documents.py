@@ -11,7 +11,9 @@ from typing import Any
 from auto_experiment.watch.metrics import counters
 from auto_experiment.watch.metrics.numbers import NUMBER, value_of
 from auto_experiment.watch.metrics.reading import Reading
-from auto_experiment.watch.metrics.text import is_metric_name
+from auto_experiment.watch.metrics.splits import WORDS as SPLITS
+from auto_experiment.watch.metrics.splits import split_of
+from auto_experiment.watch.metrics.text import GLOBAL, is_metric_name
 
 _START = re.compile(r"\{\s*[\"'](?=[^\"']{1,80}[\"']\s*:)")
 _SETTINGS = re.compile(
@@ -26,6 +28,12 @@ _STEP = {
 _STEP_TOTAL = {"total_steps", "max_steps", "num_steps", "total_iters", "max_iters", "max_iter"}
 _EPOCH_TOTAL = {"total_epochs", "max_epochs", "num_epochs", "epochs", "num_train_epochs", "max_epoch"}
 _MESSAGES = ("message", "msg", "event", "text", "log")  # of a logger that writes documents: the line itself
+# "val: {...}", "Epoch 3 | Test results: {...}"
+_SPLIT_BEFORE = re.compile(
+    r"(?i)(?:^|[\s|,\]-])(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?|eval(?:uation)?|dev)"
+    r"(?:[ _](?:metrics?|results?|scores?|stats|logs?))?\s{0,3}[:=]?\s{0,3}$"
+)
+_NEAR = 40
 _DIGIT = re.compile(r"\d")
 _LONGEST_LIST = 20
 _RESULTS = ("results/", "metrics/", "scores/")  # beside them stand the settings that led there
@@ -50,8 +58,8 @@ def read(text: str, into: Reading) -> bool:
     into.style = "document"
     end = text.rfind("}") + 1
     document = _load(text[start.start() : end])
-    if document is not None and end and _DIGIT.search(text, end):
-        into.rest = text[end:]
+    before, after = text[: start.start()], text[end:] if document is not None and end else ""
+    into.rest = " | ".join(part for part in (before, after) if _DIGIT.search(part))
     if document is not None and (histories := _histories(document)):
         into.pairs.extend(histories)
         return True
@@ -69,10 +77,12 @@ def read(text: str, into: Reading) -> bool:
             numbers.append((key, value))
     if not into.has_counter and start.start():
         counters.take(text[: start.start()], into)  # "epoch 3: {'accuracy': 0.86}"
-    stated = [pair for pair in numbers if pair[0].startswith(_RESULTS)]
     # A dump of settings: no counter, and at least as many words as numbers.
-    if stated and not into.has_counter:
-        numbers, others = stated, 0
+    if not into.has_counter and others >= len(numbers):
+        numbers, others = [pair for pair in numbers if pair[0].startswith(_RESULTS)], 0
+    if numbers and (split := _SPLIT_BEFORE.search(before[-_NEAR:])) is not None:
+        word = "eval" if split[1][0] in "eE" else SPLITS[split[1].lower()]
+        numbers = [(key if split_of(key) or key in GLOBAL else f"{word}_{key}", value) for key, value in numbers]
     if into.has_counter or others < len(numbers):
         into.pairs.extend((key, value) for key, value in numbers if is_metric_name(key))
     return True
@@ -105,8 +115,13 @@ def _flat(document: dict[str, Any], depth: int = 3) -> Iterator[tuple[str, Any]]
 
 
 def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
-    """Keras's history: lists of numbers, one for each epoch, and nothing else."""
+    """Keras's history: lists of numbers, one for each epoch, and nothing else; a loss among them, for of classes there
+    may be lists as well."""
+    if not isinstance(next(iter(document.values()), None), list):
+        return []  # as nearly every one
     lists = list(document.values())
+    if not any("loss" in name.lower() for name in document):
+        return []
     if not all(isinstance(one, list) and 1 < len(one) == len(lists[0]) for one in lists) or len(lists) < 2:
         return []
     reports = [(name, _number(value)) for name, values in document.items() for value in values]
@@ -115,7 +130,7 @@ def _histories(document: dict[str, Any]) -> list[tuple[str, float]]:
 
 def _cut(text: str) -> list[tuple[str, Any]]:
     """The pairs of a document that is cut off or holds something odd."""
-    return list(_CUT_PAIR.findall(text))
+    return list(_CUT_PAIR.findall(_WRAPPED.sub(r"\1\2", text) if "(" in text else text))
 
 
 def _number(raw: Any) -> float | None:

@@ -24,7 +24,7 @@ _TASK = re.compile(
 )
 _TASKS_WORD = re.compile("bbox|segm|keypoints|_seg")
 _OF_TASKS = re.compile(r"m?A[PR]\w{0,4}|PQ\w*|SQ\w*|RQ\w*")
-_PLACE_OF_TITLE = re.compile(r" @ |\(")
+_PLACE_OF_TITLE = re.compile(r" @ |\((?!(?:train|val|test)[^()]*\))")
 _NEAR = 2  # lines above in which the heading of a split is looked for; a task of COCO's may stand further up
 _TWO = 2
 _MOST_WORDS = 6

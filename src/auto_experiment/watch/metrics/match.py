@@ -66,7 +66,7 @@ _PHRASES = [
     (re.compile(pattern), spelling)
     for pattern, spelling in (
         (r"mean[\s_-]*average[\s_-]*precision|mean[\s_-]*ap\b", "map"),
-        (r"average[\s_-]*precision", "ap"),
+        (r"average[\s_-]*preciss?ion", "ap"),
         (r"mean[\s_-]*(?:iou|iu\b|intersection[\s_-]*over[\s_-]*union)", "miou"),
         (r"intersection[\s_-]*over[\s_-]*union", "iou"),
         (r"mask[\s_/-]*(?=m?ap\b)", "segm "),
@@ -82,10 +82,45 @@ _PHRASES = [
         (r"mean[\s_-]*squared?[\s_-]*error", "mse"),
         (r"mean[\s_-]*absolute[\s_-]*error", "mae"),
         (r"end[\s_-]*point[\s_-]*error", "epe"),
+        (
+            r"\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d+\b(?: (?:eval\w* )?(?:episodes|games|runs|steps)\b)?",
+            " ",
+        ),
+        (r"symmetric[\s_-]*mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "smape"),
         (r"mean[\s_-]*absolute[\s_-]*percentage[\s_-]*error", "mape"),
+        (r"mean[\s_-]*absolute[\s_-]*scaled[\s_-]*error", "mase"),
+        (r"average[\s_-]*displacement[\s_-]*error", "ade"),
+        (r"final[\s_-]*displacement[\s_-]*error", "fde"),
+        (r"mean[\s_-]*per[\s_-]*joint[\s_-]*position[\s_-]*error", "mpjpe"),
+        (r"normali[sz]ed[\s_-]*mean[\s_-]*error", "nme"),
+        (r"diari[sz]ation[\s_-]*error[\s_-]*rate", "der"),
+        (r"success[\s_-]*rate", "sr"),
+        (r"success[\s_-]*weighted[\s_-]*by[\s_-]*path[\s_-]*length", "spl"),
+        (r"learned[\s_-]*perceptual[\s_-]*image[\s_-]*patch[\s_-]*similarity", "lpips"),
+        (r"kernel[\s_-]*inception[\s_-]*distance", "kid"),
+        (r"concordance[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "ccc"),
+        (r"panoptic[\s_-]*quality", "pq"),
+        (r"multiple[\s_-]*object[\s_-]*tracking[\s_-]*accuracy", "mota"),
+        (r"(?<![a-z])si[\s_-]*sdr|scale[\s_-]*invariant[\s_-]*signal[\s_-]*to[\s_-]*distortion[\s_-]*ratio", "sisdr"),
+        (r"signal[\s_-]*to[\s_-]*distortion[\s_-]*ratio", "sdr"),
+        (r"log[\s_-]*prob(?:abilit(?:y|ies)|s)?(?![a-z])", "logprob"),
+        (r"(?<![a-z])fb1(?![a-z\d])", "f1"),  # conlleval's
+        (r"(?<![a-z])l[\s_](?=(?:tot|total|all|sum|adv|con|rec|recon|cls|reg|enc|gan|g|d|kl|kld)(?![a-z]))", "loss_"),
         (r"negative[\s_-]*log[\s_-]*likelihood", "nll"),
         (r"(?:marginal[\s_-]*log|log[\s_-]*marginal)[\s_-]*likelihood", "mll"),
         (r"log[\s_-]*likelihood", "ll"),
+        (r"(?<![a-z])(?:m|multi[\s_-]*class[\s_-]*)?log[\s_-]*loss(?![a-z])", "logloss"),
+        (r"(?<![a-z])f[\s_-]?(?:score|measure)(?![a-z])|(?<![a-z])f$", "f1"),
+        (r"(?<![a-z])bits[\s_-]*(?:/|per)[\s_-]*dim\w*", "bpd"),
+        (r"(?<![a-z])hits?@(?=\d)", "hr "),
+        (r"quadratic[\s_-]*weighted[\s_-]*kappa", "qwk"),
+        (r"cohen'?s?[\s_-]*kappa", "kappa"),
+        (r"(?<![a-z])p(?:l?cc)(?![a-z])", "pearson"),
+        (r"(?<![a-z])sro?cc?(?![a-z])", "spearman"),
+        (r"pearson(?:'?s?[\s_-]*r)?\b(?:[\s_-]*corr\w*)?(?:[\s_-]*coef\w*)?", "pearson"),
+        (r"spearman(?:'?s?[\s_-]*r)?\b(?:[\s_-]*corr\w*)?(?:[\s_-]*coef\w*)?", "spearman"),
+        (r"pix(?:el)?[\s_-]*acc(?:uracy)?\b", "pixacc"),
+        (r"chamfer[\s_-]*dist(?:ance)?", "cd"),
         (r"evidence[\s_-]*lower[\s_-]*bound", "elbo"),
         (r"equal[\s_-]*error[\s_-]*rate", "eer"),
         (r"(?:phoneme|phone)[\s_-]*error[\s_-]*rate", "per"),
@@ -95,19 +130,35 @@ _PHRASES = [
         (r"unlabell?ed[\s_-]*attachment(?:[\s_-]*score)?", "uas"),
         (r"labell?ed[\s_-]*attachment(?:[\s_-]*score)?", "las"),
         (r"coefficient[\s_-]*of[\s_-]*determination|\br[\s_-]?(?:squared?|\^2)", "r2"),
-        (r"kullback[\s_-]*leibler", "kl"),
+        (r"kullback[\s_-]*leibler(?:[\s_-]*div\w*)?|(?<![a-z])kl[\s_-]*div(?:ergence)?(?![a-z])", "kl"),
         (r"\blanguage[\s_-]*model(?:l?ing)?\b", "lm"),
         (r"bits[\s_-]*per[\s_-]*(?:character|char)", "bpc"),
         (r"bits[\s_-]*per[\s_-]*byte", "bpb"),
         (r"mean[\s_-]*reciprocal[\s_-]*rank", "mrr"),
         (r"matthews[\s_-]*corr\w*(?:[\s_-]*coef\w*)?", "mcc"),
         (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*(?:roc[\s_-]*)?curve|roc[\s_-]*auc|auc[\s_-]*roc|auroc)", "auc"),
+        (r"(?:area[\s_-]*under[\s_-]*the[\s_-]*)?(?:precision[\s_-]*recall|(?<![a-z])pr)[\s_-]*(?:auc|curve)", "auprc"),
+        (r"auc[\s_-]*pr(?![a-z])|aupr(?![a-z])", "auprc"),
         (r"exact[\s_-]*match", "em"),
-        (r"\u8bad\u7ec3", " train "),
-        (r"\u9a8c\u8bc1", " val "),
-        (r"\u6d4b\u8bd5", " test "),
-        (r"\u635f\u5931", " loss "),
-        (r"\u51c6\u786e\u7387|\u7cbe\u5ea6|\u6b63\u89e3\u7387", " acc "),
+        (r"mean[\s_-]*per[\s_-]*joint[\s_-]*position[\s_-]*error", "mpjpe"),
+        (r"(average|final)[\s_-]*displacement[\s_-]*error", lambda m: m[1][0] + "de"),
+        (r"(?<![a-z])dsc(?![a-z])|dice[\s_-]*(?:sim\w*[\s_-]*)?coef\w*", "dice"),
+        (r"jaccard(?:[\s_-]*(?:index|score))?", "iou"),
+        (r"(?:95%?[\s_-]*)?hausdorff(?:[\s_-]*dist\w*)?(?:[\s_-]*\(?95%?\)?)?", "hd95"),
+        (r"sacre[\s_-]?bleu", "bleu"),
+        (r"(?<![a-z])bal(?:[\s_-]+|(?=acc))", "balanced "),
+        # what is trained, tested and measured in Chinese, Japanese and Korean
+        (r"\u8bad\u7ec3|\u8a13\u7df4|\u5b66\u7fd2|\ud559\uc2b5|\ud6c8\ub828", " train "),
+        (r"\u9a8c\u8bc1|\u9a57\u8b49|\u691c\u8a3c|\uac80\uc99d", " val "),
+        (r"\u6d4b\u8bd5|\u6e2c\u8a66|\u30c6\u30b9\u30c8|\ud14c\uc2a4\ud2b8", " test "),
+        (r"\u635f\u5931|\u640d\u5931|\uc190\uc2e4", " loss "),
+        (
+            r"\u51c6\u786e\u7387|\u6b63\u786e\u7387|\u6e96\u78ba\u7387|\u7cbe\u5ea6|\u6b63\u89e3\u7387|\u6b63\u7b54\u7387|\uc815\ud655\ub3c4",
+            " acc ",
+        ),
+        (r"\u53ec\u56de\u7387|\u518d\u73fe\u7387|\uc7ac\ud604\uc728", " recall "),
+        (r"\u7cbe\u786e\u7387|\u9069\u5408\u7387|\uc815\ubc00\ub3c4", " precision "),
+        (r"\u5e73\u5747|\ud3c9\uade0", " mean "),
         (r"learning[\s_-]*rate", "lr"),
         (r"cross[\s_-]*entropy", "ce"),
         (r"f[\s_-]1\b|f1[\s_-]*score", "f1"),
@@ -129,11 +180,11 @@ _SAME = {
     "reward": "rew", "rewards": "rew", "returns": "return", "ret": "return", "episodic": "ep", "undiscounted": "ep",
     "length": "len", "episode": "ep", "prec": "precision", "rec": "recall", "meanap": "map",
     "generator": "g", "discriminator": "d", "gen": "g", "disc": "d", "coefficient": "coef", "coeff": "coef",
-    "correlation": "corr",
+    "correlation": "corr", "reconstruction": "recon", "recons": "recon", "sens": "sensitivity", "spec": "specificity",
 }  # fmt: skip
 _SILENT = {
     "score", "metric", "metrics", "value", "the", "of", "on", "set", "average", "avg", "mean", "total", "overall", "at",
-    "ep", "rollout", "rate", "macro", "coef",
+    "ep", "rollout", "rate", "macro", "coef", "averaged", "ave",
 }  # fmt: skip
 _TASKS = frozenset({"bbox", "segm", "keypoints"})
 _ELSE = {
@@ -142,14 +193,16 @@ _ELSE = {
     "loss", "bound", "final", "iteration",
 }  # fmt: skip
 _LOSSES = {"ppl", "ce", "bce", "nll", "mse", "mae", "kl", "l1", "l2", "huber", "focal", "dice", "hinge", "triplet"}
+_ALWAYS_LOSSES = _LOSSES - {"dice"}
 _WHERE = _SILENT | {
     "coco", "bbox", "box", "token", "batch", "epoch", "step", "model", "net", "network", "output", "metrics", "loss",
     "eval", "clustering", "classification", "detection", "recognition",
-    "segmentation", "percent",
+    "segmentation", "percent", "entity", "best", "trial", "final", "last",
 }  # fmt: skip
+_OF_A_LOSS = {"step", "batch", "token", "final", "last", "best", "trial"}
 _WORD = re.compile(r"top\d+|[a-z]+\d+[a-z]+|[a-z]+|\d+(?:\.\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
-_TOP = re.compile(r"(?i)(?<![a-z])top[\s_@-]*(\d+)")
+_TOP = re.compile(r"(?i)(?<![a-z])(?:top|rank)[\s_@-]*(\d+)")
 _ACC_AT = re.compile(r"(?i)(?<![a-z])(acc|accuracy|err|error|prec)[@_]?(\d)(?!\d)")
 _PLAIN = {"acc", "error", "loss"}
 BESIDE = "printed beside the validation's other metrics"
@@ -162,7 +215,7 @@ class _Name(NamedTuple):
     own: str  # the word that says the split
     words: frozenset[str]  # those that say something, in one spelling
     all: frozenset[str]
-    letters: str  # the words that say something, in their order, without what parts them
+    letters: frozenset[str]  # the words in their order, without what parts them; those that say something, and all
 
 
 def match_objective(
@@ -239,22 +292,26 @@ def _same_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
         here = [name for name, part in parts.items() if (part.split, part.words) == (split, spelling)]
         if answer := _one(here, how, asked, parts):
             return answer
-    if not asked.split:
-        return None
-    if answer := _by_split(metric, asked, parts, lambda part: part.words in spellings, "same name"):
+    if asked.split and (answer := _by_split(metric, asked, parts, lambda part: part.words in spellings, "same name")):
         return answer
-    bare = [name for name, part in parts.items() if part.split == asked.split and not part.words]
-    named = any(asked.words <= part.all for part in parts.values())
-    return _one(bare, "the only value of that split", asked) if not named and asked.words <= _PLAIN else None
+    if not asked.words <= _PLAIN or any(asked.words <= part.all for part in parts.values()):
+        return None
+    for split in (asked.split,) if asked.split else ("val", "test"):
+        for closing in (frozenset[str](), frozenset({"final", "last"})):
+            bare = [name for name, part in parts.items() if part.split == split and part.words <= closing]
+            if answer := _one(bare, "the only value of that split", asked):
+                return answer
+    return None
 
 
 def _same_letters(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
-    return _by_split(metric, asked, parts, lambda part: part.letters == asked.letters, "same name")
+    return _by_split(metric, asked, parts, lambda part: bool(part.letters & asked.letters), "same name")
 
 
 def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
     known = _TASKS if asked.words & {"ap", "map", "ar"} else frozenset()
-    wanted = [asked.words, *filter(None, [_other_map(asked.words)])]  # AP is mAP
+    others = [_other_map(asked.words), asked.words - {"loss"} if asked.words & _ALWAYS_LOSSES else None]
+    wanted = [asked.words, *filter(None, others)]  # AP is mAP, and a KL a loss
     extras = {
         name: part.words - asked.all - words - known
         for words in wanted
@@ -276,6 +333,8 @@ def _more_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
 def _is_something_else(extra: frozenset[str], asked: _Name) -> bool:
     if extra & {"loss"} and asked.words & _LOSSES:
         extra = extra - {"loss"}
+    if "macro" in asked.all and extra & {"micro", "weighted"}:
+        return True
     ranked = bool(asked.words & {"acc", "error"})  # with another number it is another rank's
     return bool(extra & _ELSE) or any(
         (word.startswith("top") and word != "top1") or (ranked and word.isdigit()) for word in extra
@@ -287,7 +346,7 @@ def _fewer_words(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | 
         words = (part.words or part.all) - _TASKS
         both = asked.all | (_other_map(asked.words) or asked.all)
         left = asked.words - words - {"ap", "map"}
-        return bool(words) and words < both and left <= (_WHERE if words != {"loss"} else {"step", "batch", "token"})
+        return bool(words) and words < both and left <= (_WHERE if words != {"loss"} else _OF_A_LOSS)
 
     most = max((len(part.words or part.all) for part in parts.values() if fits(part)), default=0)
     return _by_split(
@@ -304,10 +363,13 @@ def _at_the_end(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | A
 
 
 def _correct(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
-    """What is correct is the accuracy, where nothing else of that name is printed."""
-    if asked.words != {"acc"}:
-        return None
-    return _by_split(metric, asked, parts, lambda part: part.words == {"correct"}, "the nearest to an accuracy")
+    """What is correct is the accuracy, and what is called r the reward, where nothing else of that name is printed."""
+    if asked.words == {"acc"}:
+        return _by_split(metric, asked, parts, lambda part: part.words == {"correct"}, "the nearest to an accuracy")
+    if asked.words <= {"rew", "return"}:
+        short = asked._replace(all=asked.all - asked.words | {"r"})
+        return _by_split(metric, short, parts, lambda part: part.words == {"r"}, "the nearest to a reward")
+    return None
 
 
 def _other_top1(words: frozenset[str]) -> frozenset[str] | None:
@@ -341,6 +403,7 @@ def _parts(name: str) -> _Name:
     """The split that a name says, and its words, spelled one way."""
     if not name.isascii():  # an accent or none is the same
         name = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+        name = unicodedata.normalize("NFC", name)  # Korean syllables are whole again
     text = re.sub(r"(?i)m?IoU", lambda m: m[0].lower(), name)
     text = _CAMEL.sub(" ", text).lower()
     text = re.sub(r"rouge ?(l(?:sum)?)\b", r"rouge \1", text)
@@ -362,4 +425,4 @@ def _parts(name: str) -> _Name:
     if "precision" in rest and "top1" in rest:  # prec@1 of the ImageNet example
         rest = ["acc" if word == "precision" else word for word in rest]
     loud = [word for word in rest if word not in _SILENT] or rest
-    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest), "".join(loud))
+    return _Name(SPLITS.get(own, ""), own, frozenset(loud), frozenset(rest), frozenset({"".join(loud), "".join(rest)}))

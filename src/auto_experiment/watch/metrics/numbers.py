@@ -9,7 +9,8 @@ NUMBER = (
     r"[-+]?(?:[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?(?![\d,])"
     r"|\d+\.?\d*(?:[eE][-+]?\d+)?"
     r"|\.\d+(?:[eE][-+]?\d+)?"
-    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?(?![\w.-]| ?(?:iteration|step|batche|value|grad)s\b))"
+    r"|(?:[nN][aA][nN]|[iI][nN][fF](?:inity)?|INFINITY)(?:\.0)?"
+    r"(?![\w-]|\.[\w.]| ?(?:iteration|step|batche|value|grad)s\b))"
 )
 _THOUSANDS = re.compile(r"[kKM](?![\w/])")
 _LONGEST = 40  # characters of a number
@@ -23,10 +24,10 @@ _UNITS = (
 # A unit is glued to its number or comes after a space; but one that has a value of its own is the next name, as in
 # "val_bpc=0.5012 seconds=1.4".
 _A_UNIT = rf"(?:(?:{_UNITS})|\s(?:{_UNITS})(?!\s?[=:]\s?[-+.\d]))(?![\w%])"
-# A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence; a list
-# (1,2); a unit after one space.
+# A letter or a digit glued on (3.2s, 640x480, 1.2.3, 10-20, 12:30, 3/10), unless it begins another sentence or is dB,
+# which only metrics have; a list (1,2); a unit after one space.
 _NOT_A_METRIC = re.compile(
-    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}})\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d)"
+    rf"\.?(?!(?![A-Z]bps)[A-Z][a-z]{{3}}|dB\b)\w|\.?#|[-:/x*@]\d|-[A-Za-z_]|,\d|{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|batch|epoch|min|h)\b(?!\s+\d)"
 )
 
 
@@ -35,7 +36,9 @@ _UNIT = re.compile(rf"{_A_UNIT}|\s?[A-Za-z]+\s?/\s?(?:s|sec|second|it|iter|step|
 
 _UNIT_WORD = re.compile(rf"{_UNITS}|[A-Za-z]+/(?:s|sec|second|it|iter|step|batch|epoch|min|h)")
 # What an error may be measured in, or a mark that stands for something else: "mae: 3.2 ms", "average loss = 0.83 h".
-_MEASURES = re.compile(r"\s(?:s|ms|sec|seconds|min|minutes|h|hours|d|days|px|pixels|Hz|W)(?![\w%/:=])")
+_MEASURES = re.compile(
+    r"(?:\s(?:s|ms|sec|seconds|min|minutes|h|hours|d|days|Hz|W)|\s?(?:px|pixels|mm|cm|deg))(?![\w%/:=])"
+)
 _QUANTITY = re.compile(rf"\d+(?:\.\d+)?(?:m|{_UNITS})")
 
 

@@ -59,6 +59,7 @@ class Place:
         self._epochs: dict[str, _Count] = {}  # by the style of the lines that count them
         self._steps = _Count()
         self._bars: dict[float | None, _Bar] = {}
+        self._aside: Progress | None = None
         self._limits: dict[str, float] = {}
         self._last: float | None = None  # the counter that was named last, of either kind
         self._fractions = False  # the epoch is printed with its fraction
@@ -79,15 +80,15 @@ class Place:
         """How many of them were begun."""
         return self._epoch_moves
 
-    def is_within_epoch(self, reading: Reading) -> bool:
-        """Does a line report in the middle of an epoch, by a bar or by a step of so many?"""
-        return reading.bar is not None or (
-            reading.step is not None and reading.step_total is not None and self.epoch is not None
-        )
+    @staticmethod
+    def is_within_epoch(reading: Reading) -> bool:
+        """Does a line report in the middle of an epoch, by a bar or by a step of so many? The epoch itself may
+        be printed later."""
+        return reading.bar is not None or (reading.step is not None and reading.step_total is not None)
 
     def progress(self) -> Progress | None:
         """What was printed last of the outermost loop; with the settings' total where the text prints none."""
-        found = self._furthest() or self._drawn()
+        found = self._furthest() or self._drawn() or self._aside
         if found is not None and found.total is None and found.done <= self._limits.get(found.unit, -1.0):
             return replace(found, total=self._limits[found.unit])
         return found
@@ -126,6 +127,8 @@ class Place:
             moved = self._take_epoch(reading.epoch, reading)
         if reading.step is not None:
             moved = self._take_step(reading.step, reading.step_total) or moved
+        if reading.aside is not None:
+            self._aside = Progress(*reading.aside, "step")
         if reading.bar is not None:
             bar_moved = self._take_bar(*reading.bar)
         if reading.step is not None or reading.epoch is not None:

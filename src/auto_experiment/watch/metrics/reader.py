@@ -34,7 +34,7 @@ from auto_experiment.watch.metrics.reading import Reading
 from auto_experiment.watch.metrics.series import SeriesTable
 from auto_experiment.watch.metrics.splits import after_validation
 from auto_experiment.watch.metrics.tables import Tables
-from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader
+from auto_experiment.watch.metrics.tracebacks import CLUES, FaultReader, opening
 
 LONGEST_LINE = 64 * 1024
 _RECENT = 20
@@ -49,6 +49,7 @@ _LAST_REDRAWS = 2
 _TWO = 2
 _BLOCK = 32 * 1024
 _LONGEST_TAIL = 8 * 1024
+_OPENINGS = 3  # lines
 _END = re.compile(rb"[\n\r\b]")
 _DIGIT = re.compile(rb"[0-9]")
 _DIGITS = b"0123456789"
@@ -85,6 +86,7 @@ class LogReader:
         self._tables = Tables()
         self._headings = headings.Headings()
         self._held: list[tuple[str, float, int]] = []  # (name, value, line) of a table whose counter may still come
+        self._column: str | None = None  # the name over values that stand alone, line by line
         self._rows = rows.Rows()
         self._rows_who: ranks.Who | None = None  # who has printed the last row of a list
         self._rows_at = 0  # where the one that waits stands
@@ -96,6 +98,8 @@ class LogReader:
         self._place = Place()
         self._series = SeriesTable()
         self._faults = FaultReader()
+        self._openings: list[str] = []  # the first lines
+        self._begins_again = False  # one of them was the latest line after a fault
         self._bad_losses: set[str] = set()
         self._scales: dict[str, bool] = {}  # names that had a percent sign -> are they kept as percentages?
         self._beside: dict[str, bool] = {}  # names without a split -> only ever after those of the validation?
@@ -291,6 +295,9 @@ class LogReader:
         """Whole lines that report nothing: counted, and kept as the tail."""
         rows = range(self._at + len(lines) - 1, -1, -1)
         self.lines += len(lines)
+        if len(self._openings) < _OPENINGS:
+            for line in lines:
+                self._note_opening(line)
         newest = ((row, line) for row, line in zip(rows, reversed(lines), strict=False) if line and not line.isspace())
         kept = list(islice(newest, max(self._tail_lines, _RECENT)))[::-1]
         self._tail.extend([(row, line[:_LONGEST_TAIL]) for row, line in kept])
@@ -321,8 +328,23 @@ class LogReader:
         elif state and not state.isspace():
             self._tail.append((row, state[:_LONGEST_TAIL]))
             self._recent.append((row, state[:_LONGEST_RECENT]))
+        if len(self._openings) < _OPENINGS:
+            self._note_opening(state)
         if self._shown:
             self._keep_shown(row)
+
+    def _note_opening(self, line: bytes) -> None:
+        if len(self._openings) < _OPENINGS and line and not line.isspace():
+            self._openings.append(opening(_plain(line[:_LONGEST_RECENT], False)[1]))
+
+    def _notice_restart(self, line: str) -> None:
+        """After a fault the log's first lines once more, and then others: another run is appended, and goes on."""
+        is_opening = (
+            not self._faults.inside and (opening(prefixes.strip(line[:_LONGEST_RECENT])[1]) or None) in self._openings
+        )
+        if self._begins_again and not is_opening and line.strip():
+            self._faults.went_on()
+        self._begins_again = is_opening
 
     def _keep_shown(self, row: int) -> None:
         self._earlier[row] = self._shown
@@ -357,10 +379,12 @@ class LogReader:
         if clue and "%|" in line and "^C" not in line and (end := counters.behind_bar(line)):
             self._metrics(line[:end], points)
             line = line[end:]
+        if faults.found:
+            self._notice_restart(line)
         reported = clue and faults.feed(line, self.lines + 1, self._above_in(raw))
         if not reported:
             faults.heard(line)
-            if faults.found and (faults.says_finished(line) or (not self._speakers and faults.says_started(line))):
+            if faults.found and faults.says_it_goes_on(line, several=bool(self._speakers)):
                 faults.went_on()
             self._metrics(line, points)
         elif inside and faults.inside and _at_the_margin(line):
@@ -380,7 +404,7 @@ class LogReader:
             self._read_alone(line.strip(), reading)
         if len(reading.pairs) == 1 and not reading.has_counter and settings.is_setting(line, self._above()):
             reading.pairs.clear()
-        if not reading.pairs and not reading.has_counter and not reading.limits:
+        if not (reading.pairs or reading.has_counter or reading.limits or reading.aside):
             return
         listens = self._listens(reading) if self._who is not None or self._speakers else True
         label = rows.label_of(line) if reading.pairs and not reading.has_counter and reading.style == "text" else ""
@@ -459,25 +483,23 @@ class LogReader:
     def _report(self, named: Sequence[tuple[str, float, int]], reading: Reading, points: list[Point]) -> bool:
         """Take (name, value, line) as points of where the log is now. True when one of them says something new."""
         news = False
-        mark = self._place.mark(reading)
-        within = self._place.is_within_epoch(reading)
+        place, shown, series = self._place, self._shown, self._series
+        mark, within = place.mark(reading), place.is_within_epoch(reading)
         if reading.percents or self._scales:
             named = [(name, self._in_one_scale(name, value, reading), line) for name, value, line in named]
         for name, value, line in named:
-            if name in self._shown and _same(self._shown[name], value):
+            if name in shown and _same(shown[name], value):
                 continue  # a redraw that shows the old value
-            self._shown[name] = value
-            last = self._series.last(name)
-            if not self._series.add(name, value, mark, within=within):
+            shown[name] = value
+            last = None if news else series.last(name)
+            if not series.add(name, value, mark, within=within):
                 continue
-            if math.isfinite(value):  # a failing run prints its NaN once more
-                is_footer = "best" in name.lower() or "final" in name.lower()
-                if last is not None:
-                    news = news or not _same(last, value)
-                else:
-                    news = news or (text.ends_like_metric(name) and not is_footer)
-            self._judge(name, value)
-            points.append(Point(name, value, self._place.step, self._place.epoch, line))
+            is_finite = math.isfinite(value)
+            if is_finite and not news:  # a failing run prints its NaN once more
+                news = _is_news(name) if last is None else not _same(last, value)
+            if self._bad_losses or not is_finite:
+                self._judge(name, value)
+            points.append(Point(name, value, place.step, place.epoch, line))
         return news
 
     def _release(self, points: list[Point]) -> None:
@@ -501,10 +523,19 @@ class LogReader:
         self._shown = shown
 
     def _read_alone(self, text: str, into: Reading) -> None:
-        """A value without a name, when the line above is one."""
+        """A value without a name, when the line above is one, or when it stands in a column under one."""
         value = _ALONE.fullmatch(text) if len(text) < _LONGEST_VALUE else None
-        name = headings.title(next(self._above(), "")) if value else None
-        if value and name:
+        if value is None:
+            return
+        above = next(self._above(), "")
+        name = headings.title(above)
+        if name is None and self._column and _ALONE.fullmatch(above.strip()):
+            name = self._column  # Torch7's optim.Logger: a name, and then nothing but values
+        elif name is None or name in self._series or above.rstrip()[-1:] == ":":
+            self._column = None
+        else:
+            self._column = name
+        if name is not None:
             into.pairs.append((name, to_float(value[1])))
 
     def _above(self) -> Iterator[str]:
@@ -555,6 +586,12 @@ class LogReader:
             self.non_finite = name
         if _LOSS.search(name) and not _NO_LOSS.search(name):
             self._bad_losses.add(name)
+
+
+def _is_news(name: str) -> bool:
+    """Is the first value of a metric none that closes a log?"""
+    low = name.lower()
+    return text.ends_like_metric(name) and "best" not in low and "final" not in low
 
 
 def _nothing() -> Iterator[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Reading:
-    """``step`` is a counter with a name ("step 5", "iter=5"); ``bar`` is a progress bar's done and total.
+    """``step`` is a counter with a name ("step 5", "iter=5"); ``bar`` is a progress bar's done and total; ``aside`` is
+    what counts only where nothing else does: the batches of an evaluation, "sample 5/9".
 
     ``epoch_whole`` tells a counter of epochs from the fraction of an epoch that some trainers print with each step:
     the first is the outer loop's progress, the second only says where a value belongs.
@@ -26,6 +27,7 @@ class Reading:
     step: float | None = None
     step_total: float | None = None
     bar: tuple[float, float | None] | None = None
+    aside: tuple[float, float] | None = None
     limits: dict[str, float] = field(default_factory=dict)
     style: str = "text"
     waits: bool = False

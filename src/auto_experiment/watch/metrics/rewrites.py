@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import lru_cache
 
 from auto_experiment.watch.metrics import shapes
 from auto_experiment.watch.metrics.numbers import NUMBER
 from auto_experiment.watch.metrics.splits import WORDS as SPLITS
 from auto_experiment.watch.metrics.splits import split_of
+
+_Rewrite = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 _ESPNET = re.compile(r"(?<![\w.])(\d{1,6}(?:/\d{1,6})?) ?epoch(?=[: ](?:results|started|train|valid))")
 
@@ -23,6 +26,12 @@ _VALUES_FIRST = re.compile(rf"(?<![\w.=]){_VALUE_FIRST}, {_VALUE_FIRST}(?![\w:=]
 
 _SPLIT_STOP = re.compile(r"\b([Tt]rain|[Vv]al(?:id)?|[Tt]est)\. (?=[A-Z][\w ]{0,24}:)")
 
+# name,value,name,value and a tuple of them: ('loss', 0.5, 'acc', 0.7)
+_NAME_AND_VALUE = re.compile(rf"[(\"' ]{{0,4}}([A-Za-z_][\w@./ -]{{0,40}}?)\s?[\"']?,\s?({NUMBER})[,)]?")
+_NAMES_AND_VALUES = re.compile(
+    rf"\s{{0,9}}(?:[(\"' ]{{0,4}}[A-Za-z_][\w@./ -]{{0,40}}?\s?[\"']?,\s?{NUMBER}(?:,|\)?\s{{0,9}}$)){{2,50}}"
+)
+
 # "val loss improved to 0.5", "Validation loss decreased (0.6 --> 0.5)", "val_acc increased from 0.6 -> 0.7"
 _BETTER = re.compile(
     r"(?i)(?:\bepoch 0\d{4}: )?(?:best\b\W{0,3})?\b((?:[a-z][\w@.-]{0,30} ){0,2}[a-z][\w@./-]{0,40}?) (?:has |is )?"
@@ -34,12 +43,34 @@ _BETTER_MARKS = tuple(
     f"{verb}ed{after}" for verb in ("mprov", "creas") for after in (" to ", " from ", " (", " \u2192", " ->")
 )
 
-# (what must be in the line, the pattern, what it says)
-_REWRITES = (
+_NUMBERED = re.compile(r"(?i)\b(iteration|epoch|step|trial|round|episode|generation) (?:no\b\.?|number):? (?=\d)")
+_WINDOW = re.compile(
+    r"(?i) ?[(\[]?\b(?:(?:over|of|for|in) )?(?:the )?(?:last|past) \d{1,6}(?: [a-z]{2,12}){0,2}?[)\]]?"
+    r"(?=\s?[:=]|\s{1,3}[-\d.]|\s(?:average|mean|avg)\b)"
+)
+_AP_FROM_TO = re.compile(r"(AP[@_ ]\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])")
+_TUPLE = re.compile(rf"\('([\w/@. -]{{1,40}})', (?:OrderedDict\(\[|({NUMBER})\))")
+
+
+def _of_tuples(match: re.Match[str]) -> str:
+    """The pairs of an OrderedDict as it is printed; those of one in it with its name in front."""
+    group, pairs = "", []
+    for name, value in _TUPLE.findall(match[0]):
+        group = group if value else f"{name}/"
+        pairs.append(f"{group}{name}={value}" if value else "")
+    return ", ".join(filter(None, pairs))
+
+
+# (what must be in the line, without a digit; the pattern; what it says)
+_REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # darknet's "12: 340.92, 618.07 avg, 0.001 rate"
     (" rate", re.compile(rf"^(\s*\d+: )({NUMBER}), ({NUMBER}) avg( loss)?, "), r"\1loss=\2, avg\4=\3, "),
     # FastReID's "epoch/iter: 1/600"
     ("poch/it", re.compile(r"\b([Ee]poch)/(iter\w{0,6}): (\d+)/(\d+)\b"), r"\1 \3, \2 \4, "),
+    # Mugs's "0-epoch (99/44660): total loss 11.2"
+    ("-epoch ", re.compile(r"(?<![\w.])(\d{1,6})-epoch (?=[\[(]\d)"), r"epoch \1 "),
+    # "[eval @ 120,000] reward=5"
+    (" @ ", re.compile(r"\[\s?(train|test|val|valid|eval)\s?@\s?(\d[\d,]*)\s?\]"), r"\1 | step \2 | "),
     ("[it ", re.compile(r"\[it (?=\d)"), "[iter "),
     # Kaldi's "%WER 9.87 [ 1984 / 20138, ... ]"
     ("%W", re.compile(rf"(?<![\w%])%(W[A-Z]{{1,4}} {NUMBER})"), r"\1"),
@@ -74,6 +105,8 @@ _REWRITES = (
     ),
     # "Train. loss: 0.5, AUC: 0.7"
     *((mark, _SPLIT_STOP, r"\1: ") for mark in ("rain. ", "al. ", "lid. ", "est. ")),
+    # NGCF's "recall=[0.12, 0.23], ..., ndcg=[0.08, 0.11]": for the first number of items, and for the last
+    ("ndcg=[", re.compile(rf"\b(recall|precision|hit|ndcg)=\[({NUMBER})(?:, ?{NUMBER}){{0,9}}\]"), r"\1=\2"),
     # PaddleOCR's "cur metric, acc: 0.4"
     (" metric, ", re.compile(r"\b(cur|best) metric, (?=\w+:)"), r"\1 metric "),
     # what prints a tensor of one number: tf.Tensor(0.5, shape=(), dtype=float64), Array(0.5, dtype=float32),
@@ -85,58 +118,76 @@ _REWRITES = (
     ("#", re.compile(r"-?1\.#(?:QNAN|SNAN|IND)\d*"), "nan"),
     ("#INF", re.compile(r"1\.#INF\d*"), "inf"),
     # a syslog's tab, as SageMaker shows it
-    ("#011", re.compile("#011"), "\t"),
+    ("#", re.compile("#011"), "\t"),
     ("poche ", re.compile(r"\b[Ee]poche (?=\d)"), "epoch "),
     ("poca ", re.compile(r"\b[Ee]poca (?=\d)"), "epoch "),
-    (" No", re.compile(r"(?i)\b(iteration|epoch|step|trial) no\b\.?:? (?=\d)"), r"\1 "),
+    *((mark, _NUMBERED, r" \1 ") for mark in (" No", " number", " Number")),
     ("Total T: ", re.compile(r"\bTotal T: (\d+) Episode Num: \d+ Episode T: \d+"), r"timesteps: \1"),  # TD3
     ("Num: ", re.compile(r"\b(Episode|Epoch|Step) Num: (?=\d)"), r"\1 "),
     *((mark, _BETTER, r"best \1: \2") for mark in _BETTER_MARKS),
     # one name, "mAP@0.5:0.95", and no value
-    *((mark, re.compile(r"(@\[?0?\.50?):(?=0?\.95\]?\s{0,3}[:=])"), r"\1-") for mark in ("@0.5", "@.5", "@[")),
+    *((mark, _AP_FROM_TO, r"\1-") for mark in ("AP@", "AP_", "AP ")),
+    # "average reward over the last 100 episodes: 12.3": how many does not tell it from another
+    *((mark, _WINDOW, "") for mark in ("last ", "Last ", "past ")),
+    # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
+    ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
-    ("%", re.compile(rf"(?<![\w@.-])([A-Za-z][\w@.-]{{0,40}}) \(({NUMBER}) ?%"), r"\1: \2% ("),
+    ("%", re.compile(rf" \((?:(?<=[A-Za-z] \()|(?<=[A-Za-z@]\d \()|(?<=@\d\d \())({NUMBER}) ?%"), r": \1% ("),
     # Stable-Baselines3's evaluations
     ("num_timesteps", re.compile(r"\bnum_timesteps="), "timesteps="),
 )
 
 
 _WIDE = str.maketrans({"\uff1a": ": ", "\uff0c": ", ", "\uff1d": "=", "\uff05": "%", "\uff08": " (", "\uff09": ") "})
-_EPOCH = re.compile(r"(?i)\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af")
+_EPOCH = re.compile(
+    r"(?i)(?:\u8bad\u7ec3)?\u8f6e\u6b21|\b(?:\u00e9poque|\u00e9poca|epoka|\u044d\u043f\u043e\u0445\u0430)\b|\u30a8\u30dd\u30c3\u30af"
+)
 _ROUND = re.compile(r"\u7b2c\s?(\d+)((?:\s?/\s?\d+)?)\s?(?:\u8f6e|\u4e2a?epoch|\u56de|epoch)")
 
 
-# "Train/Val loss: 0.5/0.6", "loss/acc = 0.5 / 81%": as many values as names, of which one at least is no count
+# "Train/Val loss: 0.5/0.6", "loss/acc = 0.5 / 81%", "mIoU/mAcc 0.7/0.8": as many values as names, of which one at least
+# is no count
 _SLASHED = re.compile(
     r"((?:[A-Za-z][\w@.-]{0,20} )?[A-Za-z][\w@.-]{0,20}(?:\s?/\s?\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)"
-    r"\s?[:=]\s{0,3}"
+    r"(?:\s?[:=]\s{0,3}|\s{1,3}(?=-?\d{1,9}\.\d{1,9}/-?\d{1,9}\.\d))"
     rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
 )
+_KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "average", "std", "best"}  # "mean/median reward 12.5/13.0"
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")
 
-_BY_SIGN = tuple((sign, tuple(one for one in _REWRITES if sign in one[0])) for sign in ("%", "#", "poc"))
-_OTHERS = tuple(one for one in _REWRITES if not any(sign in one[0] for sign in ("%", "#", "poc")))
-_SHAPED_MARKS = tuple(shapes.text_of(shapes.of(mark)) for mark, *_ in _REWRITES)
 
-
-def plain(text: str) -> str:
+def plain(text: str, shape: bytes) -> str:
+    """``shape``: that of ``text``."""
     if not text.isascii():  # wide marks of Chinese and Japanese, and other languages' words for an epoch
         text = _EPOCH.sub("epoch", text.translate(_WIDE))
         text = _ROUND.sub(r"epoch \1\2 ", text)
-    for sign, rewrites in _BY_SIGN:
-        if sign in text:
-            text = _each(rewrites, text)
-    if "/" in text and _BEFORE_SLASH.search(text) is not None:
-        text = _SLASHED.sub(_without_slashes, text)
-    return _each(_OTHERS, text)
+        shape = shapes.of(text)
+    fitting = _by_shape(shape) if len(text) <= shapes.LONGEST else _fitting(shapes.text_of(shape))
+    for pattern, said in fitting:
+        text = pattern.sub(said, text)
+    return text
 
 
 def is_plain(text: str) -> bool:
     """Does a line of the shape of ``text`` say nothing in a way of its own?"""
-    plain = text.isascii() and not any(mark in text for mark in _SHAPED_MARKS)
-    return plain and not ("/" in text and _BEFORE_SLASH.search(text) is not None)
+    return text.isascii() and not _fitting(text)
+
+
+@lru_cache(maxsize=shapes.MOST)
+def _by_shape(shape: bytes) -> tuple[_Rewrite, ...]:
+    return _fitting(shapes.text_of(shape))
+
+
+def _fitting(text: str) -> tuple[_Rewrite, ...]:
+    """What may have to be rewritten in a line of the shape of ``text``."""
+    if "," in text and _NAMES_AND_VALUES.fullmatch(text) is not None:
+        return ((_NAME_AND_VALUE, r"\1=\2, "),)
+    found: list[_Rewrite] = [(pattern, said) for mark, pattern, said in _REWRITES if mark in text]
+    if "/" in text and _BEFORE_SLASH.search(text) is not None:
+        found.append((_SLASHED, _without_slashes))
+    return tuple(dict.fromkeys(found))
 
 
 def _without_slashes(match: re.Match[str]) -> str:
@@ -148,16 +199,9 @@ def _without_slashes(match: re.Match[str]) -> str:
     before, _, first = first.rpartition(" ")
     last, _, behind = names[-1].partition(" ")
     full = [f"{name} {before} {behind}" for name in (first, *names[:-1], last)]
-    if not all(name.split()[0].lower() in SPLITS for name in full):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
+    if not all(name.split()[0].lower() in _KINDS for name in full):  # "train loss/acc", "Train acc/test acc", "Acc@1/5"
         of_all = f"{before} " if before.lower() in SPLITS and not any(map(split_of, names)) else ""
         named = (re.sub(r"\d+$", name, first) if name.isdigit() else name for name in names)
         full = [f"{before} {first}", *(of_all + name for name in named)]
     each = zip(full, values, strict=True)
     return ", ".join(f"{' '.join(name.split())}: {value}" for name, value in each)
-
-
-def _each(rewrites: Sequence[tuple[str, re.Pattern[str], str]], text: str) -> str:
-    for mark, pattern, said in rewrites:
-        if mark in text:
-            text = pattern.sub(said, text)
-    return text

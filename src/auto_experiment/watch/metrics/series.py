@@ -10,6 +10,7 @@ from auto_experiment.watch.metrics.text import ends_like_metric
 
 MOST_NAMES = 500
 RESERVE = 100
+_LEAST = 2  # values of whole epochs, where no epoch is counted
 
 
 class _Sum:
@@ -118,8 +119,10 @@ class SeriesTable(Mapping[str, Series]):
         return self._names.get(name)
 
     def judged(self, epochs: int) -> Mapping[str, Series]:
-        """The same metrics, by the values for epochs as a whole where there are enough of them beside those within."""
-        return _Judged(self, {n: s for n, s in self._wholes.items() if n in self._withins and s.count * 2 >= epochs})
+        """The same metrics, by the values for epochs as a whole where there are enough of them beside those within.
+        Where none is counted, a single one of them closes the log."""
+        least = epochs / 2 or _LEAST
+        return _Judged(self, {n: s for n, s in self._wholes.items() if n in self._withins and s.count >= least})
 
     def __getitem__(self, name: str) -> Series:
         whole, within = self._wholes.get(name), self._withins.get(name)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 
 from auto_experiment.watch.metrics import counters
 from auto_experiment.watch.metrics.numbers import NUMBER, to_float, value_of
@@ -34,7 +34,8 @@ _EPOCH = {"epoch", "epochs", "ep", "e", "current_epoch", "epoch_num", "epoch #"}
 _STEP = {
     "step", "steps", "iter", "iters", "iteration", "iterations", "it", "itr", "#", "batch", "round", "tree", "trees",
     "global_step", "n_iter", "timesteps", "total_timesteps", "time/total_timesteps", "timesteps_total", "update",
-    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "episode", "cycle",
+    "training_iteration", "itn", "number_of_trees", "global step", "num_updates", "generation", "gen", "episode",
+    "cycle", "example counter",
 }  # fmt: skip
 _WALKED = {"step", "steps", "total_timesteps", "timestep", "timesteps", "timestepssofar", "totalenvinteracts"}
 _COUNTED = {"n_updates", "fps", "iterations", "episodes", "total_timesteps"}  # of a row that names itself: no metric
@@ -59,15 +60,21 @@ _LABELS = {
     "subset",
     "task",
     "model",
+    "what",
     "",
 }
 _NAMED_APART = {"dataset", "task"}  # each with a name of its own; what classes are is no use to know
 _IDS = {"id", "class id", "label id", "category id", "category_id", "cls", "cat"}  # of a row, where no column counts
 _ALL = {"all", "mean", "average", "avg", "overall", "total"}
+_SIDES = {"|", "│", "┃"}
 _BORDER = str.maketrans("│┃┆║", "||||")
 _RULE = re.compile(r"[\s|+:=\-_─━═┼╇╪╬┏┓┗┛┡┩└┘┌┐├┤┬┴╭╮╰╯┠┨┯┷╞╡╒╕╤╘╛╧╔╗╚╝╠╣╦╩]+")
 _WIDE = re.compile(r"\s{2,}")
-_BAR_AT_END = re.compile(r":?\s*\d{1,3}%(?=[\s|█▏▎▍▌▋▊▉#]|$)")
+_BAR_AT_END = re.compile(r":?\s*(?<![\w.])\d{1,3}%(?=[\s|█▏▎▍▌▋▊▉#]|$)")
+# ScanNet's and Cityscapes's "what : AP AP50" over "car : 0.307 0.420"
+_NAMES_BEHIND_COLON = re.compile(r"\s{0,9}[A-Za-z][\w+/ .-]{0,40}:(?:\s{1,40}[A-Za-z][\w.%@-]{0,30}){2,40}\s*")
+_ROW_BEHIND_COLON = re.compile(rf"\s{{0,9}}[A-Za-z][\w+/ .-]{{0,40}}:(?:\s{{1,40}}{NUMBER}){{2,40}}\s*")
+_DASHES = re.compile(r"\s{0,9}-{2,}(?:\s{1,9}-{2,}){2,}\s*")
 _DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d|\d\d?:\d\d:\d\d(?:\.\d+)?")
 _OF = re.compile(r"(\d+)/(\d+)")
 _SHARE_OF_TIME = re.compile(r"(?:^|[_\s/])(?:time|timestamp|eta|elapsed|sec|secs|seconds)(?:$|[_\s/])")
@@ -97,6 +104,7 @@ class Tables:
     def __init__(self) -> None:
         self._headers: list[_Header] = []  # the one used last comes first
         self._are_pairs = False  # the rows of two plain columns under a rule, without a header
+        self._ruled: tuple[tuple[str, ...], tuple[slice, ...]] | None = None  # names over dashes, and where these are
 
     def read(self, text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
         """True when ``text`` is part of a table, whether or not it held a metric. ``above`` gives the lines before it
@@ -120,10 +128,28 @@ class Tables:
                 self._headers = [header, *(h for h in self._headers if h is not header)][:_HEADERS]
                 counters.take(tail, into)
                 return True
+        if by == " " and self._reads_ruled(text, above, into):
+            return True
         for old in self._headers:
             old.others += 1
         self._headers = [h for h in self._headers if h.by != " " or h.counts or h.others < _PATIENCE]
         return False
+
+    def _reads_ruled(self, text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
+        """A row of which a cell is empty: the dashes under the header say where each column is."""
+        lines = above()
+        rule = next(lines, "")
+        if _DASHES.fullmatch(rule) is not None:
+            header, spans = next(lines, ""), tuple(slice(*m.span()) for m in re.finditer("-+", rule))
+            names = tuple(header[span].strip() for span in spans)
+            self._ruled = (names, spans) if _are_names(names, " ") and len(header.split()) == len(names) else None
+        if self._ruled is None:
+            return False
+        names, spans = self._ruled
+        cells = [text[span].strip() for span in spans]
+        if "".join(cells) != "".join(text.split()) or not _take(names, cells, into):
+            self._ruled = None
+        return self._ruled is not None
 
     def _reads_plain_pair(self, text: str, above: Callable[[], Iterator[str]], into: Reading) -> bool:
         """A row of a name and its value under a rule of two parts; with a header above the rule it is another table."""
@@ -179,6 +205,8 @@ def _reads_row(header: _Header, cells: list[str], into: Reading) -> bool:
             return _take(names, cells, into)
     if header.by != " ":
         return False
+    if len(cells[-1]) == 1 and not cells[-1].isdigit() and len(cells) > len(header.readings[0]):
+        return _reads_row(header, cells[:-1], into)  # a mark of the best, of a holdout
     tail = _from_counter(header.readings[-1])
     if tail and len(cells) > len(header.readings[-1]) and any(_DATE.fullmatch(cell) for cell in cells[: -len(tail)]):
         return _take(tail, cells[-len(tail) :], into)  # dates and times in front take more cells than names
@@ -203,12 +231,15 @@ def _from_counter(names: tuple[str, ...]) -> tuple[str, ...]:
 def _row_of(text: str) -> tuple[str, list[str], str] | None:
     """(what parts the cells, cells, progress bar after them) of a line that may be a row; None: it is none."""
     tail = ""
-    if "%" in text and (bar := _BAR_AT_END.search(text)) is not None:
+    if "%" in text and text.lstrip()[:1] not in _SIDES and (bar := _BAR_AT_END.search(text)) is not None:
         text, tail = text[: bar.start()], text[bar.start() :]
-    if ("=" in text or ": " in text) and '"' not in text:
-        return None
+    is_behind_colon = False
+    if "=" in text or ": " in text:
+        is_behind_colon = "=" not in text and text.count(":") == 1 and _ROW_BEHIND_COLON.fullmatch(text) is not None
+        if not is_behind_colon and '"' not in text:
+            return None
     text = _out_of_box(text)
-    by = _parted_by(text)
+    by = ":" if is_behind_colon else _parted_by(text)
     cells = _cells(text, by)
     if not 2 <= len(cells) <= _MOST_COLUMNS:
         return None
@@ -229,7 +260,7 @@ def _parted_by(text: str) -> str:
     if "|" in text or "│" in text or "┃" in text:
         return "|"
     stripped = text.strip()
-    return "\t" if "\t" in stripped else "," if "," in stripped else " "
+    return "\t" if "\t" in stripped else "," if "," in stripped else ";" if ";" in stripped else " "
 
 
 def _cells(text: str, by: str) -> list[str]:
@@ -245,21 +276,22 @@ def _cells(text: str, by: str) -> list[str]:
             return [cell.strip() for cell in next(csv.reader([text]))]
         except (csv.Error, StopIteration):
             return []
+    if by == ";":
+        return [cell.strip() for cell in text.split(";")]
+    if by == ":":
+        label, _, rest = text.partition(":")
+        return [label.strip(), *rest.split()]
     return text.rstrip(": ").split()
 
 
 def _header_above(by: str, above: Callable[[], Iterator[str]]) -> Iterator[_Header]:
     """The nearest line above that may be the header of a row."""
-    seen = 0
-    for line in above():
-        if _RULE.fullmatch(line):
-            continue
+    lines = (line for line in above() if not _RULE.fullmatch(line))
+    for line in islice(lines, 1 if by in "\t,;" else _ABOVE):
         found = _names_of(line, by)
         if found is not None:
-            yield _Header(by, found)
-            return
-        seen += 1
-        if seen >= _ABOVE or by in "\t,":
+            both = _two_lines(next(lines, ""), line, by)
+            yield _Header(by, (both,) if both else found)
             return
 
 
@@ -270,7 +302,7 @@ def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
         bar = _BAR_AT_END.search(line)
         line = line[: bar.start()] if bar else line
     line = _out_of_box(line)
-    if by != _parted_by(line) or "=" in line:
+    if by != (":" if _NAMES_BEHIND_COLON.fullmatch(line) else _parted_by(line)) or "=" in line:
         return None
     if by != " ":
         names = tuple(_name(cell) for cell in _cells(line, by))
@@ -280,6 +312,24 @@ def _names_of(line: str, by: str) -> tuple[tuple[str, ...], ...] | None:
     wide = tuple(_name(cell) for cell in _WIDE.split(line.strip()))
     narrow = tuple(_name(cell) for cell in line.split())
     return tuple(names for names in dict.fromkeys((wide, narrow)) if _are_names(names, by)) or None
+
+
+@lru_cache(maxsize=64)
+def _two_lines(upper: str, lower: str, by: str) -> tuple[str, ...] | None:
+    """The names of a header's columns when they take two lines (MATLAB, Vowpal Wabbit); None: they do not. In plain
+    columns each word stands under its own; between bars the lower line lacks what the upper one says."""
+    if by not in {" ", "|"} or by != _parted_by(upper) or "=" in upper:
+        return None
+    tops, lows = _cells(upper, by), _cells(lower, by)
+    if len(tops) != len(lows) or len(tops) <= _TWO or any(map(str.isdigit, upper)):
+        return None
+    if by == " ":
+        spots = zip(re.finditer(r"\S+", upper), re.finditer(r"\S+", lower), strict=True)
+        fits = all(top.start() == low.start() or top.end() == low.end() for top, low in spots)
+    else:
+        fits = "" not in tops and ("" in lows or len(set(lows)) < len(lows))
+    names = tuple(f"{_name(top)} {_name(low)}".strip() for top, low in zip(tops, lows, strict=True))
+    return names if fits and len(set(names)) == len(names) and _are_names(names, by) else None
 
 
 def _name(cell: str) -> str:

@@ -56,10 +56,21 @@ _COMPARISON = re.compile(
     r"|\b(?:higher|lower|better|worse|greater|less) than (?:the )?(?:(?:current|previous|old|last) )?(?:best|min|max)"
     r"|\bdid not improve\b|\bwas not in top\b|reached .{1,40} \(best "
 )
+# A line of several names with their values and nothing else, with enough digits for no version, or under a star:
+# "ADE 1.207 FDE 2.238", " * ADE 1.2 FDE 2.2"
+_ONLY_VALUES = re.compile(
+    r"(?:\s{0,9}(?:[A-Za-z][\w@./-]{0,30}[ \t]{1,9}-?\d{1,9}\.\d{3,20}[,;| \t]{0,9}){2,}"
+    r"|\s{0,9}\*\s{1,9}(?:[A-Za-z][\w@./-]{0,30}[ \t]{1,9}-?\d{1,9}\.\d{1,20}[,;| \t]{0,9}){1,})"
+)
 _SENTENCE = re.compile(r"(?<=\w{4})\. ")
-_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-\u2013\u2014] |->|[*#~]{2,}|-{2,}")
+_BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-/\u2013\u2014] |->|[*#~]{2,}|-{2,}")
 # "Word Error Rate (WER)" and "D(x)"
-_IN_BRACKETS = re.compile(r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>[A-Za-z][\w@.+-]{0,11})\)\s*$")
+_IN_BRACKETS = re.compile(
+    r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>(?:[A-Za-z]|\d{1,3}-[a-z])(?:[\w@.+-]|,? (?=\w)){0,30})\)\s*$"
+)
+_ASIDE_AT_END = re.compile(
+    r"(?<=\w)(?: \((?:last|past|over|mean|avg|average)\b[^()]{1,30}\)|\s?\[(?:dB|%|mm|cm|m|px|deg)\]|\s?\(%\))\s*$"
+)
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
 _WORD = re.compile(r"[^\W\d][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
 _LAST = re.compile(r"[_/]")
@@ -69,6 +80,7 @@ _LEVELS = {
     "info", "debug", "warning", "warn", "critical", "and", "with", "the", "is", "at", "in", "on",
     "=>", "->", "has", "done", "new", "results", "result", "metrics",
 }  # fmt: skip
+_ASIDE = re.compile(r" (?:\([^()]*\)|so far|now|currently|yet)$")
 _AFTER_VALUE = re.compile(r"^.*\d\S*\s{2,}")  # "gpumem 6.0    augment": columns without any mark between them
 _MOST_CACHED = 64  # names of a line that are kept for the next one like it
 _MOST_WORDS = 6  # of a name that has a metric's word in it
@@ -77,8 +89,10 @@ _NO_NAMES = {
     "saved", "saving", "data", "speed", "only", "every", "first", "last", "next", "all", "now", "per", "step", "seed",
     "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
 }  # fmt: skip
+_OF_NOW = {"the", "last", "past", "previous"}
 _OVER = {"over", "across", "on", "after", "of", "for"}
 _BEST = re.compile(r"(?i)\b(?:best\b(?!\s*=)|cur(?:rent)?|now|latest)\b")
+_CLOSED_ASIDE = re.compile(r"\([^()]*\)|\)")
 _DOING = {"evaluating", "running", "evaluate", "on"}
 _LOUD_LEVELS = {"ERROR", "Error:"}  # "error" in small letters is a metric
 _FILE = re.compile(r"\.(?:py|cc|cpp|cu|c|h|hpp|lua|jl|go|rs|sh|yaml|yml|json|txt|log|pt|pth|ckpt|bin|npz|csv)\b|//|\\")
@@ -93,7 +107,7 @@ _NEVER = {
     "batch", "epochs", "epoch", "step", "steps", "iter", "iters", "iteration", "iterations", "total_steps", "max_steps",
     "patience", "address", "host", "node", "node_rank", "master_port", "width", "height", "http", "https", "ts",
     "localhost", "replica", "task", "stepid", "jobid", "python", "torch", "ips", "fps", "its", "it", "v_num", "py",
-    "class_id", "number", "fold", "counter",
+    "class_id", "number", "fold", "counter", "run", "dataloader",
 }  # fmt: skip
 _NEVER_ENDS = ("_time", "_seconds", "_per_second", "_runtime", "time_ms", "-time", "/s")
 _METRIC_WORDS = {
@@ -102,7 +116,9 @@ _METRIC_WORDS = {
     "cer", "fid", "kid", "is", "psnr", "ssim", "lpips", "precision", "recall", "reward", "return", "score", "error",
     "err", "top1", "top5", "acc@1", "acc@5", "prec@1", "prec@5", "r2", "nll", "elbo", "kl", "bpc", "bpb", "cost",
     "rouge", "rouge1", "rouge2", "rougel", "meteor", "mfu", "meanap", "mean_iou", "em", "eer", "cider", "mrr", "ndcg",
-    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc",
+    "hr", "epe", "pixacc", "lr", "norm", "grad_norm", "kappa", "mcc", "mape", "smape", "mase",
+    "ade", "fde", "bpd", "fitness", "logloss", "nmi", "ari", "pq", "sdr", "pesq", "stoi", "ccc", "qwk", "jaccard",
+    "specificity", "sensitivity", "mpjpe", "pa-mpjpe", "snr", "si-sdr", "si-snr", "hd95",
 }  # fmt: skip
 GLOBAL = frozenset({"lr", "learning_rate", "learning rate", "throughput", "mfu", "speed", "grad_norm", "best"})
 
@@ -162,7 +178,7 @@ def read(text: str, into: Reading) -> None:
     shape = shapes.of(text)
     is_plain, dumps = _kind(shape) if len(text) <= shapes.LONGEST else (False, False)
     if not is_plain:
-        text = rewrites.plain(text)
+        text = rewrites.plain(text, shape)
         dumps, shape = is_dump(text), shapes.of(text)
     if dumps:
         return
@@ -193,7 +209,7 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
     start, apart = 0, None
     for at, end, past, bare, colon, digits, place, mean, percent in _spots_of(text):
         named = _name_before(text[max(start, at - _FAR) : at].removesuffix("-"))
-        if bare and not named.bare and not (named.alone and into.has_counter):
+        if bare and not named.bare and not (named.alone and _reports(text, into)):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past
         reported = mean if mean is not None and into.counts_batches else place
@@ -219,6 +235,11 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
         if percent:
             signed.append(len(found) - 1)
     return found, signed
+
+
+def _reports(text: str, into: Reading) -> bool:
+    """Is a line one of values, so that one word before each is its name?"""
+    return into.has_counter or into.counts_batches or _ONLY_VALUES.fullmatch(text) is not None
 
 
 def _spots_of(text: str) -> Sequence[_Spot]:
@@ -269,6 +290,9 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
 @lru_cache(maxsize=8192)
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
+    ends = chunk.rstrip()[-1:]
+    if ends in {")", "]"} and (aside := _ASIDE_AT_END.search(chunk)) is not None:
+        chunk = chunk[: aside.start()]  # "avg reward (last 100): 12.5", "PSNR [dB]: 30.1"
     bracket = _IN_BRACKETS.search(chunk) if chunk.rstrip()[-1:] == ")" else None
     if bracket is not None:
         named = _name_before(chunk[: bracket.start()] + (bracket["inner"] if bracket["glued"] else ""))
@@ -277,7 +301,7 @@ def _name_before(chunk: str) -> _Name:
             word = _GLUED.search(chunk[: bracket.start()])
             name = f"{word[0]}({inner})" if word else None
             return _Name(name, None, named.apart, bare=False)
-        if named.name is None or is_unit(inner):
+        if named.name is None or any(map(is_unit, inner.split())):
             return _Name(None, None, named.apart, bare=False)
         return named._replace(name=f"{named.name} ({inner})", bare=False)
     pieces = _BREAK.split(chunk)
@@ -294,7 +318,9 @@ def _name_before(chunk: str) -> _Name:
     if "  " in last:
         last = _AFTER_VALUE.sub("", last)
     words = [word.strip("\"'") for word in last.split()]
-    while words and (words[0].lower() in _LEVELS or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])):
+    while words and (
+        (words[0].lower() in _LEVELS and words[0] != "IS") or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])
+    ):
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
     for link in ("with", "is"):  # "trial 8 finished with value: 0.94", "the result of it is test acc: 0.9"
@@ -304,39 +330,45 @@ def _name_before(chunk: str) -> _Name:
     numbers = [
         i
         for i, word in enumerate(words)
-        if (word.replace(".", "", 1).isdigit() and before[i] not in {"top", "at"}) or is_quantity(word)
+        if (word.replace(".", "", 1).replace("/", "", 1).isdigit() and before[i] not in {"top", "at"})
+        or is_quantity(word)
     ]
-    article = 1 if numbers and before[numbers[-1]] == "the" else 0
-    if numbers and numbers[-1] - article > 1 and before[numbers[-1] - article] in _OVER:
-        words = words[: numbers[-1] - article - 1]  # "Evaluation over 10 episodes"
+    over = numbers[-1] if numbers else 0
+    while over and before[over] in _OF_NOW:
+        over -= 1
+    if over > 1 and before[over] in _OVER:
+        words = words[: over - 1]  # "Evaluation over 10 episodes", "Mean reward over the last 100 episodes"
     elif numbers:
         words = words[numbers[-1] + 1 :]
         words = words[1:] if len(words) > 1 and (is_unit(words[0]) or words[0] == "/") else words
     if len(words) > 2 and words[-2].lower() == "best" and ends_like_metric(words[-1]):
         words = words[-2:]  # "training is done and the best AP is 90"
+    words = words[:-1] if len(words) > 1 and words[-1] in {"is", "was"} else words  # "the loss is: 0.5"
     name = " ".join(words).rstrip(".")
     most = 4 if not any(word.lower() in _METRIC_WORDS for word in words) else _MOST_WORDS
     if len(words) > most or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
         return _Name(None, None, apart, bare=False)
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
-    alone = len(last.split()) == 1 and len(name) > 1 and name.lower() not in _NO_NAMES
+    alone = len(last.lstrip(" *").split()) == 1 and (len(name) > 1 or name.isupper()) and name.lower() not in _NO_NAMES
     return _Name(name, first, apart, bare=ends_like_metric(name), alone=alone)
 
 
 def _stands_under_best(before: str) -> bool:
     """Do the words before a value say that it is the best so far, and no longer the current one?"""
     found = [match[0].lower() for match in _BEST.finditer(before)]
-    return bool(found) and found[-1].startswith("best")
+    if not found or not found[-1].startswith("best"):
+        return False
+    return ")" not in before or _stands_under_best(_CLOSED_ASIDE.sub("", before))  # "loss 0.5 (best 0.4), val loss 0.6"
 
 
 @lru_cache(maxsize=8192)
 def ends_like_metric(name: str) -> bool:
     """Is the last word of the name one that only metrics have (loss, accuracy, BLEU-4, recall@10, mAP@.5), or a path of
-    one (loss/dyn)?"""
-    words = name.lower().split()
+    one (loss/dyn)? What stands in brackets behind them says nothing of that."""
+    words = _ASIDE.sub("", name.lower()).split()
     if not words:
         return False
-    word = words[-1]
+    word = words[-1].removesuffix("_full")  # fid50k_full
     last = _LAST.split(word)[-1]
     if word in _METRIC_WORDS or last in _METRIC_WORDS or _AT.fullmatch(last) is not None:
         return True

@@ -36,11 +36,13 @@ _CUDA_OOM = re.compile(
 _OOM = re.compile(
     r"(?i)oom[-_ ]kill|\bMemoryError\b|out of memory: kill|std::bad_alloc|can't allocate memory|cannot allocate memory"
     r"|unable to allocate [\d.]+ .?i?B|TERM_MEMLIMIT|killed by (?:the )?oom|exceeded (?:job |step )?memory limit"
-    r"|OOMKilled|tried to allocate more memory than is available"
+    r"|OOMKilled|srun: error: .{1,80}: Out Of Memory|tried to allocate more memory than is available"
+    r"|not enough memory: you tried to allocate"
 )
 _TIMEOUT = re.compile(r"DUE TO TIME LIMIT|TERM_RUNLIMIT|walltime \d+ exceeded|job killed: walltime")
 _KILLED = re.compile(
-    r"^(?:\S+: line \d+:\s+\d+ )?(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
+    r"^(?:\S+: line \d+:\s+\d+ |srun: error: \S+: tasks? [\d,-]+: )?"
+    r"(?:Killed|Terminated|Segmentation fault|Bus error|Aborted|Illegal instruction"
     r"|Floating point exception)"
     r"(?: \(core dumped\))?(?:\s{2,}.*|:? ?\d*)?$"
     r"|^Fatal Python error: (?:Segmentation fault|Aborted|Bus error)|CANCELLED AT \d{4}-|TERM_OWNER"
@@ -50,7 +52,9 @@ _KILLED = re.compile(
 _ERROR_EXIT = re.compile(
     r"^(?:[\w./-]+: error: (?:argument |unrecognized arguments|the following arguments|invalid choice).*"
     r"|Error: (?![-\d.]+\s*$).+"
-    r"|F\d{4} .{0,80}\] Check failed: .+"  # glog
+    r"|g?make(?:\[\d+\])?: \*\*\* .*Error \d+.*"
+    r"|F(?:\d{4} | \S+\.cc:\d+\]).{0,80}Check failed: .+"  # glog
+    r"|libc\+\+abi\S*: terminating .*uncaught exception.*"
     r"|terminate called after throwing.*|[^\s:]*python[\d.]*: (?:can't open file|No module named) .*"
     r"|(?:ba|z)?sh: (?:line \d+: )?.*: (?:command not found|No such file or directory|cannot execute: .*)"
     r"|auto-experiment: cannot .*"  # the supervisor, when a training cannot be started
@@ -67,7 +71,7 @@ _INTERRUPTED = re.compile(
 # What a launching script says of the status that its training ended with: 128 + the signal's number, 124 of `timeout`.
 _STATUS = re.compile(
     r"(?i)\b(?:exit[ _-]?(?:status|code)|exited with code|status|exitcode|returncode|exit)"
-    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;)\]])"
+    r"(?: was| is| of|:|=)?\s{0,9}(?P<status>\d{1,3})\s*(?:$|[.,;()\]])"
 )
 _LIMIT = re.compile(
     r"(?i)\bexceed(?:ed|s)\b.{0,40}\b(?:time|walltime|\d+ ?(?:s|sec|seconds|m|min|minutes|h|hours))\b.{0,20}\blimit\b"
@@ -77,10 +81,20 @@ _FINISHED = re.compile(
     r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*"
     r"\b(?:training|train|fit(?:ting)?)\b[\w ]{0,20}\b(?:finished|completed?|done)\b|\bfinished training\b"
 )
-_STARTED = re.compile(
-    r"(?i)^(?!.*\b(?:not|never|un\w+)\b).*\b(?:start|starting|started|begin|beginning) (?:the )?(?:training|testing)\b"
+_BEGUN = re.compile(  # and that it has begun, or gone on without what failed
+    r"(?i)^(?!.*\b(?:not|never|before|cannot|can't|fail\w*|un\w+)\b)"
+    r".*\b(?<!to )(?:(?:re)?start(?:ing|ed)?|begin(?:ning|s)?|began|resum(?:ing|ed))\b"
+    r"(?: \w+){0,2} (?:training|testing|fine-?tuning)\b"
+    r"|\btraining (?:has )?(?:started|begun|begins|starts)\b"
+    r"|\bfall(?:ing|s)? back (?:to|on)\b|\bcontinuing (?:without|with|anyway)\b"
+    r"|\b(?:skipping|ignoring) (?:it|this|that)\b"
 )
+_INFO = re.compile(r"^.{0,60}?\b(?:INFO|DEBUG)\b|^[\W\d]{0,40}[ID]\b")
 _NAN_MESSAGE = re.compile(r"(?i)\b(?:nans?|infs?|infinite|non-?finite|infinity|invalid numeric)\b")
+_BAD_LOSS = re.compile(
+    r"(?i)\bnon-?finite loss\b|\b(?:nan|inf)s? (?:was |values? )?(?:detected|encountered|found)\b.{0,20}\bloss\b"
+    r"|\b(?:nan|inf)s? in (?:the )?(?:\w+ )?loss\b"
+)
 _LOSS_NAN = re.compile(r"(?i)\bloss\b.{0,40}\b(?:nan|inf|infinite|non-?finite)\b")
 # Only ever the consequence of another process's or another line's fault.
 _FOLLOWS = re.compile(
@@ -93,6 +107,7 @@ _ASIDE = re.compile(
     r"^(?:Exception ignored |Error in (?:atexit|sys\.)|Exception in (?:thread|callback) |--- Logging error ---"
     r"|Task exception was never retrieved)"
 )
+_IGNORED = re.compile(r"^(?:Exception ignored |--- Logging error ---)")  # and no fault of the run at all
 _ABOVE = 2  # lines in which that is looked for
 # Who prints a traceback because nothing has handled it: the hooks of a thread, of a child process, of a rank.
 _BY_A_HOOK = re.compile(r"^(?:Exception in thread |Process [\w-]+:$)")
@@ -111,9 +126,15 @@ _REMARK = re.compile(r"(?i)(?:^|\s)(?:#|//)\s|\b(?:avoid\w*|prevent\w*|against|u
 
 # A traceback that does not reach its exception within this many lines is not one.
 _LONGEST_TRACEBACK = 2000
+# As many different words of loggers come of no process that only ends.
+_MANY_INFOS = 20
 # A fault followed by this much other output, and then by another fault, had been handled.
 _FAR = 40
 _LONGEST_TEXT = 500
+_LONGEST_INFO = 80
+_DIGITS = re.compile(r"\d+")
+_TROUBLE = re.compile(r"(?i)warning|error|fatal|traceback|exception")
+_LEAST_LETTERS = 8  # of a line that is known again
 _SIGNALLED = {128 + number for number in (1, 2, 4, 6, 7, 8, 9, 11, 13, 15)}
 
 # One of them, whatever its case, is in every line that may tell of a fault. Kept few: every line pays for them.
@@ -141,6 +162,10 @@ CLUES = (
     b"timeout",
     b"timed out",
     b"heck failed",
+    b"finite loss",
+    b"nan detected",
+    b"nan in ",
+    b"no module named",
 )
 
 
@@ -166,8 +191,9 @@ class FaultReader:
         self._chained: list[str] = []  # the exceptions of the chain so far, the first one first: at most two are kept
         self._awaiting = 0  # the line until which "During handling" may still join the next traceback to this one
         self._joins = False
-        self._aside = self._by_a_hook = False  # what the traceback at hand is
+        self._aside = self._by_a_hook = self._harmless = False  # what the traceback at hand is
         self._last_words = False  # the report of an exception was the last thing that was said
+        self._infos: set[str] = set()  # what loggers have said since, without its numbers
         self.unhandled: str | None = None  # by a thread, a process or a rank: it ended, however the others go on
 
     @property
@@ -195,18 +221,23 @@ class FaultReader:
                 return LogFault(Fault.NAN, event.text)
         return LogFault(event.fault, event.text)
 
-    def says_finished(self, text: str) -> bool:
-        """A word of the training itself that it came to its end: what was found before had been handled."""
-        return self._event is not None and not self.inside and _FINISHED.search(text) is not None
-
-    def says_started(self, text: str) -> bool:
-        """Another run has begun in the same file; of several processes in one, it may be one beside the failed."""
-        return self._event is not None and not self.inside and _STARTED.search(text) is not None
+    def says_it_goes_on(self, text: str, *, several: bool) -> bool:
+        """Words of the training itself that it has begun or came to its end, or many of its loggers: what was found
+        before had been handled. ``text``: a line that is no part of a fault's report. Of ``several`` processes in one
+        log the one that begins may be one beside the failed."""
+        if self._event is None or self.inside:
+            return False
+        if several:
+            return _FINISHED.search(text) is not None
+        if _INFO.match(text) is not None:
+            self._infos.add(_DIGITS.sub("", text)[-_LONGEST_INFO:])
+        return len(self._infos) >= _MANY_INFOS or any(said.search(text) for said in (_FINISHED, _BEGUN))
 
     def went_on(self) -> None:
         """The run reported something new: what was found had been handled."""
         self._event = None
         self._chained = []
+        self._infos.clear()
         self.inside = self._last_words = False
 
     def heard(self, text: str) -> None:
@@ -234,6 +265,7 @@ class FaultReader:
             self._chained = []
             said = list(islice(above, _ABOVE))
             self._aside = any(map(_ASIDE.match, said))
+            self._harmless = any(map(_IGNORED.match, said))
             self._by_a_hook = _RANK.match(prefix) is not None or any(map(_BY_A_HOOK.match, said[:1]))
         self._joins = False
         self.inside, self._frames = True, False
@@ -259,6 +291,8 @@ class FaultReader:
         self._chained = [*self._chained[:1], text]
         self._awaiting = line + _FAR
         self._last_words = self._last_words or not self._aside
+        if self._harmless and not text.startswith("KeyboardInterrupt"):
+            return
         if self._by_a_hook and (self.unhandled is None or _FOLLOWS.search(self.unhandled)):
             self.unhandled = self._chained[0]
         if len(self._chained) == 1:
@@ -276,7 +310,7 @@ class FaultReader:
         if _TIMEOUT.search(text):
             self._scheduler(Fault.TIMEOUT, stripped, line)
         elif _reports(_CUDA_OOM, text):
-            bare = _BARE.match(stripped) is not None or stripped.startswith("what():")
+            bare = _BARE.match(stripped) is not None
             self._record(_classify(stripped), stripped, line, remark=not bare)
             self._last_words = self._last_words or bare
         elif _reports(_OOM, text):
@@ -286,10 +320,12 @@ class FaultReader:
         elif (match := _BARE.match(stripped)) is not None:
             self._record(_classify(match["text"]), match["text"], line, loose=True)
         elif _ERROR_EXIT.match(stripped):
-            self._record(Fault.EXCEPTION, stripped, line, remark=stripped.startswith("terminate called"), loose=True)
+            self._record(Fault.EXCEPTION, stripped, line, loose=True)
         elif "Invalid loss, terminating training" in text:
             self._record(Fault.NAN, "Invalid loss, terminating training", line)
             return False  # Keras says it on the line of its bar
+        elif ("loss" in text or "Loss" in text) and _BAD_LOSS.search(text) is not None:
+            self._record(Fault.NAN, stripped, line)
         elif ("nterrupt" in text or "^C" in text or "early" in text) and _INTERRUPTED.search(stripped):
             self._record(Fault.INTERRUPTED, stripped, line)
         elif ("xceed" in text or "ime" in text) and _LIMIT.search(stripped):
@@ -303,7 +339,7 @@ class FaultReader:
         match = _STATUS.search(text) if "xit" in text or "tatus" in text or "returncode" in text else None
         status = int(match["status"]) if match else 0
         fault = Fault.TIMEOUT if status == 124 else Fault.KILLED if status in _SIGNALLED else None
-        if fault is None and status and "xited with " in text:
+        if fault is None and status and ("xited with " in text or "finished with exit code" in text):
             fault = Fault.EXCEPTION
         if fault is None:
             return False
@@ -328,6 +364,14 @@ class FaultReader:
             self._event = new
 
 
+def opening(text: str) -> str:
+    """A line of a log's start, without its numbers, by which another run is known that is appended; "" when it says too
+    little. ``text``: without what loggers put in front."""
+    if _NOISE.search(text) or _TROUBLE.search(text) or sum(map(str.isalpha, text)) < _LEAST_LETTERS:
+        return ""
+    return _DIGITS.sub("0", text.rstrip())
+
+
 def _reports(memory: re.Pattern[str], text: str) -> bool:
     """Does the line report that memory ran out? A comment or a hint only speaks of it."""
     found = memory.search(text)
@@ -338,6 +382,8 @@ def _says_more(new: _Event, old: _Event) -> bool:
     """Of two faults the first is the cause, unless it only follows from others, is a remark, or is long past."""
     if old.follows or new.follows or new.fault is Fault.KILLED:
         return old.follows and not new.follows
+    if old.loose and new.fault in {Fault.OOM, Fault.CUDA_OOM}:
+        return True  # "Error using train", "terminate called after ...": the next line says why
     return (old.remark and not new.remark) or new.line - old.line > _FAR
 
 
