@@ -205,10 +205,12 @@ class LogReader:
         self._clues = [clue for clue in CLUES if clue in low]
         lines = data.split(b"\n")
         rest = lines.pop()
+        drawn = False
         if self._is_dull(data, low):
             self._pass_over(lines)
             lines = []
-        drawn = self._row.is_open or terminal.is_drawn(data)
+        else:
+            drawn = self._row.is_open or terminal.is_drawn(data)
         for line in lines:
             if drawn or b"\r" in line:
                 self._finish_state(self._states(line, points), points)
@@ -231,7 +233,8 @@ class LogReader:
             or b"\b" in data
             or b"\r" in data
             or self._at <= self._bottom
-            or _has_number(data, low)
+            or _has_digit(data)
+            or b"inf" in low  # "nan" is a clue
         )
 
     def _states(self, data: bytes, points: list[Point]) -> bytes:
@@ -643,17 +646,15 @@ def _plain(raw: bytes, are_labelled: bool) -> tuple[ranks.Who | None, str]:
 
 def _may_report(raw: bytes) -> bool:
     """Is there a digit in it, or a word for a number?"""
-    if len(raw) >= _SHORT:
-        return _has_number(raw, raw.lower())
-    if _DIGIT.search(raw) is not None:
+    if _has_digit(raw) if len(raw) >= _SHORT else _DIGIT.search(raw) is not None:
         return True
     low = raw.lower()
     return b"nan" in low or b"inf" in low
 
 
-def _has_number(raw: bytes, low: bytes) -> bool:
-    """The same of many bytes; ``low``: in small letters."""
-    return len(raw.translate(None, _DIGITS)) < len(raw) or b"nan" in low or b"inf" in low
+def _has_digit(raw: bytes) -> bool:
+    """The quicker way where there are many bytes."""
+    return len(raw.translate(None, _DIGITS)) < len(raw)
 
 
 def _at_the_margin(line: str) -> bool:
