@@ -215,6 +215,10 @@ def test_headings_hold_for_the_lines_under_them():
     assert finals(read(text)) == {"loss": 0.4, "validation_loss": 0.7, "validation_acc": 0.9}
 
 
+def test_what_follows_the_end_of_the_training_is_not_the_trainings():
+    assert finals(read("Epoch 1 loss: 0.5\nTraining finished\nR2 = 0.91\n")) == {"loss": 0.5, "R2": 0.91}
+
+
 SETTINGS = [
     "agnostic_nms=False, amp=True, angle=1.0, batch=16, data=coco.yaml, box=7.5, mode=train\n",
     "model:\n  name: resnet\n  dropout: 0.1\n  depth: 50\n",

@@ -19,6 +19,7 @@ _EVALUATION = {
     "evaluation": "eval", "evaluating": "eval", "test": "test", "testing": "test", "train": "train",
     "training": "train",
 }  # fmt: skip
+_OVER = {"complete", "completed", "done", "ended", "finished", "over"}
 _TASK = re.compile(
     r"(?i)\b(?:results?|metrics?|task|type|evaluat\w+)\b.{0,40}?[\s*:](bbox|segm|keypoints|sem_seg|panoptic_seg)\b"
 )
@@ -74,8 +75,8 @@ def _of(line: str) -> Heading | None:
     if bare[-1:].isdigit() and ends_like_metric(" ".join(bare.split()[:-1])):
         return None  # a metric and its value
     splits = [_EVALUATION[word] for word in words if word in _EVALUATION]
-    if splits and splits[-1] == "train" and len(words) > _TWO:
-        return Heading()  # "Starting the training": a heading of nothing that is under it
+    if splits and splits[-1] == "train" and (len(words) > _TWO or words[-1] in _OVER):
+        return Heading()  # "Starting the training", "Training finished": a heading of nothing that is under it
     return Heading(split=splits[-1]) if splits else None
 
 
