@@ -280,6 +280,9 @@ FORMATS = [
     ("loss is: 2.5, acc is: 0.07", {"loss": 2.5, "acc": 0.07}),
     ("('loss', 0.5, 'acc', -0.7)", {"loss": 0.5, "acc": -0.7}),
     ("sizes (3, 4, 5)", {}),
+    # a warning glued on
+    ("iter 20 || Loss: 0.25 || /opt/lib/aug.py:12: VisibleDeprecationWarning: ragged, x=3", {"Loss": 0.25}),
+    ("epoch 2 loss: 0.25 aug.py:12: UserWarning: acc: 0.5 is old", {"loss": 0.25}),
     # names with digits and marks
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),

@@ -132,6 +132,12 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
     ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
+    # a warning behind a report that did not end its line
+    (
+        "Warning: ",
+        re.compile(r"(?:(?<=[\]|])\s{0,9}|(?<=\S)\s{1,9})[^\s:\]|]{1,200}\.py:\d{1,6}: \w{0,60}Warning: .*"),
+        "",
+    ),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf" \((?:(?<=[A-Za-z] \()|(?<=[A-Za-z@]\d \()|(?<=@\d\d \())({NUMBER}) ?%"), r": \1% ("),
     # Stable-Baselines3's evaluations
