@@ -299,6 +299,9 @@ FORMATS = [
     ("accuracy (5-shot): 0.9", {"accuracy (5-shot)": 0.9}),
     # words in brackets behind a name
     ("Success Rate (collision-free): 90.0", {"Success Rate (collision-free)": 90.0}),
+    ("box accuracy (IoU=0.7): 0.25, AP (IoU=0.50) = 0.75", {"box accuracy (IoU=0.7)": 0.25, "AP (IoU=0.50)": 0.75}),
+    ("Epoch 2 val accuracy (k=5): 25.5%", {"val accuracy (k=5)": 25.5}),
+    ("acc: 0.5 (IoU=0.7)", {"acc": 0.5, "IoU": 0.7}),
     ("F1 (micro-averaged) = 0.8", {"F1 (micro-averaged)": 0.8}),
     ("Accuracy (test set): 90%", {"Accuracy (test set)": 90.0}),
     ("Success Rate (collision_free, greedy): 90", {"Success Rate (collision_free, greedy)": 90.0}),
