@@ -118,6 +118,11 @@ FORMATS = [
     ),
     ("P/R/F1: 0.9/0.8/0.85 Acc@1/5 = 81.2/95.1", {"P": 0.9, "R": 0.8, "F1": 0.85, "Acc@1": 81.2, "Acc@5": 95.1}),
     ("loss/acc: 0.5/0.6/0.7", {}),
+    ("Epoch 01 | GCN (Train/Val Acc): 0.25/0.75", {"Train GCN Acc": 0.25, "Val GCN Acc": 0.75}),
+    (
+        "loss (train/val): 0.5/0.6, acc (top1/top5) = 70.5% / 90.5%",
+        {"train loss": 0.5, "val loss": 0.6, "acc top1": 70.5, "top5": 90.5},
+    ),
     ("Epoch/Step: 3/10", {}),
     # Keras
     (

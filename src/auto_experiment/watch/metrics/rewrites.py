@@ -160,6 +160,11 @@ _SLASHED = re.compile(
     rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
 )
 _KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "average", "std", "best"}  # "mean/median reward 12.5/13.0"
+# "GNN (Train/Val Acc): 0.6/0.8"
+_SLASHED_IN_BRACKETS = re.compile(
+    r"(?<=\w) \(([A-Za-z][\w@.-]{0,20}(?:/\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)\)"
+    rf"(?=\s?[:=]\s{{0,3}}{NUMBER}%?\s?/)"
+)
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")
 
@@ -192,7 +197,7 @@ def _fitting(text: str) -> tuple[_Rewrite, ...]:
         return ((_NAME_AND_VALUE, r"\1=\2, "),)
     found: list[_Rewrite] = [(pattern, said) for mark, pattern, said in _REWRITES if mark in text]
     if "/" in text and _BEFORE_SLASH.search(text) is not None:
-        found.append((_SLASHED, _without_slashes))
+        found += [(_SLASHED_IN_BRACKETS, r" \1"), (_SLASHED, _without_slashes)]
     return tuple(dict.fromkeys(found))
 
 
