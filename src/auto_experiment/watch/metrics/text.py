@@ -91,7 +91,7 @@ _MOST_WORDS = 6  # of a name that has a metric's word in it
 _NO_NAMES = {
     "after", "took", "than", "from", "to", "by", "until", "till", "about", "over", "under", "above", "below", "using",
     "saved", "saving", "data", "speed", "only", "every", "first", "last", "next", "all", "now", "per", "step", "seed",
-    "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
+    "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved", "top",
 }  # fmt: skip
 _OF_NOW = {"the", "last", "past", "previous"}
 _OVER = {"over", "across", "on", "after", "of", "for"}
