@@ -1121,6 +1121,14 @@ def test_summary_says_what_it_assumed():
     assert summarise(log, None, None)["objective"] is None
 
 
+def test_what_was_measured_before_the_training_is_not_the_objective(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("Initial: size=3 | acc=10.5\n\nround 1/2\nEvaluation: acc=25.5\nround 2/2\nEvaluation: acc=20.5\n")
+    document = summarise(log, "acc", "max")
+    assert document["objective"] == {"name": "evaluation_acc", "final": 20.5, "best": 25.5, "best_step": 1, "count": 2}
+    assert document["metrics"]["Initial acc"] == {"final": 10.5, "count": 1}
+
+
 def test_summary_refuses_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(OSError, match="regular file"):
