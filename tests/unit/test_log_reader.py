@@ -287,10 +287,12 @@ FORMATS = [
     ("sizes (3, 4, 5)", {}),
     # a warning glued on
     ("iter 20 || Loss: 0.25 || /opt/lib/aug.py:12: VisibleDeprecationWarning: ragged, x=3", {"Loss": 0.25}),
+    ("epoch 2 loss: 0.25 C:\\lib\\aug.py:12: FutureWarning: acc: 0.5", {"loss": 0.25}),
     ("epoch 2 loss: 0.25 aug.py:12: UserWarning: acc: 0.5 is old", {"loss": 0.25}),
     # names with digits and marks
     ("Epoch: 3/20, top 1 acc: 0.25, top 5 acc: 0.75", {"top 1 acc": 0.25, "top 5 acc": 0.75}),
     ("epoch 3 top 5 acc: 0.75", {"top 5 acc": 0.75}),
+    ("epoch 3 top 0.5 acc 0.25", {"top": 0.5, "acc": 0.25}),
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),
     ("top-1 accuracy: 76.1", {"top-1 accuracy": 76.1}),

@@ -135,7 +135,7 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     # a warning behind a report that did not end its line
     (
         "Warning: ",
-        re.compile(r"(?:(?<=[\]|])\s{0,9}|(?<=\S)\s{1,9})[^\s:\]|]{1,200}\.py:\d{1,6}: \w{0,60}Warning: .*"),
+        re.compile(r"(?:(?<=[\]|])\s{0,9}|(?<=\S)\s{1,9})(?:[A-Z]:)?[^\s:\]|]{1,200}\.py:\d{1,6}: \w{0,60}Warning: .*"),
         "",
     ),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
@@ -163,7 +163,7 @@ _KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "average", "std", "bes
 # "GNN (Train/Val Acc): 0.6/0.8"
 _SLASHED_IN_BRACKETS = re.compile(
     r"(?<=\w) \(([A-Za-z][\w@.-]{0,20}(?:/\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)\)"
-    rf"(?=\s?[:=]\s{{0,3}}{NUMBER}%?\s?/)"
+    r"(?<!/s\))(?=\s?[:=]\s{0,3}-?\d{1,9}(?:\.\d{1,20}%?|%)\s?/)"
 )
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")

@@ -91,7 +91,7 @@ _MOST_WORDS = 6  # of a name that has a metric's word in it
 _NO_NAMES = {
     "after", "took", "than", "from", "to", "by", "until", "till", "about", "over", "under", "above", "below", "using",
     "saved", "saving", "data", "speed", "only", "every", "first", "last", "next", "all", "now", "per", "step", "seed",
-    "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved", "top",
+    "kimg", "nimg", "tick", "sec", "maintenance", "gpumem", "cpumem", "reserved",
 }  # fmt: skip
 _OF_NOW = {"the", "last", "past", "previous"}
 _OVER = {"over", "across", "on", "after", "of", "for"}
@@ -213,7 +213,8 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
     start, apart = 0, None
     for at, end, past, bare, colon, digits, place, mean, percent in _spots_of(text):
         named = _name_before(text[max(start, at - _FAR) : at].removesuffix("-"))
-        if bare and not named.bare and not (named.alone and _reports(text, into)):
+        is_rank = named.name in {"top", "Top"} and text[digits].isdigit()
+        if bare and not named.bare and (is_rank or not (named.alone and _reports(text, into))):
             continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past
         reported = mean if mean is not None and into.counts_batches else place
