@@ -213,9 +213,10 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
     start, apart = 0, None
     for at, end, past, bare, colon, digits, place, mean, percent in _spots_of(text):
         named = _name_before(text[max(start, at - _FAR) : at].removesuffix("-"))
-        is_rank = named.name in {"top", "Top"} and text[digits].isdigit()
-        if bare and not named.bare and (is_rank or not (named.alone and _reports(text, into))):
-            continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
+        if bare and not named.bare:
+            is_rank = named.name in {"top", "Top"} and text[digits].isdigit()
+            if is_rank or not (named.alone and _reports(text, into)):
+                continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past
         reported = mean if mean is not None and into.counts_batches else place
         value = to_float(text[reported]) if reported is not None else None
@@ -263,7 +264,7 @@ def _spots(text: str) -> list[_Spot]:
     spots = []
     inside = [match.span() for match in _MEASURED_AT.finditer(text)] if "=" in text and "(" in text else []
     for match in _PAIR.finditer(text):
-        if any(start < match.start() < end for start, end in inside):
+        if inside and any(start < match.start() < end for start, end in inside):
             continue
         sep, opened, _, percent = match.groups()
         if sep[0] == ">" and not text.endswith("-", 0, match.start()):
