@@ -118,6 +118,11 @@ FORMATS = [
     ),
     ("P/R/F1: 0.9/0.8/0.85 Acc@1/5 = 81.2/95.1", {"P": 0.9, "R": 0.8, "F1": 0.85, "Acc@1": 81.2, "Acc@5": 95.1}),
     ("loss/acc: 0.5/0.6/0.7", {}),
+    ("Epoch 01 | GCN (Train/Val Acc): 0.25/0.75", {"Train GCN Acc": 0.25, "Val GCN Acc": 0.75}),
+    (
+        "loss (train/val): 0.5/0.6, acc (top1/top5) = 70.5% / 90.5%",
+        {"train loss": 0.5, "val loss": 0.6, "acc top1": 70.5, "top5": 90.5},
+    ),
     ("Epoch/Step: 3/10", {}),
     # Keras
     (
@@ -280,7 +285,14 @@ FORMATS = [
     ("loss is: 2.5, acc is: 0.07", {"loss": 2.5, "acc": 0.07}),
     ("('loss', 0.5, 'acc', -0.7)", {"loss": 0.5, "acc": -0.7}),
     ("sizes (3, 4, 5)", {}),
+    # a warning glued on
+    ("iter 20 || Loss: 0.25 || /opt/lib/aug.py:12: VisibleDeprecationWarning: ragged, x=3", {"Loss": 0.25}),
+    ("epoch 2 loss: 0.25 C:\\lib\\aug.py:12: FutureWarning: acc: 0.5", {"loss": 0.25}),
+    ("epoch 2 loss: 0.25 aug.py:12: UserWarning: acc: 0.5 is old", {"loss": 0.25}),
     # names with digits and marks
+    ("Epoch: 3/20, top 1 acc: 0.25, top 5 acc: 0.75", {"top 1 acc": 0.25, "top 5 acc": 0.75}),
+    ("epoch 3 top 5 acc: 0.75", {"top 5 acc": 0.75}),
+    ("epoch 3 top 0.5 acc 0.25", {"top": 0.5, "acc": 0.25}),
     ("BLEU-4 33.42", {"BLEU-4": 33.42}),
     ("R@1 : 71.363", {"R@1": 71.363}),
     ("top-1 accuracy: 76.1", {"top-1 accuracy": 76.1}),
@@ -296,6 +308,9 @@ FORMATS = [
     ("accuracy (5-shot): 0.9", {"accuracy (5-shot)": 0.9}),
     # words in brackets behind a name
     ("Success Rate (collision-free): 90.0", {"Success Rate (collision-free)": 90.0}),
+    ("box accuracy (IoU=0.7): 0.25, AP (IoU=0.50) = 0.75", {"box accuracy (IoU=0.7)": 0.25, "AP (IoU=0.50)": 0.75}),
+    ("Epoch 2 val accuracy (k=5): 25.5%", {"val accuracy (k=5)": 25.5}),
+    ("acc: 0.5 (IoU=0.7)", {"acc": 0.5, "IoU": 0.7}),
     ("F1 (micro-averaged) = 0.8", {"F1 (micro-averaged)": 0.8}),
     ("Accuracy (test set): 90%", {"Accuracy (test set)": 90.0}),
     ("Success Rate (collision_free, greedy): 90", {"Success Rate (collision_free, greedy)": 90.0}),
@@ -1106,6 +1121,14 @@ def test_summary_says_what_it_assumed():
     assert missing["objective"] is None
     assert "val_loss" in missing["objective_note"]
     assert summarise(log, None, None)["objective"] is None
+
+
+def test_what_was_measured_before_the_training_is_not_the_objective(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("Initial: size=3 | acc=10.5\n\nround 1/2\nEvaluation: acc=25.5\nround 2/2\nEvaluation: acc=20.5\n")
+    document = summarise(log, "acc", "max")
+    assert document["objective"] == {"name": "evaluation_acc", "final": 20.5, "best": 25.5, "best_step": 1, "count": 2}
+    assert document["metrics"]["Initial acc"] == {"final": 10.5, "count": 1}
 
 
 def test_summary_refuses_what_is_no_file(tmp_path):

@@ -166,6 +166,9 @@ CASES = [
     ("unlabeled attachment score", ["UAS", "LAS"], "UAS"),
     ("labelled attachment score", ["UAS", "LAS"], "LAS"),
     ("Test net output #0: loss", ["test_loss", "train_loss", "loss"], "test_loss"),
+    # its own spelling before a synonym
+    ("Perplexity", ["eval_Perplexity", "eval_PPL", "PPL"], "eval_Perplexity"),
+    ("acc", ["val acc", "val accuracy", "loss"], "val acc"),
 ]
 
 

@@ -1,6 +1,7 @@
 """The metric that a human named, among the names that a log prints. Never guesses: one candidate, or none chosen.
 
 1. The very name always wins; then the only one of that name in a group (``eval/mean_reward``).
+   Of names under the same word for a split, the one that is spelled as asked for wins over its synonyms.
 2. The same words, written differently: case, punctuation, order, words for the same thing (validation = valid = val =
    eval = dev, accuracy = acc, "mean average precision" = mAP, top-1 accuracy = acc@1, recall at 1 = R@1) and words that
    say nothing (mean, total, score); then the same letters, parted differently ("log-prob AUC" = LOGPROB AUC).
@@ -246,7 +247,7 @@ def match_objective(
         held_out = {name: part for name, part in fit.items() if asked.split or part.split != "train"}
         for some in (held_out, fit):  # the training's own value only where there is nothing else
             if answer := _first(metric, asked, some):
-                return answer
+                return _as_asked(metric, answer, parts)
         if asked.split == "val":
             beside = {name: parts[name]._replace(split="val") for name in seen if name in beside_validation}
             if answer := _first(metric, asked, beside):
@@ -260,6 +261,15 @@ def match_objective(
 def _first(metric: str, asked: _Name, parts: dict[str, _Name]) -> Match | Ambiguous | None:
     tiers = (_same_words, _same_letters, _more_words, _fewer_words, _at_the_end, _correct)
     return next((answer for tier in tiers if (answer := tier(metric, asked, parts))), None)
+
+
+def _as_asked(metric: str, answer: Match | Ambiguous, parts: dict[str, _Name]) -> Match | Ambiguous:
+    """Of candidates under the same word for a split, the only one that spells the rest as it was asked for."""
+    if isinstance(answer, Match) or len({parts[name].own for name in answer.candidates}) > 1:
+        return answer
+    ends = [name for name in answer.candidates if name.endswith(metric)]
+    spelled = [name for name in ends if name.removesuffix(metric).rstrip("_ ").lower() == parts[name].own]
+    return Match(spelled[0], "same name") if len(spelled) == 1 else answer
 
 
 def _by_split(

@@ -132,6 +132,12 @@ _REWRITES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str
     # "OrderedDict([('bbox', OrderedDict([('AP', 0.38), ...]))])"
     ("OrderedDict([", re.compile(r"\bOrderedDict\(\[\('.{0,4000}\]\)"), _of_tuples),
     ("ime steps: ", re.compile("[Tt]ime steps: "), "timesteps: "),
+    # a warning behind a report that did not end its line
+    (
+        "Warning: ",
+        re.compile(r"(?:(?<=[\]|])\s{0,9}|(?<=\S)\s{1,9})(?:[A-Z]:)?[^\s:\]|]{1,200}\.py:\d{1,6}: \w{0,60}Warning: .*"),
+        "",
+    ),
     # a value in brackets behind its name: acc (81.23% +- 2.0)
     ("%", re.compile(rf" \((?:(?<=[A-Za-z] \()|(?<=[A-Za-z@]\d \()|(?<=@\d\d \())({NUMBER}) ?%"), r": \1% ("),
     # Stable-Baselines3's evaluations
@@ -154,6 +160,11 @@ _SLASHED = re.compile(
     rf"({NUMBER}(?:\s?%)?(?:\s?/\s?{NUMBER}(?:\s?%)?){{1,5}})(?![\w/(]|\s?[/(])"
 )
 _KINDS = {*SPLITS, "mean", "median", "min", "max", "avg", "average", "std", "best"}  # "mean/median reward 12.5/13.0"
+# "GNN (Train/Val Acc): 0.6/0.8"
+_SLASHED_IN_BRACKETS = re.compile(
+    r"(?<=\w) \(([A-Za-z][\w@.-]{0,20}(?:/\w[\w@.-]{0,20}){1,5}(?: [A-Za-z][\w@.-]{0,20})?)\)"
+    r"(?<!/s\))(?=\s?[:=]\s{0,3}-?\d{1,9}(?:\.\d{1,20}%?|%)\s?/)"
+)
 _BEFORE_SLASH = re.compile(r"\d%? ?/ ?\d+[.%]")
 _SLASH = re.compile(r"\s?/\s?")
 
@@ -186,7 +197,7 @@ def _fitting(text: str) -> tuple[_Rewrite, ...]:
         return ((_NAME_AND_VALUE, r"\1=\2, "),)
     found: list[_Rewrite] = [(pattern, said) for mark, pattern, said in _REWRITES if mark in text]
     if "/" in text and _BEFORE_SLASH.search(text) is not None:
-        found.append((_SLASHED, _without_slashes))
+        found += [(_SLASHED_IN_BRACKETS, r" \1"), (_SLASHED, _without_slashes)]
     return tuple(dict.fromkeys(found))
 
 

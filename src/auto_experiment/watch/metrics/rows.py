@@ -36,6 +36,7 @@ _ALL = {
     "result",
     "metrics",
 }
+_UNTRAINED = {"initial", "untrained"}  # what stands there before the first round begins no series of rounds
 _NO_LABELS = {"best", "epoch", "step", "iter", "iteration", "final", "current", "rank"}
 # Only with one of these a number in a label says of which thing the line is; with another word it counts.
 _NUMBERED = {
@@ -75,7 +76,7 @@ class Rows:
             if len(self._lists) < _MOST_LISTS:
                 self._lists.add(names)
             return self._apart(before.label, before.pairs), self._apart(label, pairs)
-        released = before.pairs if before is not None else []
+        released = self._alone(before)
         if names in self._lists:
             return released, self._apart(label, pairs)
         if again:  # a label that stays tells no rows apart
@@ -86,7 +87,12 @@ class Rows:
     def release(self) -> Named:
         """The row that has waited is none of a list."""
         before, self.pending = self.pending, None
-        return before.pairs if before is not None else []
+        return self._alone(before)
+
+    def _alone(self, row: _Row | None) -> Named:
+        if row is None:
+            return []
+        return self._apart(row.label, row.pairs) if row.label.lower() in _UNTRAINED else row.pairs
 
     def _apart(self, label: str, pairs: Named) -> Named:
         if label.lower() in _ALL:

@@ -68,6 +68,10 @@ _BREAK = re.compile(r"[,;|│\t:=()\[\]{}<>]| [-/\u2013\u2014] |->|[*#~]{2,}|-{2
 _IN_BRACKETS = re.compile(
     r"(?:(?<=\w)(?P<glued>\()|\s\()(?P<inner>(?:[A-Za-z]|\d{1,3}-[a-z])(?:[\w@.+-]|,? (?=\w)){0,30})\)\s*$"
 )
+# "accuracy (IoU=0.7): ", "accuracy (k=5) = ": at what a metric was measured belongs to its name
+_AT_WHAT = r"(?<=\w) \((?i:iou|top_?k|k|thr|threshold|conf) ?= ?\d*\.?\d{1,6}\)"
+_MEASURED_AT = re.compile(rf"{_AT_WHAT}(?=\s{{0,9}}[:=]\s{{0,9}}{NUMBER})")
+_MEASURED_AT_END = re.compile(rf"{_AT_WHAT}$")
 _ASIDE_AT_END = re.compile(
     r"(?<=\w)(?: \((?:last|past|over|mean|avg|average)\b[^()]{1,30}\)|\s?\[(?:dB|%|mm|cm|m|px|deg)\]|\s?\(%\))\s*$"
 )
@@ -209,8 +213,10 @@ def _named_values(text: str, into: Reading, *, low: bool) -> tuple[list[tuple[_N
     start, apart = 0, None
     for at, end, past, bare, colon, digits, place, mean, percent in _spots_of(text):
         named = _name_before(text[max(start, at - _FAR) : at].removesuffix("-"))
-        if bare and not named.bare and not (named.alone and _reports(text, into)):
-            continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
+        if bare and not named.bare:
+            is_rank = named.name in {"top", "Top"} and text[digits].isdigit()
+            if is_rank or not (named.alone and _reports(text, into)):
+                continue  # a number inside a name ("top 5 accuracy: 0.9"), or in a sentence
         begin, start = start, past
         reported = mean if mean is not None and into.counts_batches else place
         value = to_float(text[reported]) if reported is not None else None
@@ -256,7 +262,10 @@ def _spots_by_shape(shape: bytes) -> tuple[_Spot, ...] | None:
 
 def _spots(text: str) -> list[_Spot]:
     spots = []
+    inside = [match.span() for match in _MEASURED_AT.finditer(text)] if "=" in text and "(" in text else []
     for match in _PAIR.finditer(text):
+        if inside and any(start < match.start() < end for start, end in inside):
+            continue
         sep, opened, _, percent = match.groups()
         if sep[0] == ">" and not text.endswith("-", 0, match.start()):
             continue  # a comparison, not an arrow
@@ -290,6 +299,9 @@ def _place_of_value(text: str, end: int, number: slice, opened: str | None, perc
 @lru_cache(maxsize=8192)
 def _name_before(chunk: str) -> _Name:
     """The name at the end of ``chunk``, the text between two values. Cached: logs repeat themselves."""
+    if chunk.endswith(")") and "=" in chunk and (measured := _MEASURED_AT_END.search(chunk)) is not None:
+        named = _name_before(chunk[: measured.start()])
+        return named._replace(name=named.name and named.name + measured[0], bare=False)
     ends = chunk.rstrip()[-1:]
     if ends in {")", "]"} and (aside := _ASIDE_AT_END.search(chunk)) is not None:
         chunk = chunk[: aside.start()]  # "avg reward (last 100): 12.5", "PSNR [dB]: 30.1"
