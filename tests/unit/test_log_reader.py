@@ -1130,3 +1130,15 @@ def test_speed():
     started = time.process_time()
     read(lines)
     assert (time.process_time() - started) / 3000 < 300e-6  # about 30 us on the machine where it was written
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("epoch 2 Loss [ 0.71] Mean Loss [  0.64] Accuracy 0.55", {"Loss": 0.71, "Mean Loss": 0.64, "Accuracy": 0.55}),
+        ("loss: [ 0.71], acc=[ 0.5]", {"loss": 0.71, "acc": 0.5}),
+        ("loss: [ 0.71 0.64]", {}),  # several
+    ],
+)
+def test_array_of_one_with_a_blank_for_its_sign(line, found):
+    assert pairs(line) == found

@@ -33,7 +33,7 @@ _FAR = 200  # how far before a value its name and its split are looked for
 _PAIR = re.compile(
     # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
     r"(?P<sep>[:=> \t][:= \t]{0,20}(?=[-+.\dnNiItfo\[\"'])(?:(?:is|of)[ \t]{1,9})?)"  # most stand before a word
-    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>[\[\"']))?(?P<value>{NUMBER})(?P<percent>\s?%)?"
+    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>[\[\"'])(?:(?<=\[) {{1,4}})?)?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
 _CLOSED = {"[": "]", '"': '"', "'": "'"}
