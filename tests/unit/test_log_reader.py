@@ -1142,3 +1142,16 @@ def test_speed():
 )
 def test_array_of_one_with_a_blank_for_its_sign(line, found):
     assert pairs(line) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("  1着的中率 : 31.4%  (20/64レース)", {"1着的中率": 31.4}),
+        ("5shot acc: 0.3", {"5shot acc": 0.3}),
+        ("3回目 loss: 0.5", {"loss": 0.5}),  # the third time
+        ("3回目: 0.5", {}),
+    ],
+)
+def test_name_that_begins_with_a_digit(line, found):
+    assert pairs(line) == found
