@@ -1155,3 +1155,12 @@ def test_array_of_one_with_a_blank_for_its_sign(line, found):
 )
 def test_name_that_begins_with_a_digit(line, found):
     assert pairs(line) == found
+
+
+def test_a_count_between_rules_counts_where_nothing_else_does():
+    counts = " -- 20 / 310 --\nmean loss: 2.5\n -- 30 / 310 --\nmean loss: 2.75\n"
+    reader, _ = read(counts)
+    assert reader.progress == Progress(30.0, 310.0, "step")
+    assert reader.series["mean loss"].lowest_step == 20
+    reader, _ = read("epoch 4/9\n" + counts)
+    assert reader.progress == Progress(4.0, 9.0, "epoch")

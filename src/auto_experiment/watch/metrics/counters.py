@@ -73,6 +73,8 @@ _COUNT_FIRST = re.compile(
 _EPOCH_AND_STEP = re.compile(r"\s{0,9}\[\s{0,9}(?P<e>\d{1,6}),\s{0,9}(?P<s>\d{1,9})\s?\](?=[\s:,|-]{1,5}[A-Za-z])")
 # "-----12------"
 _RULED = re.compile(r"\s{0,9}[-=*#~]{3,80}\s?(?P<done>\d{1,9})\s?[-=*#~]{3,80}\s*$")
+# " -- 690 / 2297 --", of PointNet: less than a counter with a name, as a bar is
+_RULED_OF = re.compile(r"\s{0,9}[-=*#~]{2,80}\s?(?P<done>\d{1,9})\s?/\s?(?P<total>[1-9]\d{0,8})\s?[-=*#~]{2,80}\s*$")
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
 _GONE = "\x00"  # no character of a line
@@ -273,6 +275,9 @@ def _take_leading(text: str, into: Reading) -> str:
         if (match := _SPLIT_COUNT.match(text)) is not None:
             into.epoch = float(match["epoch"])
             return f" {match['word']} | {text[match.end() :]}"
+        if (match := _RULED_OF.match(text)) is not None:
+            into.bar = (float(match["done"]), float(match["total"]))
+            return ""
         if (match := _RULED.match(text)) is None:
             return text
         into.step = float(match["done"])
