@@ -1164,3 +1164,14 @@ def test_a_count_between_rules_counts_where_nothing_else_does():
     assert reader.series["mean loss"].lowest_step == 20
     reader, _ = read("epoch 4/9\n" + counts)
     assert reader.progress == Progress(4.0, 9.0, "epoch")
+
+
+@pytest.mark.parametrize("rate", ["3.5s/epoch", "2.25epoch/s"])
+def test_a_bar_of_epochs_gives_their_total(rate):
+    reader, _ = read(f"Epoch 6:\nval_acc=0.5\n 75%|### | 6/8 [00:21<00:07, {rate}, acc=0.5]\n")
+    assert reader.progress == Progress(6, 8, "epoch")
+
+
+def test_a_bar_of_batches_gives_no_total_of_epochs():
+    reader, _ = read("Epoch 6:\nval_acc=0.5\n 75%|### | 6/8 [00:21<00:07, 3.5s/it, acc=0.5]\n")
+    assert reader.progress == Progress(6, None, "epoch")

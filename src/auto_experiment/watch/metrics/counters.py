@@ -34,6 +34,7 @@ _TQDM = re.compile(
     r"(?P<desc>[^|]{0,80}?)(?<![\d.])\d{1,3}(?:\.\d+)?%(?:\|[^|]*\||(?=\s\S+\s\[\d+:\d\d[:\d]*<))\s*(?P<done>[\d.,]+[kKMG]?)/(?P<total>[\d.,]+[kKMG]?)"
     + _RATE
 )
+_OF_EPOCHS = re.compile(r"s/epochs?$|\depochs?/s$")
 _TQDM_OPEN = re.compile(r"(?P<desc>[^|]{0,80}?)(?<![\w.])(?P<done>\d+)it (?=\[)" + _RATE)
 _KERAS = re.compile(
     r"(?<![\w/.])(?P<done>\d+)/(?P<total>\d+|\?|Unknown) (?:\[[=>.\s]*\]|[━╸╺\s]*[━╸╺])"
@@ -299,6 +300,8 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     known = _safe(total) if total[:1].isdigit() else None
     if not _SIDE_WORK.search(desc):
         into.bar = (_safe(match["done"]), known)
+        if known and _OF_EPOCHS.search(match[0]):
+            into.limits.setdefault("epoch", known)
     elif known and _EVALUATION.search(desc):
         into.aside = (_safe(match["done"]), known)
     return text[: match.start()] + desc + " | " + text[match.end() :]
