@@ -1175,3 +1175,15 @@ def test_a_bar_of_epochs_gives_their_total(rate):
 def test_a_bar_of_batches_gives_no_total_of_epochs():
     reader, _ = read("Epoch 6:\nval_acc=0.5\n 75%|### | 6/8 [00:21<00:07, 3.5s/it, acc=0.5]\n")
     assert reader.progress == Progress(6, None, "epoch")
+
+
+def test_a_validation_after_steps_of_an_epoch_is_of_the_epoch():
+    log = "[7/9] iter: 40/93. Loss: 0.4\n[7/9] iter: 60/93. Loss: 0.3\nVal loss: 0.2, F1_score: 0.8\n"
+    reader, _ = read(log)
+    assert reader.progress == Progress(7, 9, "epoch")
+    assert (reader.series["Loss"].final_step, reader.series["Val loss"].final_step) == (60, 7)
+
+
+def test_a_validation_after_steps_of_the_whole_run_is_of_the_step():
+    reader, _ = read("[7/9] iter: 80/108. Loss: 0.4\nVal loss: 0.2\n")
+    assert reader.series["Val loss"].final_step == 80

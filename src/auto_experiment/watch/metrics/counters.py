@@ -337,6 +337,9 @@ def _take_bracket(text: str, into: Reading) -> str:
         if into.step is None and into.epoch is None:
             into.step = float(leading["done"])
             into.step_total = float(leading["total"]) if leading["total"] else None
+        elif into.epoch is None and into.step_total and leading["total"] and text[leading.end() :].lstrip()[:1] == "|":
+            # "[25/30] iter: 200/278": two counts, the outer one first
+            into.epoch, into.epoch_total = float(leading["done"]), float(leading["total"])
         return " | " + text[leading.end() :]
     match = _BRACKET.search(text)
     if match is None:
