@@ -1153,3 +1153,60 @@ def test_speed():
     started = time.process_time()
     read(lines)
     assert (time.process_time() - started) / 3000 < 300e-6  # about 30 us on the machine where it was written
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("epoch 2 Loss [ 0.71] Mean Loss [  0.64] Accuracy 0.55", {"Loss": 0.71, "Mean Loss": 0.64, "Accuracy": 0.55}),
+        ("loss: [ 0.71], acc=[ 0.5]", {"loss": 0.71, "acc": 0.5}),
+        ("loss: [ 0.71 0.64]", {}),  # several
+    ],
+)
+def test_array_of_one_with_a_blank_for_its_sign(line, found):
+    assert pairs(line) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("  1着的中率 : 31.4%  (20/64レース)", {"1着的中率": 31.4}),
+        ("5shot acc: 0.3", {"5shot acc": 0.3}),
+        ("3回目 loss: 0.5", {"loss": 0.5}),  # the third time
+        ("3回目: 0.5", {}),
+    ],
+)
+def test_name_that_begins_with_a_digit(line, found):
+    assert pairs(line) == found
+
+
+def test_a_count_between_rules_counts_where_nothing_else_does():
+    counts = " -- 20 / 310 --\nmean loss: 2.5\n -- 30 / 310 --\nmean loss: 2.75\n"
+    reader, _ = read(counts)
+    assert reader.progress == Progress(30.0, 310.0, "step")
+    assert reader.series["mean loss"].lowest_step == 20
+    reader, _ = read("epoch 4/9\n" + counts)
+    assert reader.progress == Progress(4.0, 9.0, "epoch")
+
+
+@pytest.mark.parametrize("rate", ["3.5s/epoch", "2.25epoch/s"])
+def test_a_bar_of_epochs_gives_their_total(rate):
+    reader, _ = read(f"Epoch 6:\nval_acc=0.5\n 75%|### | 6/8 [00:21<00:07, {rate}, acc=0.5]\n")
+    assert reader.progress == Progress(6, 8, "epoch")
+
+
+def test_a_bar_of_batches_gives_no_total_of_epochs():
+    reader, _ = read("Epoch 6:\nval_acc=0.5\n 75%|### | 6/8 [00:21<00:07, 3.5s/it, acc=0.5]\n")
+    assert reader.progress == Progress(6, None, "epoch")
+
+
+def test_a_validation_after_steps_of_an_epoch_is_of_the_epoch():
+    log = "[7/9] iter: 40/93. Loss: 0.4\n[7/9] iter: 60/93. Loss: 0.3\nVal loss: 0.2, F1_score: 0.8\n"
+    reader, _ = read(log)
+    assert reader.progress == Progress(7, 9, "epoch")
+    assert (reader.series["Loss"].final_step, reader.series["Val loss"].final_step) == (60, 7)
+
+
+def test_a_validation_after_steps_of_the_whole_run_is_of_the_step():
+    reader, _ = read("[7/9] iter: 80/108. Loss: 0.4\nVal loss: 0.2\n")
+    assert reader.series["Val loss"].final_step == 80

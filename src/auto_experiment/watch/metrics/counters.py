@@ -34,6 +34,7 @@ _TQDM = re.compile(
     r"(?P<desc>[^|]{0,80}?)(?<![\d.])\d{1,3}(?:\.\d+)?%(?:\|[^|]*\||(?=\s\S+\s\[\d+:\d\d[:\d]*<))\s*(?P<done>[\d.,]+[kKMG]?)/(?P<total>[\d.,]+[kKMG]?)"
     + _RATE
 )
+_OF_EPOCHS = re.compile(r"s/epochs?$|\depochs?/s$")
 _TQDM_OPEN = re.compile(r"(?P<desc>[^|]{0,80}?)(?<![\w.])(?P<done>\d+)it (?=\[)" + _RATE)
 _KERAS = re.compile(
     r"(?<![\w/.])(?P<done>\d+)/(?P<total>\d+|\?|Unknown) (?:\[[=>.\s]*\]|[━╸╺\s]*[━╸╺])"
@@ -73,6 +74,8 @@ _COUNT_FIRST = re.compile(
 _EPOCH_AND_STEP = re.compile(r"\s{0,9}\[\s{0,9}(?P<e>\d{1,6}),\s{0,9}(?P<s>\d{1,9})\s?\](?=[\s:,|-]{1,5}[A-Za-z])")
 # "-----12------"
 _RULED = re.compile(r"\s{0,9}[-=*#~]{3,80}\s?(?P<done>\d{1,9})\s?[-=*#~]{3,80}\s*$")
+# " -- 690 / 2297 --", of PointNet: less than a counter with a name, as a bar is
+_RULED_OF = re.compile(r"\s{0,9}[-=*#~]{2,80}\s?(?P<done>\d{1,9})\s?/\s?(?P<total>[1-9]\d{0,8})\s?[-=*#~]{2,80}\s*$")
 # "Score at iteration 40 is 0.98": without the counter the sentence is a name and its value.
 _AT_COUNTER = re.compile(r"(?i)\s(?:at|after|for|in)\s+$")
 _GONE = "\x00"  # no character of a line
@@ -273,6 +276,9 @@ def _take_leading(text: str, into: Reading) -> str:
         if (match := _SPLIT_COUNT.match(text)) is not None:
             into.epoch = float(match["epoch"])
             return f" {match['word']} | {text[match.end() :]}"
+        if (match := _RULED_OF.match(text)) is not None:
+            into.bar = (float(match["done"]), float(match["total"]))
+            return ""
         if (match := _RULED.match(text)) is None:
             return text
         into.step = float(match["done"])
@@ -294,6 +300,8 @@ def _take_bar(pattern: re.Pattern[str], text: str, into: Reading) -> str:
     known = _safe(total) if total[:1].isdigit() else None
     if not _SIDE_WORK.search(desc):
         into.bar = (_safe(match["done"]), known)
+        if known and _OF_EPOCHS.search(match[0]):
+            into.limits.setdefault("epoch", known)
     elif known and _EVALUATION.search(desc):
         into.aside = (_safe(match["done"]), known)
     return text[: match.start()] + desc + " | " + text[match.end() :]
@@ -329,6 +337,9 @@ def _take_bracket(text: str, into: Reading) -> str:
         if into.step is None and into.epoch is None:
             into.step = float(leading["done"])
             into.step_total = float(leading["total"]) if leading["total"] else None
+        elif into.epoch is None and into.step_total and leading["total"] and text[leading.end() :].lstrip()[:1] == "|":
+            # "[25/30] iter: 200/278": two counts, the outer one first
+            into.epoch, into.epoch_total = float(leading["done"]), float(leading["total"])
         return " | " + text[leading.end() :]
     match = _BRACKET.search(text)
     if match is None:

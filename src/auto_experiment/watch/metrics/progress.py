@@ -64,6 +64,7 @@ class Place:
         self._last: float | None = None  # the counter that was named last, of either kind
         self._fractions = False  # the epoch is printed with its fraction
         self._is_inner = False  # the steps begin again with each epoch
+        self._is_share_of_epoch = False  # the latest step is of so many in its epoch, as their shares say
         self._epoch_of_step: float | None = None  # in which the last step was
         self._step_moves = self._epoch_moves = 0
 
@@ -109,7 +110,8 @@ class Place:
 
     def mark(self, reading: Reading) -> float | None:
         """The step that a value of this line belongs to: the line's named step, its epoch, else the latest counter."""
-        if self._is_inner and self.epoch is not None:
+        is_inner = self._is_inner or (self._is_share_of_epoch and reading.evaluates and not reading.has_counter)
+        if is_inner and self.epoch is not None:
             return self.epoch
         if reading.step is not None:
             return reading.step
@@ -127,6 +129,7 @@ class Place:
             moved = self._take_epoch(reading.epoch, reading)
         if reading.step is not None:
             moved = self._take_step(reading.step, reading.step_total) or moved
+            self._is_share_of_epoch = bool(reading.epoch_total) and _is_share_of_epoch(reading)
         if reading.aside is not None:
             self._aside = Progress(*reading.aside, "step")
         if reading.bar is not None:
@@ -193,3 +196,12 @@ class Place:
         if self._steps.at is None:
             self.step = done
         return moved
+
+
+def _is_share_of_epoch(reading: Reading) -> bool:
+    """Is the step of a line one of those in its epoch? Of those of the whole run as large a part would be done as of
+    the epochs."""
+    step, steps, epoch, epochs = reading.step, reading.step_total, reading.epoch, reading.epoch_total
+    if step is None or epoch is None or not steps or not epochs:
+        return False
+    return abs(step / steps - epoch / epochs) > 1 / epochs

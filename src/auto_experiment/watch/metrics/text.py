@@ -33,7 +33,7 @@ _FAR = 200  # how far before a value its name and its split are looked for
 _PAIR = re.compile(
     # One class of characters first: the engine skips to it. Bounded, so that a long run of blanks stays cheap.
     r"(?P<sep>[:=> \t][:= \t]{0,20}(?=[-+.\dnNiItfo\[\"'])(?:(?:is|of)[ \t]{1,9})?)"  # most stand before a word
-    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>[\[\"']))?(?P<value>{NUMBER})(?P<percent>\s?%)?"
+    rf"(?:(?:tensor|(?:np\.)?float\d*)\(|(?P<open>[\[\"'])(?:(?<=\[) {{1,4}})?)?(?P<value>{NUMBER})(?P<percent>\s?%)?"
 )
 _PLAIN = {"", ", ", " |", " -", "; ", ")", "),"}  # what follows most values, known to be harmless
 _CLOSED = {"[": "]", '"': '"', "'": "'"}
@@ -77,6 +77,8 @@ _ASIDE_AT_END = re.compile(
 )
 _GLUED = re.compile(r"[A-Za-z_]\w{0,20}$")
 _WORD = re.compile(r"[^\W\d][\w./@+%'\"-]*|[1-9]\d*(?:[-_]?[A-Za-z]+)?|[A-Z]@\d+")
+# "1着的中率", of a script without blanks between words; "3回目" counts
+_FIRST_PLACE = re.compile(r"[1-9](?:(?![a-zA-Z])[^\W\d_]){4,30}")
 _LAST = re.compile(r"[_/]")
 _AT = re.compile(r"[a-z-]+[@-]\d+")
 _STEM = re.compile(r"[a-z]+(?=[@-]?[\d.])")
@@ -333,6 +335,8 @@ def _name_before(chunk: str) -> _Name:
     while words and (
         (words[0].lower() in _LEVELS and words[0] != "IS") or words[0] in _LOUD_LEVELS or not _WORD.fullmatch(words[0])
     ):
+        if len(words) == 1 and _FIRST_PLACE.fullmatch(words[0]):
+            break
         words = words[1:]
     before = ["", *(word.lower() for word in words)]
     for link in ("with", "is"):  # "trial 8 finished with value: 0.94", "the result of it is test acc: 0.9"
@@ -358,7 +362,8 @@ def _name_before(chunk: str) -> _Name:
     words = words[:-1] if len(words) > 1 and words[-1] in {"is", "was"} else words  # "the loss is: 0.5"
     name = " ".join(words).rstrip(".")
     most = 4 if not any(word.lower() in _METRIC_WORDS for word in words) else _MOST_WORDS
-    if len(words) > most or not all(_WORD.fullmatch(word) for word in words) or not is_metric_name(name):
+    are_words = all(_WORD.fullmatch(word) or (len(words) == 1 and _FIRST_PLACE.fullmatch(word)) for word in words)
+    if len(words) > most or not are_words or not is_metric_name(name):
         return _Name(None, None, apart, bare=False)
     first = words[0].lower() if len(words) > 1 and words[0].lower() in SPLITS else None
     alone = len(last.lstrip(" *").split()) == 1 and (len(name) > 1 or name.isupper()) and name.lower() not in _NO_NAMES
