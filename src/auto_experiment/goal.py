@@ -16,9 +16,12 @@ HOW_TO_STATE = "state it in config.yaml, `objective: {metric: ..., direction: ma
 # --- the families of metrics --------------------------------------------------------------------------------------
 # A space stands for a space or a hyphen. Names in (?-i:...) count only in these letters: "map" and "per" are words too.
 
+_TOP = r"top ?\d{1,2}(?!\s?%|\.?\d)"  # "top 1 acc": its number is no target; but that of "top 90% accuracy" is
+_TOP_ONE = re.compile(r"(?i)\btop[ -]?1\b")
+
 _LOWER_IS_BETTER = (
     "root mean squared? error", "mean (?:squared|absolute)(?: percentage)? error", "(?:edit|hamming|chamfer) distance",
-    r"(?:word|character|phone|equal|top-?\d+) error rate", r"top-?\d+ error", "error rate", "error",
+    rf"(?:word|character|phone|equal|{_TOP}) error rate", rf"{_TOP} error", "error rate", "error",
     "(?:binary |categorical )?cross entropy(?: loss)?", "log ?loss", "loss", "perplexity", "ppl",
     "(?:hinge|huber|focal|contrastive|reconstruction|mse|l1|l2|nll|triplet|total|lm|mlm|policy|value|dice) loss",
     "fid", "kid", "fvd", "wer", "cer", "rmsle", "rmse", "mse", "mape", "smape", "mae", "nll", "negative log likelihood",
@@ -27,7 +30,7 @@ _LOWER_IS_BETTER = (
 )  # fmt: skip
 _HIGHER_IS_BETTER = (
     r"(?:recall|precision|accuracy|acc|hits?|hit rate|ndcg|mrr|map|ap|pass|r|p)@(?:\d+(?:\.\d+)?|k)",
-    r"top-?\d+ (?:accuracy|acc)", r"top-?\d+", "accuracy", "acc", "f ?1", "f score", "precision", "recall", "dice",
+    rf"{_TOP} (?:accuracy|acc)", _TOP, "accuracy", "acc", "f ?1", "f score", "precision", "recall", "dice",
     "jaccard", "m?iou", r"(?-i:m?AP_?\d\d(?:-\d\d)?|mAP|MAP|AP|EM|MCC)", "exact match", "(?:roc|pr) auc",
     "auc (?:roc|pr)", "auroc", "auprc", "auc", r"(?:sacre)?bleu(?: \d)?", "rouge(?: ?[12l])?", "meteor", "cider",
     "spice", "chrf", "comet",
@@ -54,9 +57,7 @@ _ALSO_WORDS = frozenset(
     ]
 )
 _SPLIT = "validation|valid|val|testing|test|training|train|evaluation|eval|dev|held-out|holdout"
-_QUALIFIER = (
-    rf"{_SPLIT}|macro|micro|weighted|balanced|top-?\d+|(?:mean|average|episode|episodic)(?=[ -]re(?:ward|turn))"
-)
+_QUALIFIER = rf"{_SPLIT}|macro|micro|weighted|balanced|{_TOP.replace(' ', '[ -]')}|(?:mean|average|episode|episodic)(?=[ -]re(?:ward|turn))"
 
 
 def _alternatives(family: tuple[str, ...]) -> str:
@@ -256,7 +257,7 @@ def _canonical(name: str) -> frozenset[str]:
         "acc": "accuracy", "val": "validation", "valid": "validation", "dev": "validation", "eval": "validation",
         "evaluation": "validation", "testing": "test", "training": "train", "ppl": "perplexity",
     }  # fmt: skip
-    words = re.findall(r"[a-z0-9²@^]+", re.sub(r"\btop-?1\b", "", name.lower()))
+    words = re.findall(r"[a-z0-9²@^]+", _TOP_ONE.sub("", name.lower()))
     return frozenset(spelled.get(word, word) for word in words)
 
 
@@ -418,9 +419,9 @@ def _family_of(identifier: str) -> str | None:
 
 def _plain_name(match: re.Match[str]) -> str:
     """Ordinary words in lower case, acronyms as written; "top-1" says nothing that "accuracy" does not."""
-    qualifiers = [word for word in match["qualifiers"].lower().split() if not re.fullmatch(r"top-?1", word)]
-    head = re.sub(r"^top-?1(?:[ -]|$)", "", match["min"] or match["max"], flags=re.IGNORECASE) or "accuracy"
-    if re.fullmatch(r"top-?\d+", head, re.IGNORECASE):
+    qualifiers = _TOP_ONE.sub("", match["qualifiers"].lower()).split()
+    head = _TOP_ONE.sub("", match["min"] or match["max"]).strip(" -") or "accuracy"
+    if re.fullmatch(r"top[ -]?\d+", head, re.IGNORECASE):
         head = f"{head} accuracy"
     words = [word.lower() if word.istitle() and len(word) > 3 else word for word in head.split()]
     return " ".join([*(word.strip("-") for word in qualifiers), *words])
