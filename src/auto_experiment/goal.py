@@ -57,7 +57,14 @@ _ALSO_WORDS = frozenset(
     ]
 )
 _SPLIT = "validation|valid|val|testing|test|training|train|evaluation|eval|dev|held-out|holdout"
-_QUALIFIER = rf"{_SPLIT}|macro|micro|weighted|balanced|{_TOP.replace(' ', '[ -]')}|(?:mean|average|episode|episodic)(?=[ -]re(?:ward|turn))"
+_QUALIFIER = "|".join(
+    [
+        _SPLIT,
+        "macro|micro|weighted|balanced",
+        _TOP.replace(" ", "[ -]"),
+        "(?:mean|average|episode|episodic)(?=[ -]re(?:ward|turn))",
+    ]
+)
 
 
 def _alternatives(family: tuple[str, ...]) -> str:
