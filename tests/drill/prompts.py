@@ -5,9 +5,11 @@ with every text of the experiments as long as a model or a human may have made i
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
+import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ from auto_experiment.cycle.notebook import Notebook  # noqa: E402
 from auto_experiment.cycle.reflect import recall  # noqa: E402
 from auto_experiment.ledger.lock import ProjectLock  # noqa: E402
 from auto_experiment.ledger.writer import Writer  # noqa: E402
+from auto_experiment.models.base import Tool  # noqa: E402
 from auto_experiment.planners.briefing import plan_text, reflect_text  # noqa: E402
+from auto_experiment.planners.leader import system_prompt  # noqa: E402
+from auto_experiment.planners.submissions import PLAN_TOOL, reflection_tool  # noqa: E402
 from auto_experiment.project import Place  # noqa: E402
 from auto_experiment.records.lesson import Result  # noqa: E402
 from auto_experiment.views.standing import best_attempt, standing  # noqa: E402
@@ -30,30 +35,42 @@ from drill.figures import Figure  # noqa: E402
 
 CYCLES = (20, 300, 10_000)
 GROWTH = 0.05  # a prompt has words such as "experiment 9,999" in it
-LONGEST = 30_000
+LONGEST = 40_000
+HISTORIES = 8
 
 
 def run(scale: float, seed: int, folder: Path) -> Iterator[Figure]:
     cycles = tuple(sorted({20, *(max(round(count * scale), 20) for count in CYCLES)}))
-    failures, facts = lengths(cycles, folder, seed)
-    yield Figure(f"prompts at cycles {', '.join(f'{n:,}' for n in cycles)}", 4 * len(cycles), tuple(failures), facts)
+    failures, facts = lengths(cycles, folder, range(seed, seed + HISTORIES))
+    name = f"prompts at cycles {', '.join(f'{n:,}' for n in cycles)}, medians of {HISTORIES} histories"
+    yield Figure(name, 4 * len(cycles), tuple(failures), facts)
 
 
-def lengths(cycles: tuple[int, ...], folder: Path, seed: int = 0) -> tuple[list[str], dict[str, Any]]:
-    """Complaints, and (THINK, REFLECT) in characters at each of these cycles, as it is and with absurd texts."""
-    found: dict[int, tuple[int, int]] = {}
-    absurd: dict[int, tuple[int, int]] = {}
-    for count in cycles:
-        with made(folder / str(count), count, seed) as (paths, ledger, inputs):
-            found[count] = sizes(paths, ledger, inputs)
-            make_absurd(paths.ledger)
-            absurd[count] = sizes(paths, ledger, inputs)
-    failures = [f"{name}: {measured}" for name, measured in (("as it is", found), ("absurd texts", absurd))
-                if not all(abs(size - first) <= GROWTH * first
-                           for first, *later in zip(*measured.values(), strict=True) for size in later)]  # fmt: skip
-    if max(absurd[cycles[0]]) >= LONGEST:
-        failures.append(f"absurd texts make a prompt of {max(absurd[cycles[0]]):,} characters")
-    return failures, {"as it is": found, "absurd texts": absurd}
+def lengths(cycles: tuple[int, ...], folder: Path, seeds: Sequence[int]) -> tuple[list[str], dict[str, Any]]:
+    """Complaints, and (THINK, REFLECT) in characters at each of these cycles, as it is and with absurd texts: medians
+    over one made history for each seed. Of a single one the length scatters by some percent: it has other words in it."""
+    found = {count: [_of_one(folder / f"{count}-{seed}", count, seed) for seed in seeds] for count in cycles}
+    failures, facts = [], {}
+    for which, name in enumerate(("as it is", "absurd texts")):
+        measured = {
+            count: tuple(statistics.median_low(kinds) for kinds in zip(*(pair[which] for pair in pairs), strict=True))
+            for count, pairs in found.items()
+        }
+        facts[name] = measured
+        for first, *later in zip(*measured.values(), strict=True):
+            if not all(abs(size - first) <= GROWTH * first for size in later):
+                failures.append(f"{name}: {measured}")
+    longest = max(max(absurd) for pairs in found.values() for _, absurd in pairs)
+    if longest >= LONGEST:
+        failures.append(f"absurd texts make a prompt of {longest:,} characters")
+    return failures, facts
+
+
+def _of_one(folder: Path, count: int, seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    with made(folder, count, seed) as (paths, ledger, inputs):
+        plain = sizes(paths, ledger, inputs)
+        make_absurd(paths.ledger)
+        return plain, sizes(paths, ledger, inputs)
 
 
 @contextmanager
@@ -70,7 +87,7 @@ def made(folder: Path, count: int, seed: int) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def sizes(paths: Any, ledger: Any, inputs: Any) -> tuple[int, int]:
-    """Of a THINK and of a REFLECT with the same log."""
+    """Of a THINK and of a REFLECT with the same log: all that a model is sent, its tool included."""
     now = standing(ledger, inputs.objective)
     best = best_attempt(ledger, now)
     assert best is not None
@@ -93,7 +110,17 @@ def sizes(paths: Any, ledger: Any, inputs: Any) -> tuple[int, int]:
         memory="",
         ahead=view,
     )
-    return len(plan_text(view)), len(reflect_text(shown, outcome, with_plan=True))
+    think_prompt = (system_prompt(), spelled(PLAN_TOOL), plan_text(view))
+    reflect_prompt = (
+        system_prompt(),
+        spelled(reflection_tool(with_plan=True)),
+        reflect_text(shown, outcome, with_plan=True),
+    )
+    return sum(map(len, think_prompt)), sum(map(len, reflect_prompt))
+
+
+def spelled(tool: Tool) -> str:
+    return json.dumps(dataclasses.asdict(tool))
 
 
 def make_absurd(path: str) -> None:
